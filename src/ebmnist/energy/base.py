@@ -1,0 +1,53 @@
+"""What an energy is, and the two ways samplers use one: with frozen weights, and with its input gradient."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+
+class Energy(Protocol):
+    """A scalar per sample: E(x), low where x is likely.
+
+    Any callable from (B, *shape) to (B,) is one; the trainable ones are `nn.Module`s.
+    """
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        """Return the energy of each sample, (B, *shape) -> (B,)."""
+        ...
+
+
+def energy_and_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return E(x), (B,), and ∂E/∂x, (B, *shape), both detached; no parameter receives a gradient."""
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        value = energy(x)
+        (grad,) = torch.autograd.grad(value.sum(), x)
+    return value.detach(), grad
+
+
+@contextmanager
+def frozen(energy: Energy) -> Iterator[None]:
+    """Hold an energy's weights fixed for the length of a chain.
+
+    Evaluation mode (no power iteration), no weight gradients, and every parametrised weight, W/σ for
+    spectral normalisation, computed once for the whole block instead of once per step. Everything is as before afterwards.
+    """
+    if not isinstance(energy, nn.Module):
+        yield
+        return
+    was_training = energy.training
+    trainable = [p for p in energy.parameters() if p.requires_grad]
+    energy.eval()
+    for p in trainable:
+        p.requires_grad_(False)
+    try:
+        with parametrize.cached():
+            yield
+    finally:
+        for p in trainable:
+            p.requires_grad_(True)
+        energy.train(was_training)

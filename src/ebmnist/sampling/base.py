@@ -1,0 +1,78 @@
+"""What a sampler is: a kernel moves a batch of chains one step, and says what it saw."""
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from ebmnist.energy.base import Energy
+
+
+class ChainState(NamedTuple):
+    """Where B chains stand. Energy and gradient at `x` are kept by the kernels that need them again (MALA)."""
+
+    x: Tensor  # (B, *shape)
+    energy: Tensor | None = None  # (B,)
+    grad: Tensor | None = None  # (B, *shape)
+
+
+class StepInfo(NamedTuple):
+    """The raw tensors of one step; what is read off them is computed only when asked for."""
+
+    energy: Tensor  # (B,) at the point where the gradient was taken
+    grad: Tensor  # (B, *shape) before clipping
+    drift_grad: Tensor  # (B, *shape) after clipping: what moved the chain
+    x_before: Tensor  # (B, *shape)
+    x_after: Tensor  # (B, *shape)
+    accepted: Tensor | None = None  # (B,) bool; None for a kernel that accepts always
+
+    @property
+    def grad_norm(self) -> Tensor:
+        """‖∂E/∂x‖₂ before clipping, (B,)."""
+        return self.grad.flatten(1).norm(dim=1)
+
+    @property
+    def share_clipped(self) -> Tensor:
+        """Share of gradient components that clipping changed, (B,), in [0, 1]."""
+        return (self.grad != self.drift_grad).flatten(1).float().mean(1)
+
+    @property
+    def displacement(self) -> Tensor:
+        """‖x_after − x_before‖₂, (B,)."""
+        return (self.x_after - self.x_before).flatten(1).norm(dim=1)
+
+
+class Kernel(Protocol):
+    """A Markov kernel for p(x) ∝ exp(−E(x)/T). Frozen dataclass: its hyper-parameters are its fields."""
+
+    @property
+    def temperature(self) -> float:
+        """T, in units of energy."""
+        ...
+
+    def init(self, energy: Energy, x: Tensor) -> ChainState:
+        """Return the state of chains that start at `x`, (B, *shape)."""
+        ...
+
+    def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
+        """Move every chain one step."""
+        ...
+
+
+class Draw(NamedTuple):
+    """Starting points handed out by a `Start`, with what is needed to put the moved chains back."""
+
+    x: Tensor  # (B, *shape)
+    slots: Tensor | None = None  # (B,) int64, the buffer's slots drawn
+
+
+class Start(Protocol):
+    """Where training's negative chains begin: the replay buffer (PCD), noise (short-run), data (CD-k)."""
+
+    def draw(self, x_pos: Tensor, rng: torch.Generator) -> Draw:
+        """Hand out one starting point per row of `x_pos`, (B, *shape)."""
+        ...
+
+    def put(self, draw: Draw, x: Tensor, n_steps: int) -> None:
+        """Take back the chains of `draw`, moved by `n_steps` to `x`."""
+        ...

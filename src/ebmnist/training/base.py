@@ -1,0 +1,60 @@
+"""What training says of itself: a record per update, and the guard's verdict on it."""
+
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from ebmnist.energy.base import Energy
+
+
+class StepRecord(NamedTuple):
+    """One update in numbers (all Python floats; energies in units of E). NaN and inf are recorded as they are."""
+
+    step: int  # updates done, this one included
+    loss: float  # what was minimised
+    energy_pos: float  # mean E(x_pos)
+    energy_neg: float  # mean E(x_neg)
+    energy_max: float  # largest |E| in either batch
+    weight_grad_norm: float  # ‖∂L/∂θ‖₂ before clipping
+    weight_norm: float  # ‖θ‖₂ after the update
+    share_clipped: float  # share of the last Langevin step's gradient components that were clipped
+    share_at_clamp: float  # share of x_neg's pixels at an end of the clamp, minus the same share of x_pos
+    displacement: float  # mean distance from a chain's start to its end, ‖x_K − x_0‖₂
+    diversity: float  # mean pairwise ‖·‖₂ between neighbours in x_neg, over the same in x_pos
+    finite_images: float  # 1.0 if every pixel of x_neg is finite, else 0.0
+    lr: float
+    energy_l2: float  # weight of the energy regulariser in force
+    seconds: float  # wall time of this update
+
+    @property
+    def gap(self) -> float:
+        """E(x_neg) − E(x_pos), the contrastive-divergence gap; the classical failure is a large |gap|."""
+        return self.energy_neg - self.energy_pos
+
+
+class Verdict(Enum):
+    """What the guard decided after an update; the values are what people read."""
+
+    HEALTHY = "healthy"
+    EASED = "unstable: learning rate lowered, regularisation raised"
+    RELAXED = "calm again: learning rate and regularisation relaxed"
+    CLEANED = "rotten chains replaced by fresh ones"
+    ROLLED_BACK = "rolled back to the last healthy snapshot, with a new random stream"
+
+
+class Judgement(NamedTuple):
+    """A verdict with the signals that led to it, in words."""
+
+    verdict: Verdict
+    signals: tuple[str, ...] = ()
+
+
+class Objective(Protocol):
+    """A loss whose gradient moves θ. Frozen dataclass; `terms` are detached scalars worth logging."""
+
+    def __call__(
+        self, energy: Energy, x_pos: Tensor, x_neg: Tensor, *, regularisation: float = 1.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the scalar loss and its terms; `regularisation` scales the energy regulariser."""
+        ...
