@@ -34,7 +34,7 @@ def frozen(energy: Energy) -> Iterator[None]:
     """Hold an energy's weights fixed for the length of a chain.
 
     Evaluation mode (no power iteration), no weight gradients, and every parametrised weight, W/σ for
-    spectral normalisation, computed once for the whole block instead of once per step. Everything is as before afterwards.
+    spectral normalisation, computed once for the whole block instead of once per step. Afterwards all is as before.
     """
     if not isinstance(energy, nn.Module):
         yield

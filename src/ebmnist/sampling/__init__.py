@@ -1,0 +1,28 @@
+"""Samples x⁻ ~ p(x) ∝ exp(−E(x)/T) by Markov chains: x ← x − (ε²/2)∇E + ε√T ξ."""
+
+from ebmnist.sampling.base import ChainState, Draw, Kernel, Start, StepInfo
+from ebmnist.sampling.chain import Chain, Trace, run_chain, sample
+from ebmnist.sampling.langevin import Langevin
+from ebmnist.sampling.mala import MALA
+from ebmnist.sampling.start import FromData, FromNoise, ReplayBuffer, uniform_noise
+
+REGISTRY = {"langevin": Langevin, "mala": MALA}
+
+__all__ = [
+    "MALA",
+    "REGISTRY",
+    "Chain",
+    "ChainState",
+    "Draw",
+    "FromData",
+    "FromNoise",
+    "Kernel",
+    "Langevin",
+    "ReplayBuffer",
+    "Start",
+    "StepInfo",
+    "Trace",
+    "run_chain",
+    "sample",
+    "uniform_noise",
+]

@@ -50,6 +50,11 @@ class Kernel(Protocol):
         """T, in units of energy."""
         ...
 
+    @property
+    def clamp(self) -> tuple[float, float] | None:
+        """The box the samples live in; None for the whole space."""
+        ...
+
     def init(self, energy: Energy, x: Tensor) -> ChainState:
         """Return the state of chains that start at `x`, (B, *shape)."""
         ...
@@ -75,4 +80,12 @@ class Start(Protocol):
 
     def put(self, draw: Draw, x: Tensor, n_steps: int) -> None:
         """Take back the chains of `draw`, moved by `n_steps` to `x`."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All it remembers, live; empty for a start that remembers nothing."""
+        ...
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `tensors()` gave."""
         ...

@@ -37,6 +37,7 @@ class Verdict(Enum):
     """What the guard decided after an update; the values are what people read."""
 
     HEALTHY = "healthy"
+    WATCHED = "watched: answered only if it lasts"
     EASED = "unstable: learning rate lowered, regularisation raised"
     RELAXED = "calm again: learning rate and regularisation relaxed"
     CLEANED = "rotten chains replaced by fresh ones"

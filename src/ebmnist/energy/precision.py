@@ -1,0 +1,28 @@
+"""The number format a network computes in: float32, or bfloat16 where the processor multiplies it faster."""
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def uses_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether `precision` means bfloat16 on this device.
+
+    `auto` takes it on a GPU that has it and on processors with AMX tiles. AVX-512 alone is not enough: there
+    bfloat16 convolutions are slower than float32 ones (measured, docs/log.md).
+    """
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # torch offers no public question for AMX; the attribute may move between versions.
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return device.type == "cpu" and has_amx is not None and bool(has_amx())
+
+
+def computing_in(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """Autocast to bfloat16 where `precision` says so; weights, energies and gradients stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(precision, device))

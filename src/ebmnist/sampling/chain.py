@@ -1,0 +1,134 @@
+"""A chain is a kernel applied n_steps times; a sample is where a chain that began in noise ends."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from ebmnist.energy.base import Energy, frozen
+from ebmnist.errors import BadInput
+from ebmnist.sampling.base import Kernel, StepInfo
+from ebmnist.sampling.langevin import Langevin
+from ebmnist.sampling.start.noise import uniform_noise
+
+
+class Trace(NamedTuple):
+    """What every step of a chain saw; each is (n_steps, B)."""
+
+    energy: Tensor
+    grad_norm: Tensor
+    share_clipped: Tensor
+    displacement: Tensor
+    accepted: Tensor  # 1.0 where the proposal was taken; all ones for a kernel that accepts always
+
+
+class Chain(NamedTuple):
+    """Where the chains ended, and what was asked to be kept on the way."""
+
+    x: Tensor  # (B, *shape)
+    last: StepInfo | None = None  # of the last step; None for a chain of no steps
+    trajectory: Tensor | None = None  # (len(keep), B, *shape)
+    trace: Trace | None = None
+
+
+def run_chain(
+    energy: Energy,
+    kernel: Kernel,
+    x: Tensor,
+    n_steps: int,
+    *,
+    rng: torch.Generator,
+    temperatures: Sequence[float] | None = None,
+    keep: Collection[int] = (),
+    record: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Chain:
+    """Apply `kernel` to the chains at `x`, (B, *shape), `n_steps` times, with the energy's weights frozen.
+
+    Args:
+        energy: (B, *shape) -> (B,).
+        kernel: one of `sampling.REGISTRY`, or anything that meets the Protocol.
+        x: where the chains start.
+        n_steps: ≥ 0.
+        rng: on the device of `x`.
+        temperatures: one per step, in place of the kernel's own (annealing).
+        keep: steps whose `x` is kept in `trajectory`, in rising order; 0 is the start.
+        record: keep a `Trace` of every step.
+        progress: called with the number of steps done after each of them.
+
+    Raises:
+        BadInput: a negative `n_steps`, or `temperatures` of another length.
+    """
+    if n_steps < 0:
+        raise BadInput(f"n_steps must be ≥ 0, not {n_steps}")
+    if temperatures is not None and len(temperatures) != n_steps:
+        raise BadInput(f"temperatures: {len(temperatures)} of them for {n_steps} steps; give one per step")
+    kept = [x.detach()] if 0 in keep else []
+    rows: list[tuple[Tensor, ...]] = []
+    info = None
+    with frozen(energy):
+        state = kernel.init(energy, x)
+        for i in range(n_steps):
+            # A kernel is a frozen dataclass, so a new temperature is a new kernel.
+            now = kernel if temperatures is None else _at_temperature(kernel, temperatures[i])
+            state, info = now.step(energy, state, rng)
+            if i + 1 in keep:
+                kept.append(state.x)
+            if record:
+                rows.append(_trace_row(info))
+            if progress is not None:
+                progress(i + 1)
+    return Chain(
+        state.x,
+        info,
+        torch.stack(kept) if kept else None,
+        Trace(*map(torch.stack, zip(*rows, strict=True))) if rows else None,
+    )
+
+
+def sample(
+    energy: Energy,
+    n: int,
+    *,
+    rng: torch.Generator,
+    kernel: Kernel | None = None,
+    n_steps: int = 256,
+    shape: tuple[int, ...] = (1, 28, 28),
+    batch_size: int = 256,
+    progress: Callable[[int], None] | None = None,
+) -> Tensor:
+    """Draw `n` samples, (n, *shape), by chains of `n_steps` from uniform noise.
+
+    Args:
+        energy: (B, *shape) -> (B,).
+        n: how many, ≥ 1.
+        rng: its device is where the chains run.
+        kernel: `Langevin()` if not given.
+        n_steps: length of each chain.
+        shape: of one sample.
+        batch_size: chains run at a time; it bounds the memory, and with the rng it fixes the outcome.
+        progress: called with the number of steps done so far, of n_steps × ⌈n / batch_size⌉ in all.
+
+    Raises:
+        BadInput: n or batch_size below 1.
+    """
+    if n < 1 or batch_size < 1:
+        raise BadInput(f"n and batch_size must be ≥ 1, not {n} and {batch_size}")
+    parts: list[Tensor] = []
+    for start in range(0, n, batch_size):
+        x = uniform_noise(min(batch_size, n - start), shape, rng)
+        done = n_steps * len(parts)
+        tell = None if progress is None else (lambda i, done=done: progress(done + i))
+        parts.append(run_chain(energy, kernel or Langevin(), x, n_steps, rng=rng, progress=tell).x)
+    return torch.cat(parts)
+
+
+def _at_temperature(kernel: Kernel, temperature: float) -> Kernel:
+    return cast(Kernel, replace(cast(Any, kernel), temperature=temperature))
+
+
+def _trace_row(info: StepInfo) -> tuple[Tensor, ...]:
+    accepted = torch.ones_like(info.energy) if info.accepted is None else info.accepted.float()
+    return info.energy, info.grad_norm, info.share_clipped, info.displacement, accepted

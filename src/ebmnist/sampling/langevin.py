@@ -1,0 +1,71 @@
+"""Unadjusted Langevin dynamics, the sampler that trains the model."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ebmnist.energy.base import Energy, energy_and_grad
+from ebmnist.errors import BadInput
+from ebmnist.sampling.base import ChainState, StepInfo
+from ebmnist.sampling.clipping import clip_grad
+
+
+@dataclass(frozen=True)
+class Langevin:
+    """x ← clamp(x − (ε²/2)·clip(∇E(x)) + ε√T ξ), ξ ~ N(0, 1).
+
+    The Euler–Maruyama step of dX = −∇E dt + √(2T) dW with dt = ε²/2 (Roberts & Tweedie 1996; Welling & Teh 2011).
+    T = 0 is gradient descent, to the bit. The defaults are the UvA tutorial 8's, in [0, 1] pixels.
+
+    Raises:
+        BadInput: a field out of its range.
+    """
+
+    step_size: float = 5**0.5
+    """ε, in pixels on [0, 1]; the drift is ε²/2 = 2.5 times the clipped gradient."""
+    temperature: float = 1.25e-6
+    """T ≥ 0, in units of energy; the noise has standard deviation ε√T = 0.0025 pixels."""
+    clip: float | None = 0.06
+    """Bound on each component of ∇E; null for none."""
+    clip_norm: float | None = None
+    """Bound on the Euclidean norm of one sample's ∇E; null for none."""
+    clamp: tuple[float, float] | None = (0.0, 1.0)
+    """Range that samples are kept in after each step; null for none."""
+    noise_first: bool = False
+    """Add the noise (and clamp) before the gradient is taken, as the tutorial does: same steps, other phase."""
+
+    def __post_init__(self) -> None:
+        if self.step_size <= 0 or self.temperature < 0:
+            raise BadInput(
+                f"langevin: step_size must be > 0 and temperature ≥ 0, not {self.step_size} and {self.temperature}"
+            )
+        for name, bound in (("clip", self.clip), ("clip_norm", self.clip_norm)):
+            if bound is not None and bound <= 0:
+                raise BadInput(f"langevin: {name} must be > 0, or null for none, not {bound}")
+        if self.clamp is not None and self.clamp[0] >= self.clamp[1]:
+            raise BadInput(f"langevin: clamp must be [low, high] with low < high, not {list(self.clamp)}")
+
+    def init(self, energy: Energy, x: Tensor) -> ChainState:  # noqa: ARG002 (the Protocol's signature)
+        """Chains that start at `x`, (B, *shape)."""
+        return ChainState(x.detach())
+
+    def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
+        """Move every chain one step."""
+        x = self._bounded(self._noised(state.x, rng)) if self.noise_first else state.x
+        value, grad = energy_and_grad(energy, x)
+        drift_grad = clip_grad(grad, self.clip, self.clip_norm)
+        x_after = x - 0.5 * self.step_size**2 * drift_grad
+        if not self.noise_first:
+            x_after = self._noised(x_after, rng)
+        x_after = self._bounded(x_after)
+        return ChainState(x_after), StepInfo(value, grad, drift_grad, state.x, x_after)
+
+    def _noised(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        if self.temperature == 0:
+            return x
+        noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+        return x + self.step_size * self.temperature**0.5 * noise
+
+    def _bounded(self, x: Tensor) -> Tensor:
+        return x if self.clamp is None else x.clamp(*self.clamp)

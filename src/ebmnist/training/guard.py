@@ -1,0 +1,109 @@
+"""The guard: after every update it judges the run, and answers trouble with the mildest thing that mends it."""
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from ebmnist.errors import BadInput
+from ebmnist.training.base import Judgement, StepRecord, Verdict
+from ebmnist.training.signals import Limits, Running, Severity, signals_in
+
+
+class Diverged(RuntimeError):
+    """Training failed after every answer the guard has; the message is a report of what was seen."""
+
+
+class Memory(NamedTuple):
+    """What the guard remembers between updates. Plain numbers: it travels in the checkpoint."""
+
+    ease: int = 0  # learning rate × ½^ease, regularisation × 2^ease
+    calm: int = 0  # healthy updates in a row
+    trouble: int = 0  # troubled updates in a row
+    since_eased: int = 0  # updates since `ease` last rose
+    rollbacks: int = 0
+    running: Running = Running()
+
+
+@dataclass(frozen=True)
+class Guard:
+    """When the guard answers, and how far it goes.
+
+    Answers, mildest first: lower the learning rate and raise the regularisation (and relax both after a calm
+    stretch); replace rotten chains; roll back to the last healthy snapshot with a new random stream; raise `Diverged`.
+
+    Raises:
+        BadInput: a field out of its range.
+    """
+
+    enabled: bool = True
+    """False: record, judge nothing, mend nothing (to see what happens without)."""
+    ease_factor: float = 0.5
+    """Each easing multiplies the learning rate by this and divides it into the regularisation; in (0, 1)."""
+    max_ease: int = 6
+    """Easings in force at once, at most."""
+    cooldown: int = 10
+    """Updates between two easings: the first gets time to act."""
+    calm_after: int = 100
+    """Healthy updates in a row after which one easing is taken back."""
+    patience: int = 20
+    """Troubled updates in a row after which the answer is a rollback."""
+    snapshot_every: int = 50
+    """Updates between snapshots; one counts as healthy when no signal has come by the next."""
+    max_rollbacks: int = 8
+    """Rollbacks in a run; one more raises `Diverged`."""
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ease_factor < 1:
+            raise BadInput(f"guard: ease_factor must be in (0, 1), not {self.ease_factor}")
+        counts = (self.cooldown, self.calm_after, self.patience, self.snapshot_every)
+        if min(counts) < 1 or min(self.max_ease, self.max_rollbacks) < 0:
+            raise BadInput(
+                "guard: cooldown, calm_after, patience and snapshot_every must be ≥ 1, the caps ≥ 0"
+            )
+
+    def lr_factor(self, memory: Memory) -> float:
+        """What the learning rate is multiplied by now."""
+        return float(self.ease_factor**memory.ease)
+
+    def regularisation(self, memory: Memory) -> float:
+        """What the energy regulariser is multiplied by now."""
+        return 1 / self.lr_factor(memory)
+
+    def judge(self, record: StepRecord, memory: Memory) -> tuple[Judgement, Memory]:
+        """Return the verdict on one update and what to remember. Changes nothing: `fit` carries the answer out."""
+        if not self.enabled:
+            return Judgement(Verdict.HEALTHY), memory
+        memory = memory._replace(since_eased=memory.since_eased + 1)
+        signals = signals_in(record, memory.running, self.limits)
+        if not signals:
+            return self._calm(record, memory)
+        memory = memory._replace(calm=0, trouble=memory.trouble + 1)
+        words = tuple(s.words for s in signals)
+        severity = max(s.severity for s in signals)
+        if severity is Severity.ROLL_BACK or memory.trouble >= self.patience:
+            return Judgement(Verdict.ROLLED_BACK, words), memory
+        if severity is Severity.CLEAN:
+            return Judgement(Verdict.CLEANED, words), memory
+        if severity is Severity.EASE and memory.ease < self.max_ease and self._may_ease(memory):
+            return Judgement(Verdict.EASED, words), memory._replace(ease=memory.ease + 1, since_eased=0)
+        return Judgement(Verdict.WATCHED, words), memory
+
+    def after_rollback(self, now: Memory, then: Memory) -> Memory:
+        """Memory for a run put back to a snapshot: its statistics, today's count, and a gentler learning rate."""
+        ease = min(max(now.ease, then.ease) + 1, self.max_ease)
+        return Memory(ease=ease, rollbacks=now.rollbacks + 1, running=then.running)
+
+    def _may_ease(self, memory: Memory) -> bool:
+        return memory.since_eased >= self.cooldown or memory.ease == 0
+
+    def _calm(self, record: StepRecord, memory: Memory) -> tuple[Judgement, Memory]:
+        running = memory.running.after(record)
+        memory = memory._replace(calm=memory.calm + 1, trouble=0, running=running)
+        if memory.ease and memory.calm >= self.calm_after:
+            return Judgement(Verdict.RELAXED), memory._replace(ease=memory.ease - 1, calm=0)
+        return Judgement(Verdict.HEALTHY), memory
+
+
+def unguarded(guard: Guard) -> Guard:
+    """The same guard, switched off."""
+    return replace(guard, enabled=False)

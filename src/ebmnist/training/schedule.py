@@ -1,0 +1,41 @@
+"""The learning rate over training, as a pure function of the update: nothing to save, nothing to resume."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from ebmnist.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """lr(step) = lr · warm-up(step) · shape(step / n_updates).
+
+    Raises:
+        BadInput: a field out of its range.
+
+    >>> [round(Schedule("cosine", warmup=2).factor(step, 10), 2) for step in (0, 1, 2, 5, 9)]
+    [0.5, 0.99, 0.9, 0.5, 0.02]
+    """
+
+    kind: Literal["constant", "cosine", "exponential"] = "constant"
+    """Shape after the warm-up: constant, cosine to zero (Loshchilov & Hutter 2017), or exponential in stairs."""
+    warmup: int = 0
+    """Updates over which the rate rises linearly from near zero, ≥ 0."""
+    decay: float = 0.97
+    """exponential: factor per stair, in (0, 1]."""
+    decay_every: int = 429
+    """exponential: updates per stair, ≥ 1 (429 is an epoch of 55,000 images in batches of 128)."""
+
+    def __post_init__(self) -> None:
+        if self.warmup < 0 or not 0 < self.decay <= 1 or self.decay_every < 1:
+            raise BadInput("schedule: warmup must be ≥ 0, decay in (0, 1] and decay_every ≥ 1")
+
+    def factor(self, step: int, n_updates: int) -> float:
+        """What the base learning rate is multiplied by at `step`, counted from 0."""
+        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        if self.kind == "cosine":
+            return warm * 0.5 * (1 + math.cos(math.pi * min(step / n_updates, 1.0)))
+        if self.kind == "exponential":
+            return warm * float(self.decay ** (step // self.decay_every))
+        return warm

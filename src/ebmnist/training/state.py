@@ -1,0 +1,187 @@
+"""Everything training owns, in one place: checkpoints and rollback both save and restore exactly this."""
+
+import copy
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ebmnist.errors import BadInput
+from ebmnist.sampling.base import Kernel, Start
+from ebmnist.training.base import Objective
+from ebmnist.training.guard import Guard, Memory
+from ebmnist.training.schedule import Schedule
+from ebmnist.training.signals import Running
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how fast to train.
+
+    Raises:
+        BadInput: a field out of its range.
+    """
+
+    n_updates: int = 1000
+    """Optimiser steps, ≥ 1."""
+    batch_size: int = 128
+    """Real images, and chains, per update, ≥ 2."""
+    n_steps: int = 20
+    """Langevin steps per update, ≥ 1."""
+    data_noise: float = 0.0025
+    """σ of the Gaussian noise on real images, pixels on [0, 1]; at least the Langevin noise ε√T."""
+    lr: float = 6e-4
+    """Adam's learning rate, > 0."""
+    beta1: float = 0.0
+    """Adam's first moment decay; 0 because the negatives' distribution moves with the energy."""
+    beta2: float = 0.999
+    """Adam's second moment decay."""
+    weight_grad_clip: float = 1.0
+    """‖∂L/∂θ‖ is clipped to this, > 0."""
+    ema_decay: float = 0.999
+    """Decay of the averaged weights, which do all sampling outside training; 0 for no averaging."""
+    schedule: Schedule = field(default_factory=Schedule)
+    guard: Guard = field(default_factory=Guard)
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_updates", 1), ("batch_size", 2), ("n_steps", 1), ("data_noise", 0.0)):
+            value = getattr(self, name)
+            if not value >= least:
+                raise BadInput(f"training: {name} must be ≥ {least}, not {value}")
+        for name in ("lr", "weight_grad_clip"):
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise BadInput(f"training: {name} must be > 0, not {value}")
+        for name in ("beta1", "beta2", "ema_decay"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise BadInput(f"training: {name} must be in [0, 1), not {value}")
+
+
+class Snapshot(NamedTuple):
+    """The whole state at one moment: tensors by dotted name, and facts that are JSON."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+class TrainState:
+    """All that training owns: energy, its average (EMA), optimiser, start, guard's memory, step and random streams.
+
+    Lives on the device of the energy's parameters.
+
+    Args:
+        energy: the module to train.
+        training: how long and how fast.
+        kernel: moves the negative chains.
+        start: where they begin; a `ReplayBuffer` belongs to one run.
+        objective: what is minimised.
+        seed: of every random stream; the weights were drawn by whoever made the energy.
+    """
+
+    def __init__(
+        self,
+        energy: nn.Module,
+        training: Training,
+        *,
+        kernel: Kernel,
+        start: Start,
+        objective: Objective,
+        seed: int = 0,
+    ) -> None:
+        self.energy = energy
+        self.training = training
+        self.kernel = kernel
+        self.start = start
+        self.objective = objective
+        self.seed = seed
+        self.ema = copy.deepcopy(energy).eval().requires_grad_(False)
+        self.optimiser = torch.optim.Adam(
+            energy.parameters(), lr=training.lr, betas=(training.beta1, training.beta2)
+        )
+        self.device = next(energy.parameters()).device
+        self.rng = torch.Generator(self.device)
+        self.memory = Memory()
+        self.step = 0
+        self.new_stream(0)
+
+    def new_stream(self, stream: int) -> None:
+        """Start random stream number `stream`: other batches, other noise."""
+        self.stream = stream
+        self.rng.manual_seed(self.stream_seed)
+
+    @property
+    def stream_seed(self) -> int:
+        """The seed of the stream in use; 2¹⁶ streams fit between two neighbouring seeds."""
+        return self.seed * 65_536 + self.stream
+
+    @property
+    def lr(self) -> float:
+        """The learning rate in force: base × schedule × guard."""
+        t = self.training
+        return t.lr * t.schedule.factor(self.step, t.n_updates) * t.guard.lr_factor(self.memory)
+
+    def snapshot(self) -> Snapshot:
+        """A copy of the state that later updates leave alone."""
+        tensors = {f"energy.{k}": v for k, v in self.energy.state_dict().items()}
+        tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
+        tensors |= {f"start.{k}": v for k, v in self.start.tensors().items()}
+        tensors["rng"] = self.rng.get_state()
+        for i, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{i}.{k}": v for k, v in moments.items()}
+        memory = {**self.memory._asdict(), "running": self.memory.running._asdict()}
+        facts = {"step": self.step, "seed": self.seed, "stream": self.stream, "guard": memory}
+        return Snapshot({k: v.detach().clone() for k, v in tensors.items()}, facts)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become the state that `snapshot()` saw, random stream included.
+
+        Raises:
+            BadInput: the snapshot is of another architecture or another start.
+        """
+        tensors, facts = snapshot
+        load_weights(self.energy, _under(tensors, "energy."))
+        load_weights(self.ema, _under(tensors, "ema."))
+        self._restore_optimiser(_under(tensors, "optimiser."))
+        self.start.restore({k: v.to(self.device) for k, v in _under(tensors, "start.").items()})
+        self.rng.set_state(tensors["rng"].cpu())
+        self.step, self.seed, self.stream = facts["step"], facts["seed"], facts["stream"]
+        guard = dict(facts["guard"])
+        self.memory = Memory(**{**guard, "running": Running(**guard["running"])})
+
+    def _restore_optimiser(self, tensors: dict[str, Tensor]) -> None:
+        parameters = list(self.energy.parameters())
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            index, key = name.split(".")
+            p = parameters[int(index)]
+            # Moments take the parameter's memory format, so that an update does the same sums in the same order.
+            kept = torch.empty_like(p).copy_(value) if value.shape == p.shape else value.clone()
+            state.setdefault(int(index), {})[key] = kept
+        self.optimiser.load_state_dict(
+            {"state": state, "param_groups": self.optimiser.state_dict()["param_groups"]}
+        )
+
+
+def load_weights(energy: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load an energy's weights by name.
+
+    Raises:
+        BadInput: the names or shapes are those of another architecture.
+    """
+    own = energy.state_dict()
+    if wrong := sorted(own.keys() ^ tensors.keys()):
+        raise BadInput(f"these weights are of another architecture: {wrong[0]!r} is in one and not the other")
+    for name, value in tensors.items():
+        if value.shape != own[name].shape:
+            raise BadInput(
+                f"these weights are of another architecture: {name!r} has shape {tuple(value.shape)}, "
+                f"this energy's {tuple(own[name].shape)}"
+            )
+    energy.load_state_dict(tensors)
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,104 @@
+"""One update of the energy, on one screen."""
+
+import time
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from ebmnist.sampling.base import Kernel
+from ebmnist.sampling.chain import run_chain
+from ebmnist.training.base import StepRecord
+from ebmnist.training.state import TrainState
+
+
+def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
+    """Do one update of `state` on real images `x_pos`, (B, *shape): θ ← θ − η∇L(x⁺, x⁻).
+
+    An update whose loss or gradient is not finite leaves the weights alone when the guard is on.
+    """
+    begin = time.perf_counter()
+    t, energy = state.training, state.energy
+    regularisation = t.guard.regularisation(state.memory)
+
+    # Real images carry as much noise as the chains.
+    x_pos = noised(x_pos, t.data_noise, state.kernel, state.rng)
+
+    # Draw negatives, move them, put them back.
+    draw = state.start.draw(x_pos, state.rng)
+    chain = run_chain(energy, state.kernel, draw.x, t.n_steps, rng=state.rng)
+    state.start.put(draw, chain.x, t.n_steps)
+
+    # The gradient of the objective.
+    loss, terms = state.objective(energy, x_pos, chain.x, regularisation=regularisation)
+    state.optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    weight_grad_norm = clip_grad_norm_(energy.parameters(), t.weight_grad_clip)
+
+    # One transfer to the host for everything there is to know.
+    assert chain.last is not None
+    seen = {
+        "loss": loss.detach(),
+        **terms,
+        "weight_grad_norm": weight_grad_norm,
+        "weight_norm": _norm(energy),
+        "share_clipped": chain.last.share_clipped.mean(),
+        "share_at_clamp": _share_at_clamp(chain.x, state.kernel) - _share_at_clamp(x_pos, state.kernel),
+        "displacement": (chain.x - draw.x).flatten(1).norm(dim=1).mean(),
+        "diversity": _spread(chain.x) / _spread(x_pos),
+        "finite_images": chain.x.isfinite().all().float(),
+    }
+    values = dict(zip(seen, torch.stack([v.float() for v in seen.values()]).tolist(), strict=True))
+    lr = state.lr
+    if not t.guard.enabled or (_finite(values["loss"]) and _finite(values["weight_grad_norm"])):
+        _descend(state, lr)
+    state.step += 1
+    return StepRecord(
+        step=state.step,
+        lr=lr,
+        energy_l2=getattr(state.objective, "energy_l2", 0.0) * regularisation,
+        seconds=time.perf_counter() - begin,
+        **{name: values[name] for name in StepRecord._fields if name in values},
+    )
+
+
+def noised(x: Tensor, sigma: float, kernel: Kernel, rng: torch.Generator) -> Tensor:
+    """Add Gaussian noise of standard deviation `sigma`, inside the kernel's box."""
+    if sigma == 0:
+        return x
+    x = x + sigma * torch.randn(x.shape, generator=rng, device=x.device)
+    return x if kernel.clamp is None else x.clamp(*kernel.clamp)
+
+
+@torch.no_grad()
+def _descend(state: TrainState, lr: float) -> None:
+    """Adam on the weights, then the average follows: θ̄ ← θ̄ + (1 − β)(θ − θ̄)."""
+    for group in state.optimiser.param_groups:
+        group["lr"] = lr
+    state.optimiser.step()
+    # A young average follows closely, so that the random initial weights are soon forgotten.
+    decay = min(state.training.ema_decay, (1 + state.step) / (10 + state.step))
+    for mean, now in zip(state.ema.parameters(), state.energy.parameters(), strict=True):
+        mean.lerp_(now, 1 - decay)
+    for kept, buffer in zip(state.ema.buffers(), state.energy.buffers(), strict=True):
+        kept.copy_(buffer)
+
+
+def _finite(value: float) -> bool:
+    return value - value == 0
+
+
+def _norm(energy: nn.Module) -> Tensor:
+    return torch.stack([p.detach().norm() for p in energy.parameters()]).norm()
+
+
+def _spread(x: Tensor) -> Tensor:
+    """Mean distance between neighbours in the batch: a cheap stand-in for the mean over all pairs."""
+    return (x[1:] - x[:-1]).flatten(1).norm(dim=1).mean()
+
+
+def _share_at_clamp(x: Tensor, kernel: Kernel) -> Tensor:
+    if kernel.clamp is None:
+        return x.new_zeros(())
+    low, high = kernel.clamp
+    return ((x <= low) | (x >= high)).float().mean()
