@@ -1,0 +1,20 @@
+"""Artifacts: numbers → files. The only room that writes any, each of them whole or not at all."""
+
+from ebmnist.artifacts.atomic import write_file
+from ebmnist.artifacts.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
+from ebmnist.artifacts.images import write_images
+from ebmnist.artifacts.run import Event, RunFolder, default_path
+from ebmnist.artifacts.tensorboard import TensorBoard
+
+__all__ = [
+    "Checkpoint",
+    "Event",
+    "RunFolder",
+    "TensorBoard",
+    "default_path",
+    "latest_checkpoint",
+    "load_checkpoint",
+    "save_checkpoint",
+    "write_file",
+    "write_images",
+]

@@ -39,7 +39,7 @@ def frozen(energy: Energy) -> Iterator[None]:
     if not isinstance(energy, nn.Module):
         yield
         return
-    was_training = energy.training
+    modes = [(module, module.training) for module in energy.modules()]
     trainable = [p for p in energy.parameters() if p.requires_grad]
     energy.eval()
     for p in trainable:
@@ -50,4 +50,5 @@ def frozen(energy: Energy) -> Iterator[None]:
     finally:
         for p in trainable:
             p.requires_grad_(True)
-        energy.train(was_training)
+        for module, training in modes:
+            module.training = training

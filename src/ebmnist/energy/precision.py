@@ -1,11 +1,20 @@
 """The number format a network computes in: float32, or bfloat16 where the processor multiplies it faster."""
 
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
+from ebmnist.errors import BadInput
+
 Precision = Literal["auto", "fp32", "bf16"]
+
+
+def known(precision: Precision) -> Precision:
+    """Return `precision`. Raises `BadInput` for one that is not of the three."""
+    if precision not in get_args(Precision):
+        raise BadInput(f"precision {precision!r} is unknown: use one of {', '.join(get_args(Precision))}")
+    return precision
 
 
 def uses_bf16(precision: Precision, device: torch.device) -> bool:

@@ -59,12 +59,14 @@ def run_chain(
         progress: called with the number of steps done after each of them.
 
     Raises:
-        BadInput: a negative `n_steps`, or `temperatures` of another length.
+        BadInput: a negative `n_steps`, `temperatures` of another length, or a `keep` outside the chain.
     """
     if n_steps < 0:
         raise BadInput(f"n_steps must be ≥ 0, not {n_steps}")
     if temperatures is not None and len(temperatures) != n_steps:
         raise BadInput(f"temperatures: {len(temperatures)} of them for {n_steps} steps; give one per step")
+    if any(not 0 <= step <= n_steps for step in keep):
+        raise BadInput(f"keep: steps must be from 0, the start, to {n_steps}, not {sorted(keep)}")
     kept = [x.detach()] if 0 in keep else []
     rows: list[tuple[Tensor, ...]] = []
     info = None

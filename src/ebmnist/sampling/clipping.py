@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from ebmnist.errors import BadInput
+
 
 def clip_grad(grad: Tensor, clip: float | None, clip_norm: float | None) -> Tensor:
     """Bound each component of `grad`, (B, *shape), by ±`clip`, then each sample's ‖·‖₂ by `clip_norm`.
@@ -15,3 +17,14 @@ def clip_grad(grad: Tensor, clip: float | None, clip_norm: float | None) -> Tens
         norm = grad.flatten(1).norm(dim=1).clamp_min(clip_norm)
         grad = grad * (clip_norm / norm).view(-1, *[1] * (grad.dim() - 1))
     return grad
+
+
+def check_bounds(
+    kernel: str, clip: float | None, clip_norm: float | None, clamp: tuple[float, float] | None
+) -> None:
+    """Check a kernel's bounds on its gradient and its samples. Raises `BadInput` for one out of its range."""
+    for name, bound in (("clip", clip), ("clip_norm", clip_norm)):
+        if bound is not None and not bound > 0:
+            raise BadInput(f"{kernel}: {name} must be > 0, or null for none, not {bound}")
+    if clamp is not None and not clamp[0] < clamp[1]:
+        raise BadInput(f"{kernel}: clamp must be [low, high] with low < high, not {list(clamp)}")

@@ -8,7 +8,7 @@ from torch import Tensor
 from ebmnist.energy.base import Energy, energy_and_grad
 from ebmnist.errors import BadInput
 from ebmnist.sampling.base import ChainState, StepInfo
-from ebmnist.sampling.clipping import clip_grad
+from ebmnist.sampling.clipping import check_bounds, clip_grad
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,11 @@ class Langevin:
     """Add the noise (and clamp) before the gradient is taken, as the tutorial does: same steps, other phase."""
 
     def __post_init__(self) -> None:
-        if self.step_size <= 0 or self.temperature < 0:
+        if not (self.step_size > 0 and self.temperature >= 0):
             raise BadInput(
                 f"langevin: step_size must be > 0 and temperature ≥ 0, not {self.step_size} and {self.temperature}"
             )
-        for name, bound in (("clip", self.clip), ("clip_norm", self.clip_norm)):
-            if bound is not None and bound <= 0:
-                raise BadInput(f"langevin: {name} must be > 0, or null for none, not {bound}")
-        if self.clamp is not None and self.clamp[0] >= self.clamp[1]:
-            raise BadInput(f"langevin: clamp must be [low, high] with low < high, not {list(self.clamp)}")
+        check_bounds("langevin", self.clip, self.clip_norm, self.clamp)
 
     def init(self, energy: Energy, x: Tensor) -> ChainState:  # noqa: ARG002 (the Protocol's signature)
         """Chains that start at `x`, (B, *shape)."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from ebmnist.energy.base import Energy, energy_and_grad
 from ebmnist.errors import BadInput
 from ebmnist.sampling.base import ChainState, StepInfo
-from ebmnist.sampling.clipping import clip_grad
+from ebmnist.sampling.clipping import check_bounds, clip_grad
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,11 @@ class MALA:
     """The box the target is restricted to: proposals outside are refused; null for the whole space."""
 
     def __post_init__(self) -> None:
-        if self.step_size <= 0 or self.temperature <= 0:
+        if not (self.step_size > 0 and self.temperature > 0):
             raise BadInput(
                 f"mala: step_size and temperature must be > 0, not {self.step_size} and {self.temperature}"
             )
+        check_bounds("mala", self.clip, self.clip_norm, self.clamp)
 
     def init(self, energy: Energy, x: Tensor) -> ChainState:
         """Chains that start at `x`, (B, *shape), with the energy and gradient there."""

@@ -18,8 +18,9 @@ class StepRecord(NamedTuple):
     energy_max: float  # largest |E| in either batch
     weight_grad_norm: float  # ‖∂L/∂θ‖₂ before clipping
     weight_norm: float  # ‖θ‖₂ after the update
+    grad_norm: float  # mean ‖∂E/∂x‖₂ over chains, in the last Langevin step, before clipping
     share_clipped: float  # share of the last Langevin step's gradient components that were clipped
-    share_at_clamp: float  # share of x_neg's pixels at an end of the clamp, minus the same share of x_pos
+    share_at_clamp: float  # of the pixels that clean data leave off the clamp's ends, the share that x_neg does not
     displacement: float  # mean distance from a chain's start to its end, ‖x_K − x_0‖₂
     diversity: float  # mean pairwise ‖·‖₂ between neighbours in x_neg, over the same in x_pos
     finite_images: float  # 1.0 if every pixel of x_neg is finite, else 0.0

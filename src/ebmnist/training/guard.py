@@ -1,11 +1,12 @@
 """The guard: after every update it judges the run, and answers trouble with the mildest thing that mends it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ebmnist.errors import BadInput
 from ebmnist.training.base import Judgement, StepRecord, Verdict
-from ebmnist.training.signals import Limits, Running, Severity, signals_in
+from ebmnist.training.running import Running
+from ebmnist.training.signals import Limits, Severity, Signal, signals_in
 
 
 class Diverged(RuntimeError):
@@ -15,9 +16,9 @@ class Diverged(RuntimeError):
 class Memory(NamedTuple):
     """What the guard remembers between updates. Plain numbers: it travels in the checkpoint."""
 
-    ease: int = 0  # learning rate × ½^ease, regularisation × 2^ease
+    ease: int = 0  # easings in force
     calm: int = 0  # healthy updates in a row
-    trouble: int = 0  # troubled updates in a row
+    trouble: int = 0  # troubled updates since it was last calm for `cooldown` updates in a row
     since_eased: int = 0  # updates since `ease` last rose
     rollbacks: int = 0
     running: Running = Running()
@@ -41,13 +42,13 @@ class Guard:
     max_ease: int = 6
     """Easings in force at once, at most."""
     cooldown: int = 10
-    """Updates between two easings: the first gets time to act."""
+    """Updates between two easings, for the first to act; and healthy updates in a row that end a trouble."""
     calm_after: int = 100
     """Healthy updates in a row after which one easing is taken back."""
     patience: int = 20
-    """Troubled updates in a row after which the answer is a rollback."""
+    """Troubled updates, with no `cooldown` healthy ones in a row between them, after which the answer is a rollback."""
     snapshot_every: int = 50
-    """Updates between snapshots; one counts as healthy when no signal has come by the next."""
+    """Updates between snapshots; one counts as healthy when no signal came up to the next."""
     max_rollbacks: int = 8
     """Rollbacks in a run; one more raises `Diverged`."""
     limits: Limits = field(default_factory=Limits)
@@ -57,9 +58,7 @@ class Guard:
             raise BadInput(f"guard: ease_factor must be in (0, 1), not {self.ease_factor}")
         counts = (self.cooldown, self.calm_after, self.patience, self.snapshot_every)
         if min(counts) < 1 or min(self.max_ease, self.max_rollbacks) < 0:
-            raise BadInput(
-                "guard: cooldown, calm_after, patience and snapshot_every must be ≥ 1, the caps ≥ 0"
-            )
+            raise BadInput("guard: cooldown, calm_after, patience and snapshot_every must be ≥ 1, the caps ≥ 0")
 
     def lr_factor(self, memory: Memory) -> float:
         """What the learning rate is multiplied by now."""
@@ -69,41 +68,44 @@ class Guard:
         """What the energy regulariser is multiplied by now."""
         return 1 / self.lr_factor(memory)
 
-    def judge(self, record: StepRecord, memory: Memory) -> tuple[Judgement, Memory]:
-        """Return the verdict on one update and what to remember. Changes nothing: `fit` carries the answer out."""
+    def judge(self, record: StepRecord, memory: Memory, *seen: Signal) -> tuple[Judgement, Memory]:
+        """Return the verdict on one update and what to remember. Changes nothing: `fit` carries the answer out.
+
+        `seen` are signals that come from elsewhere than the record.
+        """
         if not self.enabled:
             return Judgement(Verdict.HEALTHY), memory
+        # The regulariser's scale for |E|, 1/(2λ), is the one before easing: energies follow a new λ only slowly.
+        l2 = record.energy_l2 / self.regularisation(memory)
+        natural = 0.5 / l2 if l2 > 0 else 0.0
+        signals = [*signals_in(record, memory.running, self.limits, natural), *seen]
+        worst = max((signal.severity for signal in signals), default=Severity.WATCH)
+        if worst < Severity.CLEAN:
+            running = memory.running.after(record, settling=self.limits.settling)
+            memory = memory._replace(running=running)
         memory = memory._replace(since_eased=memory.since_eased + 1)
-        signals = signals_in(record, memory.running, self.limits)
-        if not signals:
-            return self._calm(record, memory)
-        memory = memory._replace(calm=0, trouble=memory.trouble + 1)
-        words = tuple(s.words for s in signals)
-        severity = max(s.severity for s in signals)
-        if severity is Severity.ROLL_BACK or memory.trouble >= self.patience:
-            return Judgement(Verdict.ROLLED_BACK, words), memory
-        if severity is Severity.CLEAN:
-            return Judgement(Verdict.CLEANED, words), memory
-        if severity is Severity.EASE and memory.ease < self.max_ease and self._may_ease(memory):
-            return Judgement(Verdict.EASED, words), memory._replace(ease=memory.ease + 1, since_eased=0)
-        return Judgement(Verdict.WATCHED, words), memory
+        verdict, memory = self._answer(worst, memory) if signals else self._calm(memory)
+        return Judgement(verdict, tuple(signal.words for signal in signals)), memory
 
     def after_rollback(self, now: Memory, then: Memory) -> Memory:
         """Memory for a run put back to a snapshot: its statistics, today's count, and a gentler learning rate."""
         ease = min(max(now.ease, then.ease) + 1, self.max_ease)
         return Memory(ease=ease, rollbacks=now.rollbacks + 1, running=then.running)
 
-    def _may_ease(self, memory: Memory) -> bool:
-        return memory.since_eased >= self.cooldown or memory.ease == 0
+    def _answer(self, severity: Severity, memory: Memory) -> tuple[Verdict, Memory]:
+        memory = memory._replace(calm=0, trouble=memory.trouble + 1)
+        if severity is Severity.ROLL_BACK or memory.trouble >= self.patience:
+            return Verdict.ROLLED_BACK, memory
+        if severity is Severity.CLEAN:
+            return Verdict.CLEANED, memory
+        may_ease = memory.ease == 0 or (memory.ease < self.max_ease and memory.since_eased >= self.cooldown)
+        if severity is Severity.EASE and may_ease:
+            return Verdict.EASED, memory._replace(ease=memory.ease + 1, since_eased=0)
+        return Verdict.WATCHED, memory
 
-    def _calm(self, record: StepRecord, memory: Memory) -> tuple[Judgement, Memory]:
-        running = memory.running.after(record)
-        memory = memory._replace(calm=memory.calm + 1, trouble=0, running=running)
-        if memory.ease and memory.calm >= self.calm_after:
-            return Judgement(Verdict.RELAXED), memory._replace(ease=memory.ease - 1, calm=0)
-        return Judgement(Verdict.HEALTHY), memory
-
-
-def unguarded(guard: Guard) -> Guard:
-    """The same guard, switched off."""
-    return replace(guard, enabled=False)
+    def _calm(self, memory: Memory) -> tuple[Verdict, Memory]:
+        calm = memory.calm + 1
+        memory = memory._replace(calm=calm, trouble=memory.trouble if calm < self.cooldown else 0)
+        if memory.ease and calm >= self.calm_after:
+            return Verdict.RELAXED, memory._replace(ease=memory.ease - 1, calm=0)
+        return Verdict.HEALTHY, memory

@@ -1,14 +1,15 @@
 """The training loop: an iterator of records and judgements. Logging, saving and pictures stay with the caller."""
 
+from collections import deque
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 from ebmnist.data.batches import Batches
 from ebmnist.sampling.start.replay import ReplayBuffer
 from ebmnist.training.base import Judgement, StepRecord, Verdict
 from ebmnist.training.guard import Diverged
+from ebmnist.training.signals import Signal, not_finite_in
 from ebmnist.training.state import Snapshot, TrainState
 from ebmnist.training.step import train_step
 
@@ -19,63 +20,91 @@ def fit(state: TrainState, images: Tensor) -> Iterator[tuple[StepRecord, Judgeme
     Stop iterating at any time: `state` is whole between two updates. To go on, call `fit` again.
 
     Raises:
-        Diverged: trouble outlasted every answer of the guard.
+        Diverged: trouble outlasted every answer of the guard; `state` is then the last healthy one.
         BadInput: a batch larger than the data.
     """
     t = state.training
-    healthy = candidate = state.snapshot()
     batches = Batches(images, t.batch_size, state.stream_seed)
-    recent: list[str] = []
+    snapshots, story = Snapshots(state), deque[str](maxlen=30)
     while state.step < t.n_updates:
+        seen = snapshots.look(state) if t.guard.enabled else []
         record = train_step(state, batches.at(state.step))
-        judgement, state.memory = t.guard.judge(record, state.memory)
+        judgement, state.memory = t.guard.judge(record, state.memory, *seen)
         match judgement.verdict:
-            case Verdict.CLEANED:
-                _clean(state, healthy)
+            case Verdict.HEALTHY | Verdict.RELAXED:
+                pass
             case Verdict.ROLLED_BACK:
-                _roll_back(state, healthy, record, judgement, recent)
+                judgement = _roll_back(state, snapshots.back(), judgement)
                 batches = Batches(images, t.batch_size, state.stream_seed)
-                candidate = healthy
+            case verdict:
+                snapshots.candidate = None
+                if verdict is Verdict.CLEANED:
+                    judgement = _clean(state, snapshots.healthy[-1], images, judgement)
+        if judgement.verdict not in (Verdict.HEALTHY, Verdict.WATCHED):
+            story.append(f"  update {record.step}: {'; '.join(judgement.signals) or judgement.verdict.value}")
         yield record, judgement
-        # A snapshot proves healthy when the next one comes without a signal in between.
-        if t.guard.enabled and state.step % t.guard.snapshot_every == 0:
-            if state.memory.calm >= t.guard.snapshot_every:
-                healthy = candidate
-            candidate = state.snapshot()
+        if state.memory.rollbacks > t.guard.max_rollbacks:
+            raise Diverged(
+                f"training diverged: {t.guard.max_rollbacks} rollbacks were not enough. What was seen:\n"
+                + "\n".join(story)
+                + f"\nBack at update {state.step}, the last healthy one. Try a lower training.lr,"
+                " a higher training.objective.energy_l2, or another seed."
+            )
 
 
-def _clean(state: TrainState, healthy: Snapshot) -> None:
-    """Replace the chains that are not finite, stuck at the clamp, or copies of one another."""
-    if not isinstance(state.start, ReplayBuffer):
-        return
-    images = state.start.images.flatten(1)
-    rotten = ~images.isfinite().all(1)
-    if state.kernel.clamp is not None:
-        low, high = state.kernel.clamp
-        rotten |= ((images <= low) | (images >= high)).float().mean(1) > 0.99
-    # Two chains this close, by chance pairing, are one chain: distances between images are around 10.
-    partner = torch.randperm(len(images), generator=state.rng, device=images.device)
-    distance = (images - images[partner]).norm(dim=1)
-    rotten |= (distance < 0.1 * images[0].numel() ** 0.5 * 0.5) & (
-        partner != torch.arange(len(images), device=images.device)
-    )
-    saved = {k.removeprefix("start."): v for k, v in healthy.tensors.items() if k.startswith("start.")}
-    state.start.replace(rotten, saved if len(saved["images"]) else None, state.rng)
+class Snapshots:
+    """The last healthy snapshots, oldest first, and a candidate: healthy once no signal came until the next is due."""
+
+    def __init__(self, state: TrainState) -> None:
+        self.healthy = [state.snapshot()]
+        self.candidate: Snapshot | None = self.healthy[-1]
+        self.used = False  # the last one was gone back to, and none has proved healthy since
+
+    def look(self, state: TrainState) -> list[Signal]:
+        """Take a snapshot if one is due, and return what is wrong with it: chains not drawn lately, the average …"""
+        every, last = state.training.guard.snapshot_every, self.candidate
+        if state.memory.trouble or (last is not None and state.step < last.facts["step"] + every):
+            return []
+        if last is not None and last is not self.healthy[-1]:
+            self.healthy, self.used = [*self.healthy[-2:], last], False
+        self.candidate = state.snapshot()
+        return not_finite_in(self.candidate.tensors)
+
+    def back(self) -> Snapshot:
+        """Return the last healthy snapshot; the one before if that was no cure."""
+        if self.used and len(self.healthy) > 1:
+            self.healthy.pop()
+        self.candidate, self.used = self.healthy[-1], True
+        return self.healthy[-1]
 
 
-def _roll_back(
-    state: TrainState, healthy: Snapshot, record: StepRecord, judgement: Judgement, recent: list[str]
-) -> None:
+def _roll_back(state: TrainState, healthy: Snapshot, judgement: Judgement) -> Judgement:
     """Restore everything, then change the random stream and lower the learning rate: no falling the same way twice."""
     guard, now, stream = state.training.guard, state.memory, state.stream
-    recent.append(f"  update {record.step}: {'; '.join(judgement.signals)}")
-    if now.rollbacks >= guard.max_rollbacks:
-        raise Diverged(
-            f"training diverged: {now.rollbacks} rollbacks were not enough. What was seen:\n"
-            + "\n".join(recent)
-            + f"\nLast healthy update: {healthy.facts['step']}. Try a lower training.lr, a higher"
-            " training.objective.energy_l2, or another seed."
-        )
     state.restore(healthy)
     state.memory = guard.after_rollback(now, state.memory)
     state.new_stream(stream + 1)
+    count = f"rollback {state.memory.rollbacks} of {guard.max_rollbacks}, to update {state.step}"
+    return judgement._replace(signals=(*judgement.signals, count))
+
+
+def _clean(state: TrainState, healthy: Snapshot, images: Tensor, judgement: Judgement) -> Judgement:
+    """Replace the chains that are not finite, stuck at the clamp, or copies of one another."""
+    if not isinstance(state.start, ReplayBuffer):
+        return judgement._replace(verdict=Verdict.WATCHED)  # no chain outlives its update
+    chains = state.start.images.flatten(1)
+    rotten = ~chains.isfinite().all(1)
+    if state.kernel.clamp is not None:
+        low, high = state.kernel.clamp
+        rotten |= ((chains <= low) | (chains >= high)).all(1)
+    # Copies have the same ink: in that order they stand side by side, closer than any two real images do.
+    order = chains.sum(1).argsort()
+    real = images[: len(chains)].flatten(1)
+    near = 0.5 * state.training.guard.limits.diversity * (real[1:] - real[:-1]).norm(dim=1).mean()
+    copies = (chains[order[1:]] - chains[order[:-1]]).norm(dim=1) < near
+    rotten[order[1:]] |= copies
+    rotten[order[:-1]] |= copies
+    saved = {k.removeprefix("start."): v for k, v in healthy.tensors.items() if k.startswith("start.")}
+    state.start.replace(rotten, saved if len(saved["images"]) else None, state.rng)
+    count = f"{int(rotten.sum())} of {len(chains)} chains replaced"
+    return judgement._replace(signals=(*judgement.signals, count))

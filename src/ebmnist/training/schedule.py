@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ebmnist.errors import BadInput
+
+Shape = Literal["constant", "cosine", "exponential"]
 
 
 @dataclass(frozen=True)
@@ -15,10 +17,10 @@ class Schedule:
         BadInput: a field out of its range.
 
     >>> [round(Schedule("cosine", warmup=2).factor(step, 10), 2) for step in (0, 1, 2, 5, 9)]
-    [0.5, 0.99, 0.9, 0.5, 0.02]
+    [0.5, 0.98, 0.9, 0.5, 0.02]
     """
 
-    kind: Literal["constant", "cosine", "exponential"] = "constant"
+    kind: Shape = "constant"
     """Shape after the warm-up: constant, cosine to zero (Loshchilov & Hutter 2017), or exponential in stairs."""
     warmup: int = 0
     """Updates over which the rate rises linearly from near zero, ≥ 0."""
@@ -28,6 +30,8 @@ class Schedule:
     """exponential: updates per stair, ≥ 1 (429 is an epoch of 55,000 images in batches of 128)."""
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(Shape):
+            raise BadInput(f"schedule: kind must be one of {', '.join(get_args(Shape))}, not {self.kind!r}")
         if self.warmup < 0 or not 0 < self.decay <= 1 or self.decay_every < 1:
             raise BadInput("schedule: warmup must be ≥ 0, decay in (0, 1] and decay_every ≥ 1")
 

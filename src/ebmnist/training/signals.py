@@ -1,11 +1,15 @@
-"""What the guard looks at: one record in, the signs of trouble out. A pure function of record and memory."""
+"""What the guard looks at: an update in, the signs of trouble out. Pure functions of record and memory."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+from torch import Tensor
+
+from ebmnist.errors import BadInput
 from ebmnist.training.base import StepRecord
+from ebmnist.training.running import Running, magnitudes
 
 
 class Severity(IntEnum):
@@ -26,95 +30,108 @@ class Signal(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """Where normal ends. Scales are the run's own running means, or the energy regulariser's natural scale."""
+    """Where normal ends, relative to what is usual in the run (`Running`), to the data, or to the regulariser.
 
-    energy_growth: float = 20.0
-    """max|E| above this many times its running mean, and above as many times 1/(2λ), is a blow-up."""
+    Raises:
+        BadInput: a limit that is not > 0.
+    """
+
+    settling: int = 100
+    """Updates before the running means are trusted: a young run swings wildly, and needs no answer for it."""
+    energy_growth: float = 10.0
+    """max|E| above this many times its usual, and above as many times the regulariser's 1/(2λ), is a blow-up."""
     gap_growth: float = 10.0
-    """|E(x⁻) − E(x⁺)| above this many times its running mean is a spike."""
+    """|E(x⁻) − E(x⁺)| above this many times its usual, and above a tenth of 1/(2λ), is a spike."""
     gap_saturation: float = 0.9
     """A gap above this share of 1/λ, the regulariser's own optimum, means the chains no longer follow the energy."""
-    grad_growth: float = 10.0
-    """‖∂L/∂θ‖ above this many times its running geometric mean is a spike."""
-    share_clipped: float = 0.98
-    """Share of clipped Langevin components above which ∇E has exploded."""
-    share_at_clamp: float = 0.5
-    """Excess share of x⁻'s pixels at the clamp, over x⁺'s, above which the chains are stuck there."""
-    displacement: float = 1e-4
-    """Distance ‖x_K − x_0‖ below which chains do not move."""
+    gap_collapse: float = 1e-4
+    """|E(x⁻) − E(x⁺)| below this share of its usual, for long: the energy no longer tells anything apart."""
+    weight_grad_growth: float = 10.0
+    """‖∂L/∂θ‖ above this many times its usual is a spike."""
+    grad_collapse: float = 0.02
+    """‖∂E/∂x‖ below this share of its usual leaves the chains nothing to follow."""
+    clipping: float = 0.02
+    """Share of unclipped Langevin components, relative to its usual, below which ∇E has exploded."""
+    displacement: float = 0.01
+    """‖x_K − x_0‖ relative to its usual, below which the chains stand still."""
+    share_at_clamp: float = 0.8
+    """Share of x⁻'s pixels at the clamp, in excess of clean data's, above which the chains are stuck there."""
     diversity: float = 0.4
     """Pairwise distance within x⁻, relative to x⁺'s, below which the chains have collapsed."""
-    settling: int = 50
-    """Updates before the running means are trusted."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not value > 0:
+                raise BadInput(f"guard: limits.{name} must be > 0, not {value}")
 
 
-class Running(NamedTuple):
-    """Exponential running means of healthy records, with the number seen."""
+def signals_in(record: StepRecord, running: Running, limits: Limits, natural: float = 0.0) -> list[Signal]:
+    """Return every signal that `record` gives; none is a healthy update.
 
-    n_seen: int = 0
-    energy_max: float = 0.0
-    gap: float = 0.0  # of |gap|
-    log_grad: float = 0.0  # of log ‖∂L/∂θ‖
-
-    def after(self, record: StepRecord, decay: float = 0.98) -> "Running":
-        """The means with one more healthy record in them."""
-        # Unbiased from the first record on: the weight of the past grows to `decay`.
-        keep = min(decay, self.n_seen / (self.n_seen + 1))
-        new = (record.energy_max, abs(record.gap), math.log(max(record.weight_grad_norm, 1e-30)))
-        return Running(
-            self.n_seen + 1, *(keep * a + (1 - keep) * b for a, b in zip(self[1:], new, strict=True))
-        )
+    `natural` is the size of |E| at the energy regulariser's optimum, 1/(2λ) before any easing; 0 for no regulariser.
+    """
+    if broken := _not_finite(record):
+        return [broken]
+    usual = running if running.n_seen >= limits.settling else None
+    return [*_too_large(record, usual, limits, natural), *_too_small(record, usual, limits), *_rotten(record, limits)]
 
 
-def signals_in(record: StepRecord, running: Running, limits: Limits) -> list[Signal]:
-    """Every signal that `record` gives; an empty list is a healthy update."""
-    broken = _not_finite(record)
-    return broken or [*_too_large(record, running, limits), *_rotten_chains(record, limits)]
+def not_finite_in(tensors: dict[str, Tensor]) -> list[Signal]:
+    """Return a signal for what holds a NaN or an infinity among a snapshot's tensors: chains, or anything else."""
+    broken = sorted(k for k, v in tensors.items() if v.is_floating_point() and not v.isfinite().all())
+    rotten = [name for name in broken if name.startswith("start.")]
+    severity = Severity.CLEAN if rotten == broken else Severity.ROLL_BACK
+    return [Signal(severity, f"{broken[0]} is not finite")] if broken else []
 
 
-def _not_finite(r: StepRecord) -> list[Signal]:
+def _not_finite(r: StepRecord) -> Signal | None:
     if not math.isfinite(r.weight_norm):
-        return [Signal(Severity.ROLL_BACK, "a weight is not finite")]
+        return Signal(Severity.ROLL_BACK, "a weight is not finite")
     if not math.isfinite(r.energy_pos):
-        return [Signal(Severity.ROLL_BACK, "the energy of real images is not finite")]
+        return Signal(Severity.ROLL_BACK, "the energy of real images is not finite")
     if r.finite_images < 1:
-        return [Signal(Severity.CLEAN, "a negative image is not finite")]
+        return Signal(Severity.CLEAN, "a negative image is not finite: update skipped")
     if not math.isfinite(r.energy_max):
-        return [Signal(Severity.ROLL_BACK, "the energy of negative images is not finite")]
+        return Signal(Severity.ROLL_BACK, "the energy of negative images is not finite")
     if not math.isfinite(r.weight_grad_norm) or not math.isfinite(r.loss):
-        return [Signal(Severity.EASE, "the weight gradient is not finite: update skipped")]
-    return []
+        return Signal(Severity.EASE, "the loss or its weight gradient is not finite: update skipped")
+    return None
 
 
-def _too_large(r: StepRecord, running: Running, limits: Limits) -> list[Signal]:
-    found = []
-    natural = 0.5 / r.energy_l2 if r.energy_l2 > 0 else 0.0  # |E| at the regulariser's optimum, 1/(2λ)
-    settled = running.n_seen >= limits.settling
-    ceiling = limits.energy_growth * max(running.energy_max, natural)
-    if r.energy_max > ceiling > 0 and (settled or natural):
+def _too_large(r: StepRecord, usual: Running | None, limits: Limits, natural: float) -> list[Signal]:
+    found, gap = [], abs(r.gap)
+    ceiling = limits.energy_growth * max(usual.energy_max if usual else 0.0, natural)
+    if 0 < ceiling < r.energy_max:
         found.append(Signal(Severity.ROLL_BACK, f"|E| grew to {r.energy_max:.3g}, beyond {ceiling:.3g}"))
-    if settled:
-        usual = math.exp(running.log_grad)
-        if r.weight_grad_norm > limits.grad_growth * usual:
-            words = f"weight-gradient norm {r.weight_grad_norm:.3g}, usually {usual:.3g}"
-            found.append(Signal(Severity.EASE, words))
-        if abs(r.gap) > limits.gap_growth * running.gap and abs(r.gap) > 0.1 * natural:
-            found.append(Signal(Severity.EASE, f"energy gap {r.gap:.3g}, usually ±{running.gap:.3g}"))
+    if usual and r.weight_grad_norm > limits.weight_grad_growth * usual.weight_grad_norm:
+        words = f"weight-gradient norm {r.weight_grad_norm:.3g}, usually {usual.weight_grad_norm:.3g}"
+        found.append(Signal(Severity.EASE, words))
+    if usual and gap > max(limits.gap_growth * usual.gap, 0.1 * natural):
+        found.append(Signal(Severity.EASE, f"energy gap {r.gap:.3g}, usually ±{usual.gap:.3g}"))
     if natural and r.gap > limits.gap_saturation * 2 * natural:
         found.append(Signal(Severity.WATCH, f"energy gap {r.gap:.3g} is pinned at the regulariser's optimum"))
-    if r.share_clipped > limits.share_clipped:
-        found.append(Signal(Severity.WATCH, f"{r.share_clipped:.0%} of the Langevin components are clipped"))
     return found
 
 
-def _rotten_chains(r: StepRecord, limits: Limits) -> list[Signal]:
+def _too_small(r: StepRecord, usual: Running | None, limits: Limits) -> list[Signal]:
+    if usual is None:
+        return []
+    found, now = [], magnitudes(r)
+    if now.gap < limits.gap_collapse * usual.gap:
+        found.append(f"energy gap collapsed to {r.gap:.1g}, usually ±{usual.gap:.3g}")
+    if now.grad_norm < limits.grad_collapse * usual.grad_norm:
+        found.append(f"‖∂E/∂x‖ collapsed to {r.grad_norm:.1g}, usually {usual.grad_norm:.3g}")
+    if now.displacement < limits.displacement * usual.displacement:
+        found.append(f"chains moved {r.displacement:.1g}, usually {usual.displacement:.3g}")
+    if now.unclipped < limits.clipping * usual.unclipped:
+        found.append(f"{r.share_clipped:.0%} of the Langevin components are clipped, usually {1 - usual.unclipped:.0%}")
+    return [Signal(Severity.WATCH, words) for words in found]
+
+
+def _rotten(r: StepRecord, limits: Limits) -> list[Signal]:
     found = []
-    if r.displacement < limits.displacement:
-        found.append(Signal(Severity.WATCH, f"chains do not move: {r.displacement:.2g} from start to end"))
     if r.diversity < limits.diversity:
-        words = f"negatives have collapsed: pairwise distance {r.diversity:.2f} of the data's"
-        found.append(Signal(Severity.CLEAN, words))
+        found.append(f"negatives have collapsed: pairwise distance {r.diversity:.2f} of the data's")
     if r.share_at_clamp > limits.share_at_clamp:
-        words = f"negatives stuck at the clamp: {r.share_at_clamp:.0%} more pixels there than in the data"
-        found.append(Signal(Severity.CLEAN, words))
-    return found
+        found.append(f"negatives stuck at the clamp: {r.share_at_clamp:.0%} of the pixels that data leave free")
+    return [Signal(Severity.CLEAN, words) for words in found]

@@ -12,8 +12,8 @@ from ebmnist.errors import BadInput
 from ebmnist.sampling.base import Kernel, Start
 from ebmnist.training.base import Objective
 from ebmnist.training.guard import Guard, Memory
+from ebmnist.training.running import Running
 from ebmnist.training.schedule import Schedule
-from ebmnist.training.signals import Running
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,14 @@ class TrainState:
         objective: Objective,
         seed: int = 0,
     ) -> None:
-        self.energy = energy
+        self.energy = energy.train()  # spectral norm's power iteration moves in training mode only
         self.training = training
         self.kernel = kernel
         self.start = start
         self.objective = objective
         self.seed = seed
         self.ema = copy.deepcopy(energy).eval().requires_grad_(False)
-        self.optimiser = torch.optim.Adam(
-            energy.parameters(), lr=training.lr, betas=(training.beta1, training.beta2)
-        )
+        self.optimiser = torch.optim.Adam(energy.parameters(), lr=training.lr, betas=(training.beta1, training.beta2))
         self.device = next(energy.parameters()).device
         self.rng = torch.Generator(self.device)
         self.memory = Memory()
@@ -160,9 +158,7 @@ class TrainState:
             # Moments take the parameter's memory format, so that an update does the same sums in the same order.
             kept = torch.empty_like(p).copy_(value) if value.shape == p.shape else value.clone()
             state.setdefault(int(index), {})[key] = kept
-        self.optimiser.load_state_dict(
-            {"state": state, "param_groups": self.optimiser.state_dict()["param_groups"]}
-        )
+        self.optimiser.load_state_dict({"state": state, "param_groups": self.optimiser.state_dict()["param_groups"]})
 
 
 def load_weights(energy: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -1,5 +1,6 @@
 """One update of the energy, on one screen."""
 
+import math
 import time
 
 import torch
@@ -22,6 +23,7 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     regularisation = t.guard.regularisation(state.memory)
 
     # Real images carry as much noise as the chains.
+    at_clamp = _share_at_clamp(x_pos, state.kernel)
     x_pos = noised(x_pos, t.data_noise, state.kernel, state.rng)
 
     # Draw negatives, move them, put them back.
@@ -35,26 +37,28 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     loss.backward()  # type: ignore[no-untyped-call]
     weight_grad_norm = clip_grad_norm_(energy.parameters(), t.weight_grad_clip)
 
-    # One transfer to the host for everything there is to know.
+    # One transfer to the host for everything that decides the update.
     assert chain.last is not None
     seen = {
         "loss": loss.detach(),
         **terms,
         "weight_grad_norm": weight_grad_norm,
-        "weight_norm": _norm(energy),
+        "grad_norm": chain.last.grad_norm.mean(),
         "share_clipped": chain.last.share_clipped.mean(),
-        "share_at_clamp": _share_at_clamp(chain.x, state.kernel) - _share_at_clamp(x_pos, state.kernel),
+        # Of the pixels that data leave free: on MNIST four in five are black, and no fault of the chains'.
+        "share_at_clamp": (_share_at_clamp(chain.x, state.kernel) - at_clamp) / (1 - at_clamp).clamp_min(0.01),
         "displacement": (chain.x - draw.x).flatten(1).norm(dim=1).mean(),
         "diversity": _spread(chain.x) / _spread(x_pos),
         "finite_images": chain.x.isfinite().all().float(),
     }
     values = dict(zip(seen, torch.stack([v.float() for v in seen.values()]).tolist(), strict=True))
     lr = state.lr
-    if not t.guard.enabled or (_finite(values["loss"]) and _finite(values["weight_grad_norm"])):
+    if not t.guard.enabled or (math.isfinite(values["loss"]) and math.isfinite(values["weight_grad_norm"])):
         _descend(state, lr)
     state.step += 1
     return StepRecord(
         step=state.step,
+        weight_norm=_norm(energy),
         lr=lr,
         energy_l2=getattr(state.objective, "energy_l2", 0.0) * regularisation,
         seconds=time.perf_counter() - begin,
@@ -84,12 +88,8 @@ def _descend(state: TrainState, lr: float) -> None:
         kept.copy_(buffer)
 
 
-def _finite(value: float) -> bool:
-    return value - value == 0
-
-
-def _norm(energy: nn.Module) -> Tensor:
-    return torch.stack([p.detach().norm() for p in energy.parameters()]).norm()
+def _norm(energy: nn.Module) -> float:
+    return torch.stack([p.detach().norm() for p in energy.parameters()]).norm().item()
 
 
 def _spread(x: Tensor) -> Tensor:
@@ -98,7 +98,9 @@ def _spread(x: Tensor) -> Tensor:
 
 
 def _share_at_clamp(x: Tensor, kernel: Kernel) -> Tensor:
+    """Share of pixels within a hundredth of the range of an end: chains carry noise, data fade to black."""
     if kernel.clamp is None:
         return x.new_zeros(())
     low, high = kernel.clamp
-    return ((x <= low) | (x >= high)).float().mean()
+    margin = 0.01 * (high - low)
+    return ((x <= low + margin) | (x >= high - margin)).float().mean()

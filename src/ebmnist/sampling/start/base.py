@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from ebmnist.errors import BadInput
 from ebmnist.sampling.base import Draw
 
 
@@ -16,4 +17,8 @@ class Forgetful:
         return {}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """No state."""
+        """Take over no state. Raises `BadInput` for the state of a start that has one."""
+        if tensors:
+            raise BadInput(
+                f"this start remembers nothing, but the saved one has {', '.join(tensors)}: use its kind"
+            )

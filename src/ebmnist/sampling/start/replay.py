@@ -80,8 +80,10 @@ class ReplayBuffer:
         """Take over a state that `tensors()` gave, of this or another buffer of the same size.
 
         Raises:
-            BadInput: a state of another size.
+            BadInput: a state of another size, or of another kind of start.
         """
+        if tensors.keys() != self.tensors().keys():
+            raise BadInput("replay: the saved start is not a replay buffer: use the kind it was saved with")
         if len(tensors["images"]) not in (0, self.size):
             raise BadInput(
                 f"replay: the saved buffer has {len(tensors['images'])} chains, this one {self.size}"

@@ -25,7 +25,7 @@ class ContrastiveDivergence:
     """λ ≥ 0."""
 
     def __post_init__(self) -> None:
-        if self.energy_l2 < 0:
+        if not self.energy_l2 >= 0:
             raise BadInput(f"contrastive_divergence: energy_l2 must be ≥ 0, not {self.energy_l2}")
 
     def __call__(

@@ -1,0 +1,189 @@
+"""Checkpoints: a training state on disk as safetensors + JSON + checksums. Nothing is pickled.
+
+A checkpoint is a folder `step-00001000/` with `tensors.safetensors`, `facts.json` and `checksums.json` (the format's
+version and the SHA-256 of the other two). It is written whole or not at all, and read only if every byte is as written.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ebmnist.artifacts.atomic import remove_folder, standing, sweep, write_folder
+from ebmnist.errors import BadInput
+
+FORMAT = 1
+TENSORS, FACTS, CHECKSUMS = "tensors.safetensors", "facts.json", "checksums.json"
+
+
+class Checkpoint(NamedTuple):
+    """A snapshot read back: tensors by name, on the CPU and contiguous, and JSON facts by name."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+class _Damaged(BadInput):
+    """A checkpoint is not as it was written."""
+
+
+def save_checkpoint(folder: Path, *, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
+    """Write `folder/step-<facts["step"]>`, replacing one of that step, and return its path.
+
+    A kill at any instant, or a full disk, leaves the last good checkpoint; what a killed save left is swept first.
+    Tensors keep dtype, shape and bits; memory format, device and shared storage are not recorded.
+
+    Raises:
+        BadInput: the disk is full or the folder may not be written.
+        ValueError: `facts` has no whole `step` ≥ 0, or something that JSON does not give back as it was.
+    """
+    step = facts.get("step")
+    if type(step) is not int or step < 0:
+        raise ValueError(f"facts['step'] must be a whole number ≥ 0, got {step!r}")
+    contents = {TENSORS: _tensors_to_bytes(tensors), FACTS: _facts_to_bytes(facts)}
+    sweep(folder)
+    last = max(list_checkpoints(folder).items(), default=None)
+    way_out = f", then resume; the last good checkpoint is {last[1]}" if last else ""
+    path = folder / f"step-{step:08d}"
+    write_folder(path, contents | {CHECKSUMS: _checksums(contents)}, way_out=way_out)
+    return path
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint, or the latest of a run folder or of a folder of checkpoints.
+
+    Raises:
+        BadInput: there is none, or it is incomplete, altered, truncated or of another format.
+    """
+    path = latest_checkpoint(path)
+    try:
+        contents = _read(path)
+    except _Damaged as damage:
+        raise BadInput(f"{damage}; {_way_out(path)}") from None
+    return Checkpoint(safetensors.torch.load(contents[TENSORS]), json.loads(contents[FACTS]))
+
+
+def latest_checkpoint(path: Path) -> Path:
+    """Return the newest checkpoint of a run folder or of a folder of checkpoints; a checkpoint is its own.
+
+    Raises:
+        BadInput: nothing of the kind is there.
+    """
+    if not path.is_dir():
+        mend = (
+            f"a checkpoint is a folder: try {path.parent}"
+            if path.exists()
+            else "no such folder: check the path"
+        )
+        raise BadInput(f"{path}: {mend}")
+    if any((path / name).exists() for name in (TENSORS, FACTS, CHECKSUMS)):
+        return path
+    found = list_checkpoints(path) or list_checkpoints(path / "checkpoints")
+    if not found:
+        raise BadInput(
+            f"{path}: no checkpoint in it; choose another folder, or train first with: ebmnist train"
+        )
+    return found[max(found)]
+
+
+def list_checkpoints(folder: Path) -> dict[int, Path]:
+    """Return the checkpoints in `folder`, step to path, oldest first; unread, so they may be damaged."""
+    named = ((re.fullmatch(r"step-(\d{8,})", name), path) for name, path in standing(folder).items())
+    return dict(sorted((int(match[1]), path) for match, path in named if match))
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep` ≥ 1 checkpoints.
+
+    Raises:
+        ValueError: `keep` < 1.
+    """
+    if keep < 1:
+        raise ValueError(f"keep must be ≥ 1, got {keep}")
+    for path in list(list_checkpoints(folder).values())[:-keep]:
+        remove_folder(path)
+
+
+def prune_after(folder: Path, step: int) -> None:
+    """Remove the checkpoints of a later step: after a rewind or a rollback they belong to a past that is undone."""
+    for later, path in list_checkpoints(folder).items():
+        if later > step:
+            remove_folder(path)
+
+
+def _tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    # Copies: safetensors refuses what is strided (channels-last weights) and what shares its storage.
+    return safetensors.torch.save(
+        {
+            name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            for name, tensor in tensors.items()
+        }
+    )
+
+
+def _facts_to_bytes(facts: Mapping[str, Any]) -> bytes:
+    for name, fact in facts.items():
+        try:
+            same = json.loads(json.dumps(fact, allow_nan=False)) == fact
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"fact {name!r} is not JSON: {error}") from error
+        if not same:
+            raise ValueError(
+                f"fact {name!r} would change in JSON (tuples and keys that are no text do): {fact!r}"
+            )
+    return json.dumps(dict(facts), allow_nan=False, indent=1).encode()
+
+
+def _checksums(contents: Mapping[str, bytes]) -> bytes:
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    return json.dumps({"format": FORMAT, "sha256": digests}, indent=1).encode()
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    """Return the bytes of tensors and facts, checked."""
+    contents = {}
+    for name in (TENSORS, FACTS, CHECKSUMS):
+        try:
+            contents[name] = (path / name).read_bytes()
+        except FileNotFoundError:
+            raise _Damaged(f"{path / name}: missing") from None
+        except OSError as error:
+            raise _Damaged(f"{path / name}: not readable ({error.strerror})") from None
+    checksums = contents.pop(CHECKSUMS)
+    if checksums == _checksums(contents):
+        return contents
+    # Find out which of the three it is.
+    try:
+        recorded = json.loads(checksums)
+        version, digests = recorded["format"], recorded["sha256"]
+        expected = json.loads(_checksums(contents))["sha256"]
+        changed = [name for name in expected if digests[name] != expected[name]]
+    except (ValueError, KeyError, TypeError):
+        raise _Damaged(f"{path / CHECKSUMS}: altered or truncated") from None
+    if version != FORMAT:
+        raise BadInput(
+            f"{path}: of format {version}, and this ebmnist reads {FORMAT}: use the one that wrote it"
+        )
+    raise _Damaged(
+        f"{path / (changed or [CHECKSUMS])[0]}: altered or truncated (its SHA-256 is not the recorded one)"
+    )
+
+
+def _way_out(damaged: Path) -> str:
+    """Name the nearest good checkpoint beside a damaged one, an older one first."""
+    beside = list(list_checkpoints(damaged.parent).values())
+    place = beside.index(damaged) if damaged in beside else len(beside)
+    for which, candidates in (("before", beside[:place][::-1]), ("after", beside[place + 1 :])):
+        for path in candidates:
+            try:
+                _read(path)
+            except BadInput:
+                continue
+            return f"use the one {which}: {path}"
+    return "no good one is left beside it: train again with: ebmnist train"

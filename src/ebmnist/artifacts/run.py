@@ -1,0 +1,224 @@
+"""A run folder: everything one training leaves behind, in files a person can read."""
+
+import json
+import math
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from torch import Tensor
+
+from ebmnist.artifacts.atomic import mendable, sweep, write_file
+from ebmnist.artifacts.checkpoint import (
+    list_checkpoints,
+    load_checkpoint,
+    prune,
+    prune_after,
+    save_checkpoint,
+)
+from ebmnist.artifacts.environment import describe_environment
+from ebmnist.artifacts.journal import Journal
+from ebmnist.errors import BadInput
+from ebmnist.training.base import Judgement, StepRecord, Verdict
+
+LINES = "journal_lines"  # a fact `save` adds: how long metrics and events were; steps repeat, so it must be counted
+
+
+class Event(NamedTuple):
+    """A line of events.jsonl: what the guard decided on an update, and why."""
+
+    step: int
+    verdict: Verdict
+    signals: tuple[str, ...]
+    time: str  # UTC, ISO 8601
+
+
+def default_path(name: str, runs: Path = Path("runs")) -> Path:
+    """Return `runs/<name>`, or the first of `<name>-2`, `<name>-3`, … that is not taken."""
+    path, number = runs / name, 1
+    while path.exists():
+        number += 1
+        path = runs / f"{name}-{number}"
+    return path
+
+
+class RunFolder:
+    """The files of one run, by name; `create` makes a new run, `open` takes one up.
+
+    A context manager: leaving it flushes and closes the journals.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.yaml"  # as it was run, every value spelled out
+        self.environment = path / "env.json"
+        self.metrics = path / "metrics.jsonl"  # a StepRecord per line
+        self.events = path / "events.jsonl"  # an Event per line
+        self.checkpoints = path / "checkpoints"
+        self.figures = path / "figures"
+        self.evaluation = path / "evaluation.json"
+        self.report = path / "report.html"
+        self._metrics, self._events = Journal(self.metrics), Journal(self.events)
+
+    @classmethod
+    def create(cls, path: Path, recipe: str) -> Self:
+        """Make a run folder that holds the recipe's YAML text and the environment, or leave nothing.
+
+        Raises:
+            BadInput: `path` is taken, or may not be written.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise BadInput(
+                f"{path}: exists already; choose another --out, or go on with: ebmnist resume {path}"
+            )
+        run = cls(path)
+        with mendable(path):
+            path.mkdir(parents=True, exist_ok=True)
+            run.checkpoints.mkdir()  # claims the folder: of two that try, one fails here
+        try:
+            environment = json.dumps(describe_environment(), indent=1, ensure_ascii=False)
+            write_file(run.environment, environment + "\n")
+            write_file(run.recipe, recipe)  # last: it is what makes the folder a run
+        except BaseException:
+            shutil.rmtree(path)
+            raise
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Take up an existing run folder, to read or to resume it.
+
+        Raises:
+            BadInput: `path` is no run folder.
+        """
+        run = cls(path)
+        if not run.recipe.is_file():
+            raise BadInput(
+                f"{path}: no run folder (recipe.yaml is missing); give one that ebmnist train made"
+            )
+        return run
+
+    def log(self, record: StepRecord, judgement: Judgement) -> None:
+        """Write down one update, and its judgement unless that is a healthy one without a signal.
+
+        Raises:
+            BadInput: the disk is full, or another process writes this run.
+        """
+        self._metrics.append({name: _to_json(value) for name, value in record._asdict().items()})
+        verdict, signals = judgement
+        if verdict is not Verdict.HEALTHY or signals:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            event = Event(record.step, verdict, signals, now)
+            self._events.append(event._asdict() | {"verdict": verdict.name})
+            self._events.flush()
+
+    def save(self, *, tensors: dict[str, Tensor], facts: dict[str, Any], keep: int = 3) -> Path:
+        """Put the journals on disk, then a checkpoint; keep the newest `keep` and none of a later step.
+
+        A later one stems from before a rollback, and would otherwise be taken for the latest.
+
+        Raises:
+            BadInput: the disk is full or may not be written; the last good checkpoint is still there.
+        """
+        lines = [journal.flush_to_disk() for journal in (self._metrics, self._events)]
+        path = save_checkpoint(self.checkpoints, tensors=tensors, facts=facts | {LINES: lines})
+        prune_after(self.checkpoints, facts["step"])
+        prune(self.checkpoints, keep)
+        return path
+
+    def read_metrics(self) -> list[StepRecord]:
+        """Return the records of all updates, in the order they were made; after a rollback steps repeat.
+
+        Raises:
+            BadInput: metrics.jsonl is damaged, or has other columns than this version's.
+        """
+        return [self._to_record(line, number) for number, line in enumerate(self._metrics.read(), 1)]
+
+    def read_events(self) -> list[Event]:
+        """Return the judgements, in the order they were made.
+
+        Raises:
+            BadInput: events.jsonl is damaged.
+        """
+        return [self._to_event(line, number) for number, line in enumerate(self._events.read(), 1)]
+
+    def read_environment(self) -> dict[str, Any]:
+        """Return where and how the run was made, as `describe_environment` saw it. Raises `BadInput` if damaged."""
+        try:
+            facts: dict[str, Any] = json.loads(self.environment.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{self.environment}: missing or damaged; the run itself is not affected") from error
+        return facts
+
+    def rewind(self, step: int) -> None:
+        """Undo what followed the checkpoint of update `step`, so that a run resumed from it goes on there.
+
+        The records and events after it go, and the checkpoints of later steps. Without such a checkpoint, what
+        follows the first later step goes.
+
+        Raises:
+            BadInput: a journal or that checkpoint is damaged, or another process writes this run.
+        """
+        self._metrics.open()  # locks the run
+        self._events.open()
+        saved = list_checkpoints(self.checkpoints).get(step)
+        lines = load_checkpoint(saved).facts.get(LINES) if saved else None
+        if lines is None:
+            told = (
+                [record.step for record in self.read_metrics()],
+                [event.step for event in self.read_events()],
+            )
+            lines = [next((i for i, at in enumerate(steps) if at > step), len(steps)) for steps in told]
+        self._metrics.truncate(lines[0])
+        self._events.truncate(lines[1])
+        sweep(self.path)
+        prune_after(self.checkpoints, step)
+
+    def close(self) -> None:
+        """Flush and close the journals.
+
+        Raises:
+            BadInput: the disk is full.
+        """
+        try:
+            self._metrics.close()
+        finally:
+            self._events.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _to_record(self, line: dict[str, Any], number: int) -> StepRecord:
+        if changed := set(line) ^ set(StepRecord._fields):
+            columns = ", ".join(sorted(changed))
+            raise BadInput(
+                f"{self.metrics}: line {number} differs in {columns}; use the ebmnist that wrote it"
+            )
+        try:
+            return StepRecord._make(_from_json(line[name]) for name in StepRecord._fields)
+        except (TypeError, ValueError):
+            raise BadInput(
+                f"{self.metrics}: line {number} holds no numbers; mend or delete that line"
+            ) from None
+
+    def _to_event(self, line: dict[str, Any], number: int) -> Event:
+        try:
+            return Event(**line | {"verdict": Verdict[line["verdict"]], "signals": tuple(line["signals"])})
+        except (KeyError, TypeError):
+            raise BadInput(f"{self.events}: line {number} is no event; mend or delete that line") from None
+
+
+def _to_json(value: float) -> float | str:
+    """JSON has no NaN and no infinity: they are written as "NaN", "Infinity" and "-Infinity"."""
+    return value if math.isfinite(value) else json.dumps(value)
+
+
+def _from_json(value: float | str) -> float:
+    return value if isinstance(value, int) else float(value)

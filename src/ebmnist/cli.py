@@ -1,0 +1,170 @@
+"""The command line: parse, call, print. `ebmnist --help` starts here, and does not import torch."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ebmnist.errors import BadInput
+
+EXAMPLES = """\
+examples:
+  ebmnist run                                   train the default recipe, draw its pictures, write its report
+  ebmnist run smoke                             the same in seconds, to see that everything works
+  ebmnist run mnist --training.n_updates 500    any field of a recipe, as --section.field value
+  ebmnist resume runs/mnist                     go on where Ctrl-C, or a power cut, stopped it
+  ebmnist info runs/mnist                       what it is, how it was made, its figures
+  ebmnist sample runs/mnist --n 64 --out digits.png
+  ebmnist denoise runs/mnist --sigma 0.3 --out clean.png
+  ebmnist score runs/mnist --input digits.npy   one energy per image: low is likely
+
+Every verb says more with --help.  Exit codes: 0 done, 2 bad input, 3 training diverged, 130 interrupted.
+"""
+MODEL = "a run folder (its latest checkpoint), or one checkpoint"
+BASIC_OVERRIDES = ("--name", "--about", "--seed", "--device")
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, with errors of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with code 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs. Each names its function in `verbs` as `verb`."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = OneLineParser(
+        prog="ebmnist",
+        description="Deep energy-based models on MNIST: train one with Langevin dynamics, see whether it is any good,\n"
+        "and use its energy to generate, denoise and score images.",
+        epilog=EXAMPLES,
+        formatter_class=raw,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=OneLineParser)
+
+    def verb(name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
+        return verbs.add_parser(name, help=about, description=about, epilog=epilog, formatter_class=raw)
+
+    fields = "Any field of the recipe may follow as --section.field value; `ebmnist recipe NAME` lists them all."
+    for name, about in (
+        ("run", "train a recipe, draw its pictures, write its report"),
+        ("train", "train a recipe, and no more"),
+    ):
+        p = verb(name, about, fields + f"\n\nexample: ebmnist {name} mnist --out runs/wide --energy.width 48")
+        p.add_argument("recipe", nargs="?", default="mnist", help="name or .yaml file (default: mnist)")
+        p.add_argument("--out", type=Path, help="the run's folder; must not exist (default: runs/NAME)")
+
+    p = verb("resume", "go on with a run where its latest checkpoint left it, then draw and report", fields)
+    p.add_argument("dir", type=Path, help="the run folder")
+
+    p = verb("report", "draw a run's pictures again and write its report.html")
+    p.add_argument("dir", type=Path, help="the run folder")
+
+    p = verb("recipe", "print a recipe with every field and default filled in, or list the recipes")
+    p.add_argument("recipe", nargs="?", help="name or .yaml file; none: list them")
+
+    p = verb("info", "say what a run or checkpoint is, how it was made, and its figures")
+    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument("--json", action="store_true", help="as JSON")
+
+    p = verb("sample", "draw images by Langevin chains from uniform noise")
+    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument("--n", type=int, default=64, help="images (default: 64)")
+    p.add_argument("--steps", type=int, help="length of each chain (default: the recipe's)")
+    p.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    p.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".png a grid, .webp or .gif the chains moving, .npy float32 (N,1,28,28) in [0,1]",
+    )
+    _common(p)
+
+    p = verb(
+        "denoise",
+        "clean noisy images by descending the energy",
+        "Without --input, test images are noised, cleaned, and shown clean / noisy / cleaned.",
+    )
+    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument("--sigma", type=float, required=True, help="standard deviation of the noise, pixels on [0,1]")
+    p.add_argument("--input", type=Path, metavar="FILE", help="noisy images: .npy, .png or IDX")
+    p.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    p.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png or .npy")
+    _common(p)
+
+    p = verb("score", "print the energy of each image: low is likely")
+    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument(
+        "--input", type=Path, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
+    )
+    p.add_argument("--json", action="store_true", help="JSON in place of CSV")
+    _device(p)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
+    _device(parser)
+
+
+def _device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
+
+
+def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part a command line into the verb's own words and the recipe's fields, `--section.field value`.
+
+    >>> split_overrides(["run", "--training.lr", "1e-3", "smoke", "--seed=3"])
+    (['run', 'smoke'], ['--training.lr', '1e-3', '--seed=3'])
+    """
+    own: list[str] = []
+    fields: list[str] = []
+    words = iter(argv)
+    for word in words:
+        key = word.partition("=")[0]
+        if not (key.startswith("--") and ("." in key or key in BASIC_OVERRIDES)):
+            own.append(word)
+            continue
+        fields.append(word)
+        if "=" not in word and (value := next(words, None)) is not None:
+            fields.append(value)
+    return own, fields
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    takes_fields = bool(words) and words[0] in ("run", "train", "resume")
+    own, fields = split_overrides(words) if takes_fields else (words, [])
+    parser = build_parser()
+    args = parser.parse_args(own)
+    if args.version:
+        from ebmnist import __version__
+
+        print(__version__)
+        return 0
+    if args.verb is None:
+        parser.print_help()
+        return 0
+    from ebmnist import verbs  # imports torch: only now, so that --help is quick
+
+    try:
+        return verbs.VERBS[args.verb](args, fields)
+    except BadInput as error:
+        print(f"ebmnist: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ebmnist: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has had enough
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

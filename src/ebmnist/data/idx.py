@@ -1,0 +1,148 @@
+"""The IDX file format of MNIST, and `IDX`: any other folder that holds the four files of such a set."""
+
+import gzip
+import lzma
+import math
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ebmnist.data.base import Dataset, Split
+from ebmnist.errors import BadInput
+
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+SUFFIXES = ("", ".gz", ".xz")
+GZIP, XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
+UNSIGNED_BYTE = 0x08  # the only element type in MNIST-like sets
+
+
+@dataclass(frozen=True)
+class IDX:
+    """Any other MNIST-like set: a folder with the four IDX files, plain, .gz or .xz.
+
+    The validation split is the last `n_validation` of the training file.
+    """
+
+    root: Path
+    """Folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the t10k ones (or .gz, .xz)."""
+    n_validation: int = 5000
+    """How many of the training file's last images are held out as the validation split."""
+
+    def load(self) -> Dataset:
+        """Return the three splits, named after the folder. Raises: BadInput."""
+        return read_folder(self.root.resolve().name, self.root, self.n_validation)
+
+
+def read_idx(source: str | Path | bytes, name: str | None = None) -> Tensor:
+    """Return the uint8 tensor in an IDX file, or in its bytes; gzip and xz are told by their first bytes.
+
+    Layout: 0x00 0x00, element type, rank, one big-endian uint32 per dimension, the elements. `name` is what
+    errors call the bytes. Raises: BadInput. Source: LeCun, Cortes and Burges, "The MNIST database".
+
+    >>> read_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))
+    tensor([7, 2, 1], dtype=torch.uint8)
+    """
+    if isinstance(source, bytes):
+        return _parse(decompress(source, name or "IDX data"), name or "IDX data")
+    return _parse(read_bytes(Path(source)), name or str(source))
+
+
+def _parse(raw: bytes, name: str) -> Tensor:
+    if len(raw) < 4 or raw[:2] != b"\0\0" or not 1 <= raw[3] <= 4:
+        raise BadInput(f"{name}: not an IDX file: starts with 0x{raw[:4].hex()}, expected 0x00000801 to 0x00000804")
+    if raw[2] != UNSIGNED_BYTE:
+        raise BadInput(f"{name}: IDX element type 0x{raw[2]:02x}; only unsigned bytes, 0x08, are read")
+    start = 4 + 4 * raw[3]
+    if len(raw) < start:
+        raise BadInput(f"{name}: truncated in its header: {len(raw)} bytes, expected at least {start}; fetch it again")
+    shape = struct.unpack(f">{raw[3]}I", raw[4:start])
+    found, expected = len(raw) - start, math.prod(shape)
+    if expected == 0:
+        raise BadInput(f"{name}: holds nothing: its shape is {shape}")
+    if found != expected:
+        fault = "truncated" if found < expected else "overlong"
+        raise BadInput(f"{name}: {fault}: {found} bytes of data, its shape {shape} needs {expected}; fetch it again")
+    # A bytearray, because torch warns of memory that cannot be written to.
+    return torch.frombuffer(bytearray(raw), dtype=torch.uint8, offset=start).reshape(shape)
+
+
+def decompress(data: bytes, name: str) -> bytes:
+    """Return what gzip or xz `data` holds, or `data` itself if it is neither. Raises: BadInput if corrupt."""
+    try:
+        if data.startswith(GZIP):
+            return gzip.decompress(data)
+        if data.startswith(XZ):
+            return lzma.decompress(data)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise BadInput(f"{name}: corrupt compressed file ({error}); fetch it again") from error
+    return data
+
+
+def read_bytes(file: Traversable) -> bytes:
+    """Return a file's decompressed bytes. Raises: BadInput if it is missing, unreadable or corrupt."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
+    return decompress(data, str(file))
+
+
+def find(folder: Traversable, name: str) -> Traversable:
+    """Return `name` in `folder`: plain, else .gz, else .xz. Raises: BadInput if there is none."""
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; expected one with the four IDX files {', '.join(FILES)}")
+    for suffix in SUFFIXES:
+        if (file := folder / (name + suffix)).is_file():
+            return file
+    raise BadInput(f"{folder}: holds no {name} (nor .gz, .xz); expected the four IDX files {', '.join(FILES)}")
+
+
+def read_file(folder: Traversable, name: str) -> Tensor:
+    """Return the uint8 tensor of `name`, of whichever compression, in `folder`. Raises: BadInput."""
+    file = find(folder, name)
+    return read_idx(read_bytes(file), str(file))
+
+
+def read_folder(name: str, folder: Traversable, n_validation: int) -> Dataset:
+    """Return the data set of the four IDX files in `folder`. Raises: BadInput."""
+    return to_dataset(name, {file: read_file(folder, file) for file in FILES}, n_validation, str(folder))
+
+
+def to_dataset(name: str, tensors: Mapping[str, Tensor], n_validation: int, where: str) -> Dataset:
+    """Return the three splits of the tensors in `FILES`; validation: the training file's last images.
+
+    Raises: BadInput, naming `where`, for images that are not 28x28, or another number of labels than images.
+    """
+    images, labels = _labelled(tensors, *FILES[:2], where)
+    if not 1 <= n_validation < len(images):
+        raise BadInput(f"n_validation = {n_validation}: expected 1 to {len(images) - 1}, {where} holds {len(images)}")
+    cut = len(images) - n_validation
+    train, validation = Split(images[:cut], labels[:cut]), Split(images[cut:], labels[cut:])
+    return Dataset(name, train, validation, _labelled(tensors, *FILES[2:], where))
+
+
+def _labelled(tensors: Mapping[str, Tensor], image_file: str, label_file: str, where: str) -> Split:
+    pixels, labels = tensors[image_file], tensors[label_file]
+    if labels.ndim != 1:
+        raise BadInput(f"{where}: {label_file} has shape {tuple(labels.shape)}; expected one label per image, (N,)")
+    if len(pixels) != len(labels):
+        raise BadInput(f"{where}: {image_file} holds {len(pixels)} images, but {label_file} {len(labels)} labels")
+    return Split(bytes_to_images(pixels, f"{where}: {image_file}"), labels.long())
+
+
+def bytes_to_images(pixels: Tensor, name: str) -> Tensor:
+    """Return uint8 pixels (N, 28, 28) as float32 images (N, 1, 28, 28) in [0, 1]. Raises: BadInput."""
+    if pixels.ndim != 3 or pixels.shape[1:] != (28, 28):
+        raise BadInput(f"{name}: shape {tuple(pixels.shape)}; expected images of 28x28 pixels, (N, 28, 28)")
+    return pixels.to(torch.float32).div_(255).unsqueeze(1)

@@ -1,0 +1,251 @@
+"""Recipes: YAML → typed, checked fields → objects, through each room's REGISTRY. The only reader of configuration.
+
+A recipe's sections are the rooms. A section with a `kind` takes the fields of that registry entry, so a new file in
+a room is at once something a recipe can name. `extends: NAME` starts from another recipe.
+"""
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+import torch
+import yaml
+
+from ebmnist import data, energy, sampling
+from ebmnist.artifacts.saving import Saving
+from ebmnist.data.base import Dataset
+from ebmnist.errors import BadInput
+from ebmnist.evaluation.generation import Generation
+from ebmnist.recipes import read_recipe
+from ebmnist.sampling import start
+from ebmnist.sampling.base import Kernel
+from ebmnist.training import Training, TrainState, objective
+
+jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class Basics:
+    """What belongs to no room."""
+
+    name: str = "unnamed"
+    """The recipe's name; a run's folder is called after it."""
+    about: str = ""
+    """One line on what the recipe is for."""
+    seed: int = 0
+    """Of the weights and of every random stream, ≥ 0."""
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu, cuda, cuda:1, …"""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise BadInput(f"seed must be ≥ 0, not {self.seed}")
+
+
+# Sections whose fields depend on their `kind`, and sections that are one dataclass.
+CHOICES: dict[str, Mapping[str, type]] = {
+    "data": data.REGISTRY,
+    "energy": energy.REGISTRY,
+    "sampling": sampling.REGISTRY,
+    "training.start": start.REGISTRY,
+    "training.objective": objective.REGISTRY,
+}
+FIXED: dict[str, type] = {"training": Training, "evaluation": Generation, "artifacts": Saving}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One named experiment: every field checked, every default filled in. `fields` is plain data, as YAML shows it."""
+
+    fields: dict[str, Any] = field(repr=False)
+
+    @property
+    def basics(self) -> Basics:
+        """Name, purpose, seed and device."""
+        return Basics(**{f.name: self.fields[f.name] for f in dataclasses.fields(Basics)})
+
+    @property
+    def generation(self) -> Generation:
+        """The `evaluation` section."""
+        return Generation(**self.fields["evaluation"])
+
+    @property
+    def saving(self) -> Saving:
+        """The `artifacts` section."""
+        return Saving(**self.fields["artifacts"])
+
+    @property
+    def device(self) -> torch.device:
+        """The device the recipe names.
+
+        Raises:
+            BadInput: no such device here.
+        """
+        name = self.basics.device
+        if name == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            return torch.empty(0, device=name).device
+        except (RuntimeError, AssertionError) as error:  # torch raises either for a device that is not there
+            raise BadInput(f"device {name!r} is not available here: use cpu or auto") from error
+
+    def on(self, device: str) -> "Recipe":
+        """The same recipe on another device."""
+        return Recipe({**self.fields, "device": device})
+
+    def overridden(self, overrides: Sequence[str]) -> "Recipe":
+        """The same recipe with overrides such as `["--training.n_updates", "2000"]`. Raises `BadInput`."""
+        return make_recipe(self.fields, overrides, origin=f"recipe {self.basics.name}")
+
+    def load_data(self) -> Dataset:
+        """Load what the `data` section names."""
+        return self._make("data").load()
+
+    def make_energy(self) -> torch.nn.Module:
+        """Build the energy with its initial weights drawn from the seed, on the recipe's device."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.basics.seed)
+            return self._make("energy").to(self.device)
+
+    def make_kernel(self) -> Kernel:
+        """Build the sampler."""
+        return self._make("sampling")
+
+    def make_training(self) -> Training:
+        """Build the `training` section, less its start and objective."""
+        fields = self.fields["training"]
+        return _build(Training, {k: v for k, v in fields.items() if k not in ("start", "objective")})
+
+    def make_state(self) -> TrainState:
+        """Build everything training owns, at update 0."""
+        return TrainState(
+            self.make_energy(),
+            self.make_training(),
+            kernel=self.make_kernel(),
+            start=self._make("training.start"),
+            objective=self._make("training.objective"),
+            seed=self.basics.seed,
+        )
+
+    def check(self) -> None:
+        """Build every object once, for the ranges that types cannot say. Raises `BadInput`."""
+        _ = self.basics, self.generation, self.saving, self.make_training()
+        with torch.random.fork_rng(devices=[]):
+            for path in CHOICES:
+                self._make(path)
+
+    def to_yaml(self) -> str:
+        """The whole recipe as YAML that `load_recipe` reads back to the same recipe."""
+        return yaml.safe_dump(self.fields, sort_keys=False, allow_unicode=True)
+
+    def _make(self, path: str) -> Any:
+        fields = dict(_at(self.fields, path))
+        return _build(CHOICES[path][fields.pop("kind")], fields)
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by name or by path, with overrides such as `["--training.n_updates", "500"]`.
+
+    Raises:
+        BadInput: no such recipe; an unknown key; a value of the wrong type or out of its range.
+    """
+    return make_recipe(read_recipe(name), overrides, origin=f"recipe {name}")
+
+
+def make_recipe(fields: Mapping[str, Any], overrides: Sequence[str] = (), *, origin: str = "recipe") -> Recipe:
+    """Check `fields` and `overrides` against the rooms and fill in every default. Raises `BadInput`."""
+    _check_sections(fields, origin)
+    kinds = {path: _kind(fields, overrides, path) for path in CHOICES}
+    parser = recipe_parser(kinds)
+    tree = _with_kinds(fields, kinds)
+    try:
+        parsed = parser.parse_args(list(overrides), namespace=parser.parse_object(tree))
+    except (jsonargparse.ArgumentError, TypeError, KeyError) as error:
+        raise BadInput(f"{origin}: {_one_line(error)}") from error
+    recipe = Recipe(_plain(parsed.as_dict()))
+    recipe.check()
+    return recipe
+
+
+def recipe_parser(kinds: Mapping[str, str]) -> jsonargparse.ArgumentParser:
+    """Return the parser of a recipe whose sections are of these kinds; its help lists every field."""
+    parser = jsonargparse.ArgumentParser(prog="ebmnist run RECIPE", exit_on_error=False, add_help=False)
+    parser.add_class_arguments(Basics)
+    for path, registry in CHOICES.items():
+        parser.add_argument(f"--{path}.kind", type=str, help=f"one of: {', '.join(registry)}")
+    for path, cls in FIXED.items():
+        parser.add_class_arguments(cls, path)
+    for path, registry in CHOICES.items():
+        parser.add_class_arguments(registry[kinds[path]], path)
+    return parser
+
+
+def _check_sections(fields: Mapping[str, Any], origin: str) -> None:
+    """Refuse unknown sections, empty ones included, and sections that are no mapping."""
+    sections = {path.partition(".")[0] for path in (*CHOICES, *FIXED)}
+    known = sections | {f.name for f in dataclasses.fields(Basics)}
+    for name, value in fields.items():
+        if name not in known:
+            raise BadInput(f"{origin}: unknown section {name!r}; the sections are {', '.join(sorted(known))}")
+        if name in sections and not isinstance(value, Mapping):
+            raise BadInput(f"{origin}: section {name!r} must hold fields such as 'kind: …', not {value!r}")
+
+
+def _at(fields: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The section at a dotted path; empty where there is none."""
+    here: Any = fields
+    for key in path.split("."):
+        here = here.get(key) if isinstance(here, Mapping) else None
+    return here if isinstance(here, dict) else {}
+
+
+def _kind(fields: Mapping[str, Any], overrides: Sequence[str], path: str) -> str:
+    """The kind of a section: the last override's, the recipe's, or the registry's first."""
+    flag = f"--{path}.kind"
+    given = [b for a, b in itertools.pairwise(overrides) if a == flag]
+    given += [a.split("=", 1)[1] for a in overrides if a.startswith(flag + "=")]
+    kind = given[-1] if given else _at(fields, path).get("kind", next(iter(CHOICES[path])))
+    if not isinstance(kind, str) or kind not in CHOICES[path]:
+        raise BadInput(f"{path}.kind {kind!r} is unknown: use one of {', '.join(CHOICES[path])}")
+    return kind
+
+
+def _with_kinds(fields: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
+    """The fields with every kind filled in; a section whose kind was overridden starts from that kind's defaults."""
+    tree: dict[str, Any] = _plain(fields)
+    for path, kind in kinds.items():
+        *parents, last = path.split(".")
+        here = tree
+        for key in parents:
+            here = here.setdefault(key, {})
+        old = _at(tree, path)
+        here[last] = {**old, "kind": kind} if old.get("kind", kind) == kind else {"kind": kind}
+    return tree
+
+
+def _build(cls: type, fields: Mapping[str, Any]) -> Any:
+    """Call `cls` on plain fields, building the dataclasses among them first."""
+    nested = {f.name: f.type for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
+    made = {k: _build(t, v) if dataclasses.is_dataclass(t := nested.get(k)) else v for k, v in fields.items()}  # type: ignore[arg-type]
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in made.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Mappings, tuples and paths as YAML and JSON know them."""
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _one_line(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    return re.sub(
+        r'Parser key "(.+?)": Expected an? (?:<class \'(\w+)\'>|(.+?))\. Got value: ', r"\1: expected \2\3, not ", words
+    )

@@ -1,0 +1,80 @@
+"""A trained energy, with what it takes to use it: `load` it, call it, sample it, denoise with it."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ebmnist.artifacts import load_checkpoint
+from ebmnist.data.base import Dataset
+from ebmnist.errors import BadInput
+from ebmnist.evaluation.denoising import Stop, choose_stop, denoise
+from ebmnist.recipe import Recipe, make_recipe
+from ebmnist.training.state import load_weights
+
+# Steps of this share of the training step are tried beside whole ones: small steps stop closer to the best point.
+STEP_SCALES = (1.0, 0.5, 0.25)
+
+
+class Trained(nn.Module):
+    """The averaged (EMA) energy of a checkpoint, with its recipe and the kernel it was trained with.
+
+    Calling it gives the energy of each image, (B, 1, 28, 28) in [0, 1] -> (B,), low where likely.
+    """
+
+    def __init__(self, energy: nn.Module, recipe: Recipe, step: int) -> None:
+        super().__init__()
+        self.energy = energy
+        self.recipe = recipe
+        self.step = step
+        self.kernel = recipe.make_kernel()
+        self.n_steps = recipe.generation.n_steps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """E(x)."""
+        value: Tensor = self.energy(x)
+        return value
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def choose_stop(self, sigma: float, rng: torch.Generator, dataset: Dataset | None = None) -> Stop:
+        """Where a descent from images of noise σ should stop: the best on 200 validation images."""
+        clean = (dataset or self.recipe.load_data()).validation.images[:200].to(self.device)
+        return choose_stop(self.energy, self.kernel, clean, sigma, rng=rng, step_scales=STEP_SCALES)
+
+    def denoise(self, y: Tensor, sigma: float, rng: torch.Generator) -> Tensor:
+        """Clean images `y` of noise σ, (B, 1, 28, 28), by energy descent stopped where validation says."""
+        stop = self.choose_stop(sigma, rng)
+        return denoise(self.energy, self.kernel, y, stop.n_steps, rng=rng, step_scale=stop.step_scale)
+
+
+def load(path: str | Path, device: str = "cpu") -> Trained:
+    """Load the averaged energy of a run folder's latest checkpoint, or of one checkpoint.
+
+    Args:
+        path: a run folder, or a checkpoint in it.
+        device: where the weights go.
+
+    Raises:
+        BadInput: nothing to load there; an altered, truncated or foreign checkpoint.
+    """
+    tensors, facts = load_checkpoint(Path(path))
+    recipe = recipe_of(facts, path).on(device)
+    energy = recipe.make_energy()
+    weights = {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}
+    try:
+        load_weights(energy, weights)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    return Trained(energy.eval().requires_grad_(False), recipe, facts["step"])
+
+
+def recipe_of(facts: dict[str, Any], path: str | Path) -> Recipe:
+    """The recipe that a checkpoint carries among its facts. Raises `BadInput` where there is none."""
+    if "recipe" not in facts:
+        raise BadInput(f"{path}: this checkpoint carries no recipe; it was not made by ebmnist run or train")
+    return make_recipe(facts["recipe"], origin=f"the recipe in {path}")

@@ -1,0 +1,150 @@
+"""Not a test: a run that is killed, again and again, and what must be true after each death. Used by test_kill.py.
+
+One process imports torch and forks: a hundred deaths cost a second.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from ebmnist.artifacts import RunFolder, load_checkpoint
+from ebmnist.artifacts.checkpoint import list_checkpoints
+from ebmnist.errors import BadInput
+from ebmnist.training.base import Judgement, StepRecord, Verdict
+
+N_WEIGHTS = 20_000
+
+
+def resume(path):
+    """Load the latest checkpoint, rewind, and check that records and events are those of an unbroken run."""
+    run = RunFolder.open(path)
+    step = 0
+    if list_checkpoints(run.checkpoints):
+        tensors, facts = load_checkpoint(path)
+        step = facts["step"]
+        assert torch.equal(tensors["w"], torch.full((N_WEIGHTS,), facts["value"])), "torn checkpoint"
+    run.rewind(step)
+    assert [r.step for r in run.read_metrics()] == list(range(1, step + 1))
+    assert [e.step for e in run.read_events()] == list(range(1, step + 1))
+    return run, step
+
+
+def one_update(run, step):
+    """Log, and save twice: the second save replaces the first, as after a rollback."""
+    run.log(StepRecord(step, *[0.5] * (len(StepRecord._fields) - 1)), Judgement(Verdict.EASED, ("gap",)))
+    for value in (step, step + 0.5):
+        run.save(
+            tensors={"w": torch.full((N_WEIGHTS,), float(value))},
+            facts={"step": step, "value": value},
+            keep=2,
+        )
+
+
+def fork(work):
+    """Run `work()` in a child process."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def kill_at_random(path, n_deaths=25):
+    """Kill -9 a run at random instants; what it had reported as saved must be there."""
+    rng = random.Random(0)
+    for death in range(n_deaths):
+        run, before = resume(path)
+        run.close()
+        reader, writer = os.pipe()
+
+        def work(writer=writer):
+            run, step = resume(path)
+            while True:
+                step += 1
+                one_update(run, step)
+                os.write(writer, b".")
+
+        child = fork(work)
+        time.sleep(rng.uniform(0.0, 0.15))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.WTERMSIG(status) == signal.SIGKILL, f"died by itself: {status}"
+        os.close(writer)
+        reported = len(os.read(reader, 1_000_000))
+        os.close(reader)
+        run, after = resume(path)
+        run.close()
+        assert before + reported <= after <= before + reported + 1, (death, before, reported, after)
+    assert after > 0, "nothing was ever saved"
+
+
+def kill_at_every_line(path):
+    """Die before each line that atomic writing, checkpoints and journals run in one update; N lines, N deaths."""
+    os.fsync = lambda handle: None  # slow, and of use against power cuts only
+    line = 0
+    while True:
+        line += 1
+        run, before = resume(path)
+        run.close()
+
+        def work(line=line):
+            run, step = resume(path)
+            countdown = line
+
+            def trace(frame, event, _):
+                nonlocal countdown
+                if Path(frame.f_code.co_filename).name not in ("atomic.py", "checkpoint.py", "journal.py"):
+                    return None
+                if event == "line":
+                    countdown -= 1
+                    if countdown == 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                return trace
+
+            sys.settrace(trace)
+            one_update(run, step + 1)
+            sys.settrace(None)
+
+        _, status = os.waitpid(fork(work), 0)
+        run, after = resume(path)
+        run.close()
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
+            assert after == before + 1
+            break
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        assert after in (before, before + 1)
+    print(line - 1, "deaths")
+
+
+def fill_the_disk(path):
+    """Save ever larger checkpoints on a small disk until one does not fit."""
+    run = RunFolder.create(path / "r", "seed: 0\n")
+    step, refusal = 0, ""
+    while not refusal:
+        step += 1
+        try:
+            run.save(tensors={"w": torch.full((1000 * step,), float(step))}, facts={"step": step}, keep=1)
+        except BadInput as error:
+            refusal = str(error)
+    assert "No space left on device" in refusal, refusal
+    assert refusal.endswith(f"step-{step - 1:08d}"), refusal
+    assert [p.name for p in run.checkpoints.iterdir()] == [f"step-{step - 1:08d}"]
+    assert torch.equal(load_checkpoint(run.path).tensors["w"], torch.full((1000 * (step - 1),), step - 1.0))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    where = Path(sys.argv[2])
+    if sys.argv[1] != "fill_the_disk":
+        RunFolder.create(where, "seed: 0\n").close()
+    {f.__name__: f for f in (kill_at_random, kill_at_every_line, fill_the_disk)}[sys.argv[1]](where)

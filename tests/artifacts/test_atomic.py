@@ -1,0 +1,111 @@
+import errno
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from ebmnist.artifacts.atomic import (
+    REPLACED,
+    TEMPORARY,
+    remove_folder,
+    standing,
+    sweep,
+    write_file,
+    write_folder,
+)
+from ebmnist.errors import BadInput
+
+
+def test_file_and_folder_are_written_and_replaced_and_nothing_else_stays(tmp_path):
+    for text in ("one", "two, ℝ"):
+        write_file(tmp_path / "f", text)
+        write_folder(tmp_path / "d", {"a": text.encode(), text: b"\0"})
+        assert (tmp_path / "f").read_text(encoding="utf-8") == text
+        assert {p.name: p.read_bytes() for p in (tmp_path / "d").iterdir()} == {
+            "a": text.encode(),
+            text: b"\0",
+        }
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "f"]
+
+
+def outcome(write):
+    """What a write says: None if it is done, or the reason inside its one line of refusal."""
+    try:
+        write()
+    except BadInput as error:
+        return re.fullmatch(r"\S+: not written \(([^)\n]+)\); free some space there", str(error))[1]
+
+
+@pytest.mark.parametrize("call", range(6))
+@pytest.mark.parametrize("name", ["fsync", "rename", "replace", "open"])
+def test_a_refusal_at_any_call_leaves_the_old_or_the_new_whole(tmp_path, monkeypatch, name, call):
+    write_file(tmp_path / "f", "old")
+    write_folder(tmp_path / "d", {"a": b"old", "b": b"old"})
+    real, calls = getattr(os, name), []
+
+    def refuse(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == call + 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*args, **kwargs)
+
+    for write, read in (
+        (lambda: write_file(tmp_path / "f", "new"), lambda: {(tmp_path / "f").read_text()}),
+        (
+            lambda: write_folder(tmp_path / "d", {"a": b"new", "b": b"new"}),
+            lambda: {p.read_text() for p in (tmp_path / "d").iterdir()},
+        ),
+    ):
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, refuse)
+            said = outcome(write)
+        # Only to clear away what has been replaced may fail in silence: the next writer sweeps it.
+        reached = len(calls) > call and REPLACED not in str(calls[call][0])
+        assert said == ("No space left on device" if reached else None)
+        assert read() in ({"old"}, {"new"})
+        assert said or read() == {"new"}
+        assert not [p for p in tmp_path.iterdir() if p.name.startswith(TEMPORARY)]
+
+
+def test_a_replaced_folder_stands_in_until_the_new_one_does(tmp_path):
+    (tmp_path / f"{REPLACED}a").mkdir()
+    assert standing(tmp_path) == {"a": tmp_path / f"{REPLACED}a"}
+    (tmp_path / "a").mkdir()
+    (tmp_path / f"{TEMPORARY}b-1").mkdir()
+    assert standing(tmp_path) == {"a": tmp_path / "a"}
+    assert standing(tmp_path / "nowhere") == {}
+
+
+def test_sweep_clears_what_the_dead_left_and_gives_a_name_back(tmp_path):
+    for name in (f"{TEMPORARY}a-1", f"{REPLACED}a", f"{REPLACED}b", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "was").write_text(name)
+    (tmp_path / f"{TEMPORARY}f-1").write_text("half a fi")
+    sweep(tmp_path)
+    assert {p.name: (p / "was").read_text() for p in tmp_path.iterdir()} == {
+        "a": f"{REPLACED}a",
+        "b": "b",
+        "c": "c",
+    }
+    sweep(tmp_path / "nowhere")
+
+
+def test_remove_folder(tmp_path):
+    write_folder(tmp_path / "d", {"a": b""})
+    remove_folder(tmp_path / "d")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(BadInput, match="No such file"):
+        remove_folder(tmp_path / "d")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    write_file(tmp_path / "file", "")
+    for write in (
+        lambda: write_file(tmp_path / "file" / "f", ""),
+        lambda: write_folder(tmp_path / "file" / "d", {}),
+        lambda: write_file(Path("/proc/ebmnist"), ""),
+    ):
+        with pytest.raises(BadInput, match=r"^\S+: not written \([^\n]+\); make it writable or choose [^\n]+$"):
+            write()

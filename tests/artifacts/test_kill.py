@@ -1,0 +1,37 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("dying_runs.py")
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+def lives_through(*command):
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@forks
+def test_a_run_survives_kill_9_at_random_instants(tmp_path):
+    lives_through(sys.executable, SCRIPT, "kill_at_random", tmp_path / "r")
+
+
+@forks
+@pytest.mark.slow
+def test_a_run_survives_a_kill_before_every_line_of_a_save(tmp_path):
+    deaths = lives_through(sys.executable, SCRIPT, "kill_at_every_line", tmp_path / "r")
+    assert int(deaths.split()[0]) > 100
+
+
+def test_a_real_full_disk_leaves_the_last_good_checkpoint(tmp_path):
+    own_mounts = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    mount = f"mount -t tmpfs -o size=256k tmpfs '{tmp_path}'"
+    if not shutil.which("unshare") or subprocess.run([*own_mounts, mount], capture_output=True).returncode:
+        pytest.skip("mounting a small disk is not permitted")
+    lives_through(*own_mounts, f"{mount} && exec '{sys.executable}' '{SCRIPT}' fill_the_disk '{tmp_path}'")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,153 @@
+import gzip
+import lzma
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ebmnist.data.idx import FILES, IDX, read_idx
+from ebmnist.errors import BadInput
+
+GOOD = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6])
+COMPRESS = [bytes, gzip.compress, lzma.compress]
+
+
+def one_line(error: pytest.ExceptionInfo[BadInput]) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("compress", COMPRESS)
+def test_reads_bytes_and_files_of_any_compression(compress, tmp_path):
+    path = tmp_path / "named-as-one-likes"
+    path.write_bytes(compress(GOOD))
+    expected = torch.tensor([[1, 2, 3], [4, 5, 6]], dtype=torch.uint8)
+    for source in (compress(GOOD), path, str(path)):
+        found = read_idx(source)
+        assert found.dtype == torch.uint8
+        assert torch.equal(found, expected)
+
+
+@given(
+    shape=st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    seed=st.integers(0, 99),
+    how=st.sampled_from(COMPRESS),
+)
+@settings(deadline=None)
+def test_round_trip(shape, seed, how):
+    tensor = torch.randint(256, shape, generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    header = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+    assert torch.equal(read_idx(how(header + tensor.numpy().tobytes())), tensor)
+
+
+@given(
+    prefix=st.sampled_from([b"", b"\0\0\x08\x01", b"\x1f\x8b\x08", b"\xfd7zXZ\0"]),
+    tail=st.binary(max_size=60),
+    how=st.sampled_from(COMPRESS),
+)
+@settings(deadline=None, max_examples=300)
+def test_any_bytes_are_a_tensor_or_bad_input(prefix, tail, how):
+    try:
+        found = read_idx(how(prefix + tail))
+    except BadInput:
+        return
+    assert found.dtype == torch.uint8
+
+
+@given(how=st.sampled_from(COMPRESS[1:]), where=st.integers(0, 200), flip=st.integers(1, 255))
+@settings(deadline=None)
+def test_one_altered_byte_of_a_compressed_file_gives_the_data_or_bad_input(how, where, flip):
+    data = bytearray(how(GOOD))
+    data[where % len(data)] ^= flip
+    try:
+        found = read_idx(bytes(data))
+    except BadInput:
+        return
+    assert torch.equal(found, read_idx(GOOD))  # a byte of the header that means nothing, such as gzip's time
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "not an IDX file"),
+        (b"\x89PNG" + GOOD, "not an IDX file: starts with 0x89504e47"),
+        (bytes([0, 0, 8, 0, 9]), "not an IDX file"),
+        (bytes([0, 0, 8, 5]) + GOOD[4:], "not an IDX file"),
+        (bytes([0, 0, 13, 2]) + GOOD[4:], "element type 0x0d"),
+        (GOOD[:9], "truncated in its header: 9 bytes, expected at least 12"),
+        (GOOD[:-1], "truncated: 5 bytes of data, its shape (2, 3) needs 6"),
+        (GOOD + b"\0", "overlong: 7 bytes of data, its shape (2, 3) needs 6"),
+        (bytes([0, 0, 8, 1, 0, 0, 0, 0]), "holds nothing: its shape is (0,)"),
+        (bytes([0, 0, 8, 4]) + b"\xff" * 16, "truncated"),
+        (gzip.compress(GOOD)[:-3], "corrupt compressed file"),
+        (lzma.compress(GOOD)[:-3], "corrupt compressed file"),
+    ],
+)
+def test_damage_is_named_with_the_file(data, said, tmp_path):
+    path = tmp_path / "digits"
+    path.write_bytes(data)
+    with pytest.raises(BadInput) as error:
+        read_idx(path)
+    assert one_line(error).startswith(f"{path}: ")
+    assert said in one_line(error)
+    with pytest.raises(BadInput, match=r"^these bytes: "):
+        read_idx(data, "these bytes")
+
+
+def test_a_missing_file_and_a_folder_are_bad_input(tmp_path):
+    for path in (tmp_path / "absent", tmp_path):
+        with pytest.raises(BadInput, match="cannot be read"):
+            read_idx(path)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
+def test_a_folder_is_a_data_set(suffix, write_set, raw_set, tmp_path):
+    name, train, validation, test = IDX(write_set(tmp_path / "mine", suffix), n_validation=2).load()
+    assert name == "mine"
+    images = torch.cat([train.images, validation.images])
+    assert [len(split.images) for split in (train, validation, test)] == [5, 2, 3]
+    assert images.shape == (7, 1, 28, 28)
+    assert images.dtype == torch.float32
+    assert torch.equal((images[:, 0].double() * 255).round().byte(), raw_set[FILES[0]])
+    assert (images.min(), images.max()) == (0, 1)
+    assert torch.cat([train.labels, validation.labels]).tolist() == list(range(7))
+    assert test.labels.dtype == torch.int64
+
+
+def test_the_plain_file_comes_before_the_compressed_one(write_set, tmp_path):
+    write_set(tmp_path)
+    (tmp_path / (FILES[0] + ".gz")).write_bytes(b"rubbish")
+    assert len(IDX(tmp_path, 1).load().train.images) == 6
+
+
+def test_an_incomplete_folder_says_which_file(write_set, tmp_path):
+    (write_set(tmp_path) / FILES[3]).unlink()
+    with pytest.raises(BadInput, match=f"holds no {FILES[3]}") as error:
+        IDX(tmp_path).load()
+    assert one_line(error).startswith(str(tmp_path))
+    with pytest.raises(BadInput, match="no such folder"):
+        IDX(tmp_path / "absent").load()
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "said"),
+    [
+        (FILES[1], torch.zeros(6), "holds 7 images, but train-labels-idx1-ubyte 6 labels"),
+        (FILES[3], torch.zeros(3, 2), r"shape \(3, 2\); expected one label per image"),
+        (FILES[0], torch.zeros(7, 32, 32), r"shape \(7, 32, 32\); expected images of 28x28"),
+        (FILES[2], torch.zeros(3), r"shape \(3,\); expected images of 28x28"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(name, tensor, said, write_set, to_idx, tmp_path):
+    (write_set(tmp_path) / name).write_bytes(to_idx(tensor.byte()))
+    with pytest.raises(BadInput, match=said) as error:
+        IDX(tmp_path, n_validation=2).load()
+    assert name in one_line(error)
+
+
+@pytest.mark.parametrize("n_validation", [-1, 0, 7])
+def test_every_split_has_images(n_validation, write_set, tmp_path):
+    with pytest.raises(BadInput, match=f"n_validation = {n_validation}: expected 1 to 6"):
+        IDX(write_set(tmp_path), n_validation).load()

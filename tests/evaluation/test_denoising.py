@@ -1,0 +1,120 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from ebmnist.errors import BadInput
+from ebmnist.evaluation.denoising import Stop, choose_stop, denoise, fit_wiener, psnr
+from ebmnist.sampling.langevin import Langevin
+
+SHAPE = (1, 4, 4)
+
+
+def grey_energy(x: Tensor) -> Tensor:
+    """E(x) = ‖x − ½‖²/2: one step of descent scales x − ½ by 1 − ε²/2."""
+    return 0.5 * (x - 0.5).square().flatten(1).sum(1)
+
+
+def kernel(h: float) -> Langevin:
+    return Langevin(step_size=(2 * h) ** 0.5, temperature=0.3, clip=None)
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def images_about_grey(n: int, deviation: float) -> Tensor:
+    return 0.5 + deviation * torch.randn(n, *SHAPE, generator=rng(5))
+
+
+def test_psnr_by_hand() -> None:
+    clean = torch.zeros(3, *SHAPE)
+    x = clean.clone()
+    x[0, 0, 0, 0] = 0.4  # mean square 0.16 / 16 = 0.01
+    x[1] = 0.1
+    assert psnr(x, clean).tolist() == pytest.approx([20, 20, math.inf])
+
+
+def test_psnr_is_of_the_clamped_image() -> None:
+    clean = torch.stack([torch.zeros(SHAPE), torch.full(SHAPE, 0.9)])
+    assert psnr(clean + torch.tensor([-3.0, 3.0]).view(2, 1, 1, 1), clean).tolist() == pytest.approx([math.inf, 20])
+
+
+def test_psnr_refuses_shapes_that_would_broadcast() -> None:
+    with pytest.raises(BadInput, match="give one clean image for each"):
+        psnr(torch.zeros(3, *SHAPE), torch.zeros(1, *SHAPE))
+
+
+def test_denoise_is_gradient_descent_at_temperature_zero_from_the_clamped_image() -> None:
+    y = torch.linspace(-0.5, 1.5, 32).view(2, *SHAPE)
+    x = denoise(grey_energy, kernel(0.2), y, 3, rng=rng())
+    torch.testing.assert_close(x, 0.5 + 0.8**3 * (y.clamp(0, 1) - 0.5))
+
+
+def test_denoise_scales_the_step_size() -> None:
+    y = torch.rand(2, *SHAPE, generator=rng())
+    x = denoise(grey_energy, kernel(0.2), y, 3, rng=rng(), step_scale=0.5)
+    torch.testing.assert_close(x, 0.5 + (1 - 0.2 / 4) ** 3 * (y - 0.5))
+
+
+def test_choose_stop_finds_the_posterior_mean() -> None:
+    # Images N(½, σ²) under noise of the same σ: the best linear estimate halves y − ½, and (1 − h)⁴ = ½.
+    clean = images_about_grey(500, 0.1)
+    stop = choose_stop(grey_energy, kernel(1 - 0.5**0.25), clean, 0.1, rng=rng(), stops=range(1, 9))
+    assert stop == Stop(4, 1.0)
+
+
+def test_choose_stop_finds_the_step_scale() -> None:
+    clean = images_about_grey(500, 0.1)
+    scales = (1.0, (0.5 / 0.9) ** 0.5, 0.1)
+    stop = choose_stop(grey_energy, kernel(0.9), clean, 0.1, rng=rng(), stops=(1, 2), step_scales=scales)
+    assert stop == Stop(1, scales[1])
+
+
+def test_choose_stop_runs_one_chain_a_scale() -> None:
+    calls = []
+
+    def counting(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        return grey_energy(x)
+
+    choose_stop(counting, kernel(0.1), images_about_grey(3, 0.1), 0.1, rng=rng(), stops=(7, 2), step_scales=(1, 2))
+    assert len(calls) == 2 * 7
+
+
+def test_choose_stop_never_chooses_nan() -> None:
+    def rots_away_from_grey(x: Tensor) -> Tensor:
+        """Uphill, until an image is all but black and white; then NaN."""
+        value = grey_energy(x)
+        return 0 * (1.9 - value).sqrt() - value
+
+    clean = images_about_grey(4, 0.1)
+    stop = choose_stop(rots_away_from_grey, kernel(0.5), clean, 0.1, rng=rng(), stops=(1, 50))
+    assert stop.n_steps == 1
+
+
+def test_choose_stop_refuses_an_energy_of_nan() -> None:
+    with pytest.raises(BadInput, match="NaN images at every stop"):
+        choose_stop(lambda x: grey_energy(x) * torch.nan, kernel(0.1), images_about_grey(3, 0.1), 0.1, rng=rng())
+
+
+def correlated(n: int) -> Tensor:
+    factor = torch.randn(16, 16, generator=rng(1), dtype=torch.float64) / 16
+    return (0.5 + torch.randn(n, 16, generator=rng(2), dtype=torch.float64) @ factor.T).view(n, *SHAPE)
+
+
+def test_wiener_is_the_closed_form() -> None:
+    clean, y = correlated(200), torch.rand(5, *SHAPE, generator=rng(3), dtype=torch.float64)
+    flat, sigma = clean.flatten(1), 0.2
+    cov = flat.T.cov()
+    gain = cov @ torch.linalg.inv(cov + sigma**2 * torch.eye(16))
+    expected = flat.mean(0) + (y.flatten(1) - flat.mean(0)) @ gain.T
+    torch.testing.assert_close(fit_wiener(clean).denoise(y, sigma).flatten(1), expected)
+
+
+def test_wiener_keeps_shape_and_dtype_and_trusts_a_noiseless_image() -> None:
+    clean = correlated(200).float()
+    x = fit_wiener(clean).denoise(clean[:3], 1e-6)
+    assert x.dtype == torch.float32
+    torch.testing.assert_close(x, clean[:3], atol=1e-5, rtol=0)

@@ -1,0 +1,119 @@
+import pytest
+import torch
+from torch import Tensor
+
+from ebmnist.data.base import Dataset, Split
+from ebmnist.data.mnist import MNIST
+from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
+from ebmnist.evaluation.fidelity import Fidelity
+from ebmnist.sampling.langevin import Langevin
+
+N = 300
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    """Zeros and ones alone: two class Gaussians to fit instead of ten."""
+    whole = MNIST().load()
+
+    def first(split: Split, n: int) -> Split:
+        mine = (split.labels < 2).nonzero()[:n, 0]
+        return Split(split.images[mine], split.labels[mine])
+
+    return Dataset(
+        "mnist 0 and 1", first(whole.train, 800), first(whole.validation, 10), first(whole.test, 500)
+    )
+
+
+def flat(x: Tensor) -> Tensor:
+    """An energy without a force: samples stay the noise they began as."""
+    return 0 * x.flatten(1).sum(1)
+
+
+def subject(dataset: Dataset, energy: object = flat, **fields: object) -> Subject:
+    kernel = Langevin(temperature=0.0, clip=None)
+    return Subject(energy, kernel, 1, dataset, torch.device("cpu"))._replace(**fields)  # type: ignore[arg-type]
+
+
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def measured(dataset: Dataset) -> Measured:
+    replay = dataset.train.images[:N].flip(0)
+    return Fidelity(n=N, n_nearest=100).measure(subject(dataset, replay=replay), rng())
+
+
+def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:
+    return {figure.name: figure for figure in figures}
+
+
+def test_noise_is_far_from_digits_and_the_anchors_lie_in_order(measured: Measured) -> None:
+    anchors = by_name(measured.anchors)
+    distances = [
+        anchors[f"{name}: Fréchet distance"].value
+        for name in ("floor, training images", "binarised training images", "class Gaussians")
+    ]
+    distances.append(by_name(measured.figures)["Fréchet distance"].value)
+    assert distances == sorted(distances)
+    assert distances[-1] > 10 * distances[0]
+
+
+def test_real_images_reach_the_ceilings_and_noise_does_not(measured: Measured) -> None:
+    figures, anchors = by_name(measured.figures), by_name(measured.anchors)
+    for name in ("precision", "recall", "coverage"):
+        assert anchors[f"floor, training images: {name}"].value > 0.7
+        assert figures[name].value < 0.1
+
+
+def test_every_figure_is_measured_for_every_anchor(measured: Measured) -> None:
+    in_feature_space = [f.name for f in measured.figures if "training image" not in f.name]
+    sets = ("floor, training images", "class Gaussians", "binarised training images", "replay buffer")
+    assert {f"{s}: {name}" for s in sets for name in in_feature_space} <= set(by_name(measured.anchors))
+
+
+def test_samples_are_drawn_from_noise_and_not_from_the_buffer(measured: Measured) -> None:
+    assert measured.arrays["samples"].shape == (100, 1, 28, 28)
+    assert abs(float(measured.arrays["samples"].mean()) - 0.5) < 0.01
+
+
+def test_same_rng_same_figures(dataset: Dataset, measured: Measured) -> None:
+    again = Fidelity(n=N, n_nearest=100).measure(
+        subject(dataset, replay=dataset.train.images[:N].flip(0)), rng()
+    )
+    assert again.figures == measured.figures
+    assert again.anchors == measured.anchors
+
+
+def test_an_energy_that_copies_training_images_is_caught(dataset: Dataset) -> None:
+    bank = dataset.train.images[:N]
+
+    def copies(x: Tensor) -> Tensor:
+        """One step of ε²/2 = 1 goes from the noise of the first batches straight to training images."""
+        return 0.5 * (x - bank[: len(x)]).square().flatten(1).sum(1)
+
+    kernel = Langevin(step_size=2**0.5, temperature=0.0, clip=None)
+    found = Fidelity(n=N, n_nearest=100).measure(subject(dataset, copies, kernel=kernel), rng())
+    figures = by_name(found.figures)
+    assert figures["nearest training image, median"].value < 1e-3
+    assert figures["closer to a training image than 99 % of test images"].value == 1
+    assert by_name(found.anchors)["test images: nearest training image, median"].value > 1
+
+
+@pytest.mark.parametrize(
+    ("energy", "words"),
+    [
+        (lambda x: x.square().flatten(1).sum(1), "all but constant"),
+        (lambda x: x.sqrt().flatten(1).sum(1) * torch.nan, "300 of 300 images hold NaN"),
+    ],
+)
+def test_a_dead_energy_is_unmeasurable_in_one_line(dataset: Dataset, energy: object, words: str) -> None:
+    with pytest.raises(Unmeasurable, match=f"^fidelity: .*{words}") as caught:
+        Fidelity(n=N, n_steps=10).measure(subject(dataset, energy), rng())
+    assert "\n" not in str(caught.value)
+
+
+def test_too_few_samples_are_unmeasurable(dataset: Dataset) -> None:
+    with pytest.raises(Unmeasurable, match="fidelity: 20 samples are too few"):
+        Fidelity(n=20).measure(subject(dataset), rng())

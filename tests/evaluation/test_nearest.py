@@ -1,0 +1,14 @@
+import torch
+
+from ebmnist.evaluation.nearest import nearest
+
+
+def test_finds_copies_at_distance_zero_and_the_nearest_of_others() -> None:
+    rng = torch.Generator().manual_seed(0)
+    references = torch.rand(40, 1, 4, 4, generator=rng)
+    queries = torch.cat([references[[7, 31]], torch.rand(20, 1, 4, 4, generator=rng)])
+    found = nearest(queries, references, rows=6)
+    distances = torch.cdist(queries.flatten(1).double(), references.flatten(1).double())
+    assert found.indices.tolist() == distances.argmin(1).tolist()
+    assert found.distances[:2].tolist() == [0, 0]
+    torch.testing.assert_close(found.distances.double(), distances.amin(1), atol=1e-6, rtol=0)

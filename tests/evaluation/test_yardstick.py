@@ -1,0 +1,70 @@
+import math
+
+import pytest
+import torch
+
+from ebmnist.data.mnist import MNIST
+from ebmnist.evaluation.base import Unmeasurable
+from ebmnist.evaluation.feature_net import load_feature_net
+from ebmnist.evaluation.yardstick import N_MIN, Yardstick, digit_histogram, histogram_kl, spread
+
+
+@pytest.fixture(scope="module")
+def yardstick() -> Yardstick:
+    return Yardstick(load_feature_net(), MNIST().load().test.images[::25])  # 400
+
+
+def test_the_test_images_measure_perfectly_against_themselves(yardstick: Yardstick) -> None:
+    seen = yardstick.see(yardstick.images)
+    figures = {f.name: f for f in yardstick.figures(seen, torch.Generator().manual_seed(0))}
+    assert abs(figures["Fréchet distance"].value) < 1e-6
+    assert abs(figures["KID"].value) < (figures["KID"].error or 0)
+    assert [figures[name].value for name in ("precision", "recall", "coverage")] == [1, 1, 1]
+    assert figures["density"].value == pytest.approx(1.2, abs=0.03)
+    assert figures["digit-histogram KL"].value == 0
+    assert figures["confident share"].value > 0.95
+
+
+def test_every_figure_has_an_error(yardstick: Yardstick) -> None:
+    noisy = (yardstick.images + 0.3 * torch.rand(400, 1, 28, 28, generator=torch.Generator().manual_seed(1))).clamp(
+        0, 1
+    )
+    figures = yardstick.figures(yardstick.see(noisy), torch.Generator().manual_seed(0))
+    assert all(f.error is not None and 0 <= f.error < math.inf for f in figures)
+    assert figures[0].value > 10 * (figures[0].error or math.inf) > 0
+
+
+def test_too_few_images_are_refused(yardstick: Yardstick) -> None:
+    with pytest.raises(Unmeasurable, match=f"too few .* take {N_MIN} or more"):
+        yardstick.see(yardstick.images[: N_MIN - 1])
+
+
+@pytest.mark.parametrize("n_distinct", [1, 5])
+def test_constant_images_are_refused(yardstick: Yardstick, n_distinct: int) -> None:
+    images = yardstick.images[torch.arange(300) % n_distinct]
+    with pytest.raises(Unmeasurable, match=f"all but constant.* rank {n_distinct - 1} of 128"):
+        yardstick.see(images)
+
+
+def test_nan_images_are_refused(yardstick: Yardstick) -> None:
+    images = yardstick.images.clone()
+    images[7, 0, 0, 0] = torch.nan
+    with pytest.raises(Unmeasurable, match="1 of 400 images hold NaN"):
+        yardstick.see(images)
+
+
+def test_histogram_kl_by_hand() -> None:
+    p, q = torch.tensor([0.5, 0.5, 0.0]).double(), torch.tensor([0.25, 0.25, 0.5]).double()
+    assert histogram_kl(p, q) == pytest.approx(math.log(2))
+    assert histogram_kl(p, p) == 0
+    assert histogram_kl(q, p) == math.inf
+
+
+def test_digit_histogram_counts_the_likeliest_digits() -> None:
+    probabilities = torch.tensor([[0.1, 0.9, 0.0], [0.4, 0.3, 0.3], [0.2, 0.5, 0.3], [0.0, 1.0, 0.0]])
+    assert digit_histogram(probabilities).tolist() == [0.25, 0.75, 0]
+
+
+def test_spread_is_even_and_whole_when_all_are_asked_for() -> None:
+    assert spread(10, 10).tolist() == list(range(10))
+    assert spread(10, 4).tolist() == [0, 2, 5, 7]

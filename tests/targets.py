@@ -1,0 +1,96 @@
+"""Energies whose moments and log Z are known exactly, to test samplers and estimators against.
+
+Each maps x, (B, *shape), to E(x), (B,); means and variances are a coordinate's, under p(x) = exp(−E(x)) / Z.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """E(x) = ½ Σ ((x − μ)/σ)², so p = N(μ, σ²) in every coordinate; the default is E = x²/2."""
+
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return 0.5 * ((x - self.mean) / self.scale).square().flatten(1).sum(1)
+
+    @property
+    def variance(self) -> float:
+        return self.scale**2
+
+    def log_z(self, n_dims: int) -> float:
+        return n_dims * math.log(self.scale * math.sqrt(2 * math.pi))
+
+    def draw(self, n: int, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+        return self.mean + self.scale * torch.randn((n, *shape), generator=rng)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """E(x) = −log Σₖ wₖ exp(−½‖x − μₖ‖²/σ²): modes at μₖ·(1, …, 1), weights that sum to one."""
+
+    means: tuple[float, ...] = (-2.0, 2.0)
+    weights: tuple[float, ...] = (0.25, 0.75)
+    scale: float = 1.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        centres, weights = torch.tensor(self.means).to(x), torch.tensor(self.weights).to(x)
+        squares = (x.flatten(1)[..., None] - centres).square().sum(1)  # (B, K)
+        return -torch.logsumexp(weights.log() - 0.5 * squares / self.scale**2, dim=1)
+
+    @property
+    def mean(self) -> float:
+        return sum(w * m for w, m in zip(self.weights, self.means, strict=True))
+
+    @property
+    def variance(self) -> float:
+        second = sum(w * m**2 for w, m in zip(self.weights, self.means, strict=True))
+        return self.scale**2 + second - self.mean**2
+
+    def log_z(self, n_dims: int) -> float:
+        return n_dims * math.log(self.scale * math.sqrt(2 * math.pi))
+
+    def draw(self, n: int, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+        which = torch.multinomial(torch.tensor(self.weights), n, replacement=True, generator=rng)
+        centres = torch.tensor(self.means)[which].view(-1, *[1] * len(shape))
+        return centres + self.scale * torch.randn((n, *shape), generator=rng)
+
+
+@dataclass(frozen=True)
+class Tilted:
+    """E(x) = a Σ x on the box [0, 1]^d: coordinates are exponential with rate a ≠ 0, cut off at 1."""
+
+    rate: float = 2.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.rate * x.flatten(1).sum(1)
+
+    @property
+    def mean(self) -> float:
+        return 1 / self.rate - 1 / math.expm1(self.rate)
+
+    @property
+    def variance(self) -> float:
+        return 1 / self.rate**2 - math.exp(self.rate) / math.expm1(self.rate) ** 2
+
+    def log_z(self, n_dims: int) -> float:
+        return n_dims * math.log(-math.expm1(-self.rate) / self.rate)
+
+    def draw(self, n: int, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+        u = torch.rand((n, *shape), generator=rng)
+        return -torch.log1p(u * math.expm1(-self.rate)) / self.rate
+
+
+def assert_moments(x: Tensor, mean: float, variance: float, *, n_errors: float = 4.5) -> None:
+    """Check the moments of independent rows x, (N, *shape), to `n_errors` of their own standard errors."""
+    for seen, expected, name in ((x, mean, "mean"), ((x - mean).square(), variance, "variance")):
+        rows = seen.double().flatten(1).mean(1)  # coordinates of one row may depend on one another
+        error = rows.std().item() / math.sqrt(len(rows))
+        z = (rows.mean().item() - expected) / error
+        assert abs(z) < n_errors, f"{name} {rows.mean():.4f} ± {error:.4f}, expected {expected:.4f}"

@@ -1,0 +1,130 @@
+"""The law of imports, the grammar of a room, and what may stand where (docs/architecture.md)."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ebmnist
+
+ROOT = Path(ebmnist.__file__).parent
+MODULES = sorted(ROOT.rglob("*.py"))
+
+# Left to right: each may import what stands to its left. Equal numbers are blind to each other.
+ORDER = {
+    "errors": 0,
+    "data": 1,
+    "energy": 2,
+    "sampling": 3,
+    "training": 4,
+    "evaluation": 4,
+    "artifacts": 5,
+    "recipes": 5,
+    "recipe": 6,
+    "trained": 7,
+    "gallery": 8,
+    "pipeline": 9,
+    "console": 10,
+    "verbs": 11,
+    "cli": 12,
+}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Dotted names of everything a file imports, wherever in the file it does."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_room_imports_only_from_its_left(path: Path) -> None:
+    here = room_of(path)
+    if here == "__init__":
+        return
+    for name in imports_of(path):
+        parts = name.split(".")
+        if parts[0] != "ebmnist" or len(parts) < 2 or parts[1] not in ORDER:
+            continue
+        there = parts[1]
+        assert there == here or ORDER[there] < ORDER[here], f"{here} imports {name}"
+
+
+def test_every_module_has_a_place_in_the_order() -> None:
+    assert {room_of(p) for p in MODULES} - {"__init__"} == set(ORDER)
+
+
+def test_only_figures_imports_matplotlib() -> None:
+    guilty = [p for p in MODULES if any(n.split(".")[0] == "matplotlib" for n in imports_of(p))]
+    assert guilty
+    assert {str(p.relative_to(ROOT).parent) for p in guilty} == {"artifacts/figures"}
+
+
+def test_only_recipe_reads_configuration() -> None:
+    readers = {room_of(p) for p in MODULES if {"yaml", "jsonargparse"} & {n.split(".")[0] for n in imports_of(p)}}
+    assert readers == {"recipe", "recipes"}
+
+
+def test_only_artifacts_writes_files() -> None:
+    words = ("write_text(", "write_bytes(", "np.save(", "save_file(", '.open("w', '.open("a', ".mkdir(", "torch.save(")
+    for path in MODULES:
+        if room_of(path) != "artifacts":
+            text = path.read_text(encoding="utf-8")
+            assert not [w for w in words if w in text], path
+
+
+def test_nothing_is_ever_unpickled() -> None:
+    for path in MODULES:
+        names = imports_of(path)
+        assert not {"pickle", "torch.load", "joblib", "dill"} & names
+        assert "torch.load(" not in path.read_text(encoding="utf-8"), path
+
+
+def test_files_are_short() -> None:
+    lengths = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in MODULES}
+    assert {str(p): n for p, n in lengths.items() if n > 250} == {}
+    assert sorted(lengths.values())[len(lengths) // 2] <= 120
+
+
+def test_functions_are_short() -> None:
+    long = []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno is not None:
+                body = node.end_lineno - node.body[0].lineno + 1
+                doc = ast.get_docstring(node, clean=False)
+                body -= len(doc.splitlines()) if doc else 0
+                limit = 60 if node.name in ("fit", "build_parser", "train_step") else 40
+                if body > limit:
+                    long.append(f"{path.relative_to(ROOT)}:{node.name} {body}")
+    assert long == []
+
+
+def test_no_rooms_without_a_concept() -> None:
+    assert not {p.stem for p in MODULES} & {"utils", "util", "misc", "common", "core", "helpers", "helper"}
+
+
+def test_help_does_not_import_torch() -> None:
+    code = "import sys; from ebmnist.cli import main; main(['--help']); sys.exit(9 if 'torch' in sys.modules else 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "examples:" in done.stdout
+
+
+def test_public_names_are_few_and_all_there() -> None:
+    assert len(ebmnist.__all__) <= 15
+    for name in ebmnist.__all__:
+        assert getattr(ebmnist, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = ebmnist.nothing  # type: ignore[attr-defined]

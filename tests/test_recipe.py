@@ -1,0 +1,130 @@
+"""Recipes: strict keys and types, defaults, overrides, kinds, and objects that are what the YAML says."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from ebmnist.energy import ResNet
+from ebmnist.errors import BadInput
+from ebmnist.recipe import load_recipe, make_recipe
+from ebmnist.recipes import read_recipe, recipe_names
+from ebmnist.sampling import MALA, FromNoise, ReplayBuffer
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_loads_and_comes_back_from_its_own_yaml(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.basics.name == name
+    assert recipe.basics.about
+    assert make_recipe(yaml.safe_load(recipe.to_yaml())) == recipe
+
+
+def test_the_promised_recipes_are_there() -> None:
+    assert {"mnist", "smoke", "mnist-sn", "uva-t8", "fashion"} <= set(recipe_names())
+
+
+def test_overrides_win() -> None:
+    recipe = load_recipe("mnist", ["--training.n_updates", "7", "--seed=3", "--sampling.clip", "null"])
+    state = recipe.make_state()
+    assert state.training.n_updates == 7
+    assert state.seed == 3
+    assert state.kernel.clip is None  # type: ignore[attr-defined]
+
+
+def test_another_kind_starts_from_that_kinds_defaults() -> None:
+    recipe = load_recipe("mnist", ["--energy.kind", "resnet", "--training.start.kind=noise", "--sampling.kind", "mala"])
+    state = recipe.make_state()
+    assert isinstance(state.energy, ResNet)
+    assert isinstance(state.start, FromNoise)
+    assert isinstance(state.kernel, MALA)
+    assert "fresh_fraction" not in recipe.fields["training"]["start"]
+
+
+def test_uva_t8_is_the_tutorial() -> None:
+    state = load_recipe("uva-t8").make_state()
+    assert sum(p.numel() for p in state.energy.parameters()) == 76_993
+    assert isinstance(state.start, ReplayBuffer)
+    kernel, t = state.kernel, state.training
+    assert kernel.step_size**2 / 2 == pytest.approx(2.5)  # type: ignore[attr-defined]
+    assert kernel.temperature == pytest.approx(1.25e-6)
+    assert kernel.step_size * kernel.temperature**0.5 == pytest.approx(0.0025)  # type: ignore[attr-defined]
+    assert (t.n_steps, t.lr, t.weight_grad_clip, t.ema_decay) == (60, 1e-4, 0.1, 0.0)
+
+
+def test_same_seed_same_weights_and_the_global_stream_is_left_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    a, b = (load_recipe("smoke").make_energy() for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+    c = load_recipe("smoke", ["--seed", "1"]).make_energy()
+    assert not all(torch.equal(p, q) for p, q in zip(a.parameters(), c.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["--training.n_updates", "-5"], "n_updates must be ≥ 1"),
+        (["--training.n_steps", "0"], "n_steps must be ≥ 1"),
+        (["--training.lr", "fast"], "training.lr"),
+        (["--training.lr", "nan"], "training.lr: expected float, not nan"),
+        (["--training.lrr", "1"], "lrr"),
+        (["--energy.kind", "transformer"], "use one of convnet"),
+        (["--energy.activation", "relu"], "silu"),
+        (["--energy.width", "0"], "width must be ≥ 1"),
+        (["--sampling.clamp", "[1, 0]"], "low < high"),
+        (["--sampling.temperature", "-1"], "temperature ≥ 0"),
+        (["--training.start.fresh_fraction", "2"], "fresh_fraction in [0, 1]"),
+        (["--training.objective.energy_l2", "-1"], "energy_l2 must be ≥ 0"),
+        (["--evaluation.n_steps", "0"], "n_steps"),
+        (["--artifacts.keep", "0"], "keep"),
+        (["--seed", "-1"], "seed must be ≥ 0"),
+        (["stray"], "stray"),
+    ],
+)
+def test_a_bad_field_is_one_clear_line(overrides: list[str], says: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        load_recipe("mnist", overrides)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_device_is_one_clear_line() -> None:
+    with pytest.raises(BadInput, match="use cpu or auto"):
+        _ = load_recipe("smoke", ["--device", "cuda:77"]).device
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("training: {n_updats: 3}", "n_updats"),
+        ("trainning: {}", "trainning"),
+        ("training: [1]", "training"),
+        ("energy: {kind: [1]}", "energy.kind"),
+        ("- 1", "expected sections"),
+        ("a: {b", "not readable as YAML"),
+        ("extends: nothing", "not found"),
+        ("training: {lr: {}}", "training.lr"),
+    ],
+)
+def test_a_bad_file_is_one_clear_line(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BadInput) as caught:
+        load_recipe(str(path))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_extends_itself(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: {path}", encoding="utf-8")
+    with pytest.raises(BadInput, match="extends itself"):
+        read_recipe(str(path))
+
+
+def test_unknown_name_lists_the_known() -> None:
+    with pytest.raises(BadInput, match="one of fashion, mnist"):
+        load_recipe("mnst")
