@@ -1,4 +1,4 @@
-"""What can break a training run, injected between two updates: one list, for the tests and for `benchmarks/guard.py`."""
+"""What can break a training run, injected between two updates: for the tests and for `benchmarks/guard.py`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from targets import Gaussian, Mixture, Tilted, assert_moments
 
 TARGETS = [Gaussian(), Gaussian(-1.5, 0.3), Mixture(), Tilted(), Tilted(-3.0)]

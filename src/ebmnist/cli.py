@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from ebmnist.errors import BadInput
 
@@ -25,6 +25,9 @@ MODEL = "a run folder (its latest checkpoint), or one checkpoint"
 BASIC_OVERRIDES = ("--name", "--about", "--seed", "--device")
 
 
+Verbs: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
+
+
 class OneLineParser(argparse.ArgumentParser):
     """argparse, with errors of one line."""
 
@@ -34,62 +37,58 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all verbs. Each names its function in `verbs` as `verb`."""
-    raw = argparse.RawDescriptionHelpFormatter
+    """Return the parser of all verbs."""
     parser = OneLineParser(
         prog="ebmnist",
         description="Deep energy-based models on MNIST: train one with Langevin dynamics, see whether it is any good,\n"
         "and use its energy to generate, denoise and score images.",
         epilog=EXAMPLES,
-        formatter_class=raw,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=OneLineParser)
 
-    def verb(name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
-        return verbs.add_parser(name, help=about, description=about, epilog=epilog, formatter_class=raw)
+    _training_verbs(verbs)
+    _model_verbs(verbs)
+    return parser
 
+
+def _training_verbs(verbs: Verbs) -> None:
     fields = "Any field of the recipe may follow as --section.field value; `ebmnist recipe NAME` lists them all."
     for name, about in (
         ("run", "train a recipe, draw its pictures, write its report"),
         ("train", "train a recipe, and no more"),
     ):
-        p = verb(name, about, fields + f"\n\nexample: ebmnist {name} mnist --out runs/wide --energy.width 48")
+        p = _verb(verbs, name, about, fields + f"\n\nexample: ebmnist {name} mnist --out runs/wide --energy.width 48")
         p.add_argument("recipe", nargs="?", default="mnist", help="name or .yaml file (default: mnist)")
         p.add_argument("--out", type=Path, help="the run's folder; must not exist (default: runs/NAME)")
 
-    p = verb("resume", "go on with a run where its latest checkpoint left it, then draw and report", fields)
+    p = _verb(verbs, "resume", "go on with a run where its latest checkpoint left it, then draw and report", fields)
     p.add_argument("dir", type=Path, help="the run folder")
 
-    p = verb("report", "draw a run's pictures again and write its report.html")
+    p = _verb(verbs, "report", "draw a run's pictures again and write its report.html")
     p.add_argument("dir", type=Path, help="the run folder")
 
-    p = verb("recipe", "print a recipe with every field and default filled in, or list the recipes")
+    p = _verb(verbs, "recipe", "print a recipe with every field and default filled in, or list the recipes")
     p.add_argument("recipe", nargs="?", help="name or .yaml file; none: list them")
 
-    p = verb("info", "say what a run or checkpoint is, how it was made, and its figures")
+
+def _model_verbs(verbs: Verbs) -> None:
+    p = _verb(verbs, "info", "say what a run or checkpoint is, how it was made, and its figures")
     p.add_argument("model", type=Path, help=MODEL)
     p.add_argument("--json", action="store_true", help="as JSON")
 
-    p = verb("sample", "draw images by Langevin chains from uniform noise")
+    p = _verb(verbs, "sample", "draw images by Langevin chains from uniform noise")
     p.add_argument("model", type=Path, help=MODEL)
     p.add_argument("--n", type=int, default=64, help="images (default: 64)")
     p.add_argument("--steps", type=int, help="length of each chain (default: the recipe's)")
     p.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-    p.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help=".png a grid, .webp or .gif the chains moving, .npy float32 (N,1,28,28) in [0,1]",
-    )
+    suffixes = ".png a grid, .webp or .gif the chains moving, .npy float32 (N,1,28,28) in [0,1]"
+    p.add_argument("--out", type=Path, required=True, metavar="FILE", help=suffixes)
     _common(p)
 
-    p = verb(
-        "denoise",
-        "clean noisy images by descending the energy",
-        "Without --input, test images are noised, cleaned, and shown clean / noisy / cleaned.",
-    )
+    note = "Without --input, ten test images are noised and cleaned, and shown clean / noisy / cleaned."
+    p = _verb(verbs, "denoise", "clean noisy images by descending the energy", note)
     p.add_argument("model", type=Path, help=MODEL)
     p.add_argument("--sigma", type=float, required=True, help="standard deviation of the noise, pixels on [0,1]")
     p.add_argument("--input", type=Path, metavar="FILE", help="noisy images: .npy, .png or IDX")
@@ -97,14 +96,18 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png or .npy")
     _common(p)
 
-    p = verb("score", "print the energy of each image: low is likely")
+    p = _verb(verbs, "score", "print the energy of each image: low is likely")
     p.add_argument("model", type=Path, help=MODEL)
     p.add_argument(
         "--input", type=Path, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
     )
     p.add_argument("--json", action="store_true", help="JSON in place of CSV")
     _device(p)
-    return parser
+
+
+def _verb(verbs: Verbs, name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    return verbs.add_parser(name, help=about, description=about, epilog=epilog, formatter_class=raw)
 
 
 def _common(parser: argparse.ArgumentParser) -> None:

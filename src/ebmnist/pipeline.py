@@ -49,6 +49,12 @@ def run(recipe: Recipe, path: Path) -> Events:
     yield from finish(path)
 
 
+def run_on(path: Path, overrides: Sequence[str] = ()) -> Events:
+    """Resume a run, then measure, draw and report. Raises as `resume`."""
+    yield from resume(path, overrides)
+    yield from finish(path)
+
+
 def train(recipe: Recipe, path: Path) -> Events:
     """Train `recipe` into a new run folder.
 
@@ -65,7 +71,7 @@ def train(recipe: Recipe, path: Path) -> Events:
 
 
 def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
-    """Go on with a run where its latest checkpoint left it, to the bit; then measure, draw and report.
+    """Go on with a run where its latest checkpoint left it, to the bit.
 
     Raises:
         BadInput: no such run, or its checkpoint cannot be read.
@@ -79,7 +85,6 @@ def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
         run.rewind(state.step)
         images = recipe.load_data().train.images.to(recipe.device)
         yield from _train(recipe, state, images, run)
-    yield from finish(path)
 
 
 def finish(path: Path) -> Events:
@@ -92,7 +97,6 @@ def finish(path: Path) -> Events:
     model = load(path)
     basics = model.recipe.basics
     setting = Setting(model, model.recipe.load_data(), run, torch.Generator(model.device).manual_seed(basics.seed))
-    run.figures.mkdir(exist_ok=True)
     parts = []
     for part in gallery(setting):
         parts.append(part)

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, fields: list[str]) -> int:
 
 def resume(args: argparse.Namespace, fields: list[str]) -> int:
     """Go on with a run."""
-    return _follow(pipeline.resume(args.dir, fields), args.dir)
+    return _follow(pipeline.run_on(args.dir, fields), args.dir)
 
 
 def report(args: argparse.Namespace, _: list[str]) -> int:
@@ -87,6 +87,8 @@ def info(args: argparse.Namespace, _: list[str]) -> int:
 def sample_images(args: argparse.Namespace, _: list[str]) -> int:
     """Draw images from noise."""
     _may_write(args.out, (".png", ".webp", ".gif", ".npy"), args.force)
+    if args.n < 1:
+        raise BadInput(f"--n must be ≥ 1, not {args.n}")
     model = load(args.model, args.device)
     n_steps = model.n_steps if args.steps is None else args.steps
     rng = torch.Generator(model.device).manual_seed(args.seed)

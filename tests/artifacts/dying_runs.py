@@ -58,7 +58,7 @@ def fork(work):
     return child
 
 
-def kill_at_random(path, n_deaths=25):
+def kill_at_random(path, n_deaths=20):
     """Kill -9 a run at random instants; what it had reported as saved must be there."""
     rng = random.Random(0)
     for death in range(n_deaths):
@@ -74,12 +74,13 @@ def kill_at_random(path, n_deaths=25):
                 os.write(writer, b".")
 
         child = fork(work)
-        time.sleep(rng.uniform(0.0, 0.15))
+        os.close(writer)
+        reported = sum(len(os.read(reader, 1)) for _ in range(rng.randrange(3)))
+        time.sleep(rng.uniform(0.0, 0.04))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WTERMSIG(status) == signal.SIGKILL, f"died by itself: {status}"
-        os.close(writer)
-        reported = len(os.read(reader, 1_000_000))
+        reported += len(os.read(reader, 1_000_000))
         os.close(reader)
         run, after = resume(path)
         run.close()
@@ -87,43 +88,33 @@ def kill_at_random(path, n_deaths=25):
     assert after > 0, "nothing was ever saved"
 
 
-def kill_at_every_line(path):
-    """Die before each line that atomic writing, checkpoints and journals run in one update; N lines, N deaths."""
-    os.fsync = lambda handle: None  # slow, and of use against power cuts only
-    line = 0
-    while True:
-        line += 1
+def kill_before_every_change(path):
+    """Die before each call that can change the disk in one update; N calls, N deaths."""
+    os.fsync = lambda _: None  # slow, and of use against power cuts only
+    n_deaths, status = -1, None
+    while status != 0:
+        n_deaths += 1
         run, before = resume(path)
         run.close()
 
-        def work(line=line):
-            run, step = resume(path)
-            countdown = line
-
-            def trace(frame, event, _):
+        def work(countdown=n_deaths):
+            def die(event, _):
                 nonlocal countdown
-                if Path(frame.f_code.co_filename).name not in ("atomic.py", "checkpoint.py", "journal.py"):
-                    return None
-                if event == "line":
-                    countdown -= 1
+                if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"):
                     if countdown == 0:
                         os.kill(os.getpid(), signal.SIGKILL)
-                return trace
+                    countdown -= 1
 
-            sys.settrace(trace)
+            run, step = resume(path)
+            sys.addaudithook(die)
             one_update(run, step + 1)
-            sys.settrace(None)
 
         _, status = os.waitpid(fork(work), 0)
+        assert status == 0 or os.WTERMSIG(status) == signal.SIGKILL
         run, after = resume(path)
         run.close()
-        if os.WIFEXITED(status):
-            assert os.WEXITSTATUS(status) == 0
-            assert after == before + 1
-            break
-        assert os.WTERMSIG(status) == signal.SIGKILL
-        assert after in (before, before + 1)
-    print(line - 1, "deaths")
+        assert after in ((before + 1,) if status == 0 else (before, before + 1))
+    print(n_deaths, "deaths")
 
 
 def fill_the_disk(path):
@@ -147,4 +138,4 @@ if __name__ == "__main__":
     where = Path(sys.argv[2])
     if sys.argv[1] != "fill_the_disk":
         RunFolder.create(where, "seed: 0\n").close()
-    {f.__name__: f for f in (kill_at_random, kill_at_every_line, fill_the_disk)}[sys.argv[1]](where)
+    {f.__name__: f for f in (kill_at_random, kill_before_every_change, fill_the_disk)}[sys.argv[1]](where)

@@ -1,7 +1,6 @@
 import io
 import re
 from base64 import b64decode
-from html import escape
 from html.parser import HTMLParser
 
 import pytest
@@ -70,11 +69,11 @@ def from_uri(uri):
     return kind, b64decode(content, validate=True)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("a.png", "image/png"), ("a.webp", "image/webp"), ("a.gif", "image/gif")])
-def test_picture_is_inside_to_the_byte(write, draw, name, kind):
-    path = draw(name, 90)
+@pytest.mark.parametrize("kind", ["png", "webp", "gif"])
+def test_picture_is_inside_to_the_byte(write, draw, kind):
+    path = draw(f"a.{kind}", 90)
     (image,) = Page(write([Part("Samples", pictures=(path,))])).all("img")
-    assert from_uri(image["src"]) == (kind, path.read_bytes())
+    assert from_uri(image["src"]) == (f"image/{kind}", path.read_bytes())
     assert (image["width"], image["height"]) == ("6", "4")
 
 
@@ -121,8 +120,7 @@ def test_style_is_for_dark_phone_and_paper_and_its_braces_match(write):
     assert style.count("{") == style.count("}")
     for medium in ("prefers-color-scheme: dark", "max-width: 600px", "@media print", "prefers-reduced-motion"):
         assert medium in style
-    used = set(re.findall(r"var\((--\w+)\)", style))
-    assert used <= set(re.findall(r"(--\w+):", style))
+    assert set(re.findall(r"var\((--\w+)\)", style)) <= set(re.findall(r"(--\w+):", style))
 
 
 def luminance(colour):
@@ -179,8 +177,8 @@ def test_contents_list_three_parts_or_more_and_lead_to_them(write, n):
 
 
 def test_nothing_to_say_leaves_no_empty_boxes(write):
-    page = Page(write([Part("Alone", columns=("a", "b"))]))
-    assert not {tag for tag, _ in page.elements} & {"dl", "table", "nav", "p", "figure"}
+    tags = {tag for tag, _ in Page(write([Part("Alone", columns=("a", "b"))])).elements}
+    assert not tags & {"dl", "table", "nav", "p", "figure"}
 
 
 @pytest.mark.parametrize(
@@ -211,15 +209,18 @@ def test_row_that_does_not_fit_its_table_is_refused(write, tmp_path, row):
 
 def test_same_input_same_bytes_and_the_footer_names_the_version(write, draw):
     parts = [Part("A", pictures=(draw("a.webp", 1, 2),))]
-    assert write(parts) == write(parts)
-    assert Page(write(parts)).text["footer"] == [f"Written by ebmnist {escape(ebmnist.__version__)}."]
+    text = write(parts)
+    assert write(parts) == text
+    assert Page(text).text["footer"] == [f"Written by ebmnist {ebmnist.__version__}."]
 
 
 def refusal(call):
-    with pytest.raises(BadInput) as refused:
+    """What a call says when it refuses; nothing if it does not."""
+    try:
         call()
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
+    except BadInput as refused:
+        return str(refused)
+    return ""
 
 
 def test_missing_picture_is_named_and_the_old_report_stays(write, tmp_path):
@@ -230,14 +231,15 @@ def test_missing_picture_is_named_and_the_old_report_stays(write, tmp_path):
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == before
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.gif"])
-def test_broken_picture_is_named(write, draw, name):
-    path = draw(name, 0, 100) if name != "a.png" else draw(name, 0)
-    whole = path.read_bytes()
-    for content in (b"", b"no picture", whole[:10], whole[: len(whole) // 2]):
+@pytest.mark.parametrize(("name", "greys"), [("a.png", [9]), ("a.png", [9, 5]), ("a.webp", [9, 5]), ("a.gif", [9, 5])])
+def test_picture_cut_short_is_named_unless_it_still_decodes(write, draw, name, greys):
+    path = draw(name, *greys)
+    whole, said = path.read_bytes(), []
+    for content in (b"no picture", *(whole[:n] for n in range(len(whole)))):
         path.write_bytes(content)
-        said = refusal(lambda: write([Part("A", pictures=(path,))]))
-        assert said.startswith(f"{path}: no whole PNG, WebP or GIF; ")
+        said.append(refusal(lambda: write([Part("A", pictures=(path,))])))
+    assert set(said) <= {"", f"{path}: no whole PNG, WebP or GIF; draw it again as one"}
+    assert said.count("") <= 20  # a PNG without its end mark, a GIF cut between two frames
 
 
 def test_what_browsers_do_not_show_and_what_is_no_file_are_refused(write, draw, tmp_path):
@@ -247,5 +249,5 @@ def test_what_browsers_do_not_show_and_what_is_no_file_are_refused(write, draw, 
 
 def test_report_that_cannot_be_written_is_refused(tmp_path):
     path = tmp_path / "missing" / "report.html"
-    call = {"title": "t", "about": "", "facts": {}, "headline": (), "parts": ()}
-    assert refusal(lambda: write_report(path, **call)).startswith(f"{path}: not written (")
+    said = refusal(lambda: write_report(path, title="t", about="", facts={}, headline=(), parts=()))
+    assert said.startswith(f"{path}: not written (")

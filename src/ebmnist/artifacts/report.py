@@ -1,6 +1,7 @@
 """The report: one HTML page that shows a whole run, pictures inside. It needs no network and no script."""
 
 import re
+import struct
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -17,6 +18,8 @@ from ebmnist.artifacts.atomic import write_file
 from ebmnist.errors import BadInput
 
 FORMATS = ("PNG", "WEBP", "GIF")  # what every browser shows
+# What Pillow raises of a picture cut short or altered; a GIF alone can raise three of them.
+BROKEN = (OSError, EOFError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
 N_PARTS_LISTED = 3  # a table of contents from so many parts on
 
 # The policy holds the page to its word: a browser that reads it fetches nothing and runs nothing.
@@ -105,9 +108,8 @@ def _facts(facts: Mapping[str, str]) -> str:
 
 def _contents(parts: Sequence[Part]) -> str:
     links = (f'<li><a href="#part-{i}">{escape(part.title)}</a></li>' for i, part in enumerate(parts, 1))
-    return (
-        _lines(('<nav aria-label="Contents">\n<ol>', *links, "</ol>\n</nav>")) if len(parts) >= N_PARTS_LISTED else ""
-    )
+    listed = ('<nav aria-label="Contents">\n<ol>', *links, "</ol>\n</nav>")
+    return _lines(listed) if len(parts) >= N_PARTS_LISTED else ""
 
 
 def _section(name: str, part: Part) -> str:
@@ -163,28 +165,29 @@ def _figure(title: str, path: Path) -> str:
 class _Picture(NamedTuple):
     uri: str
     size: tuple[int, int]
-    still: str  # an animation's last frame, or nothing
+    still: str = ""  # an animation's last frame
 
 
 def _read(path: Path) -> _Picture:
     """Read and decode a picture, so that a broken one is found here and not by the reader."""
     try:
-        content = path.read_bytes()
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
-            image.load()
-            n_frames, still = getattr(image, "n_frames", 1), BytesIO()
-            if n_frames > 1:
-                image.seek(n_frames - 1)
-                image.convert("RGB").save(still, "PNG")
-            return _Picture(
-                _to_uri(content, str(image.format)),
-                image.size,
-                _to_uri(still.getvalue(), "PNG") if n_frames > 1 else "",
-            )
+        return _decode(path.read_bytes())
     except FileNotFoundError:
         raise BadInput(f"{path}: no such picture; draw it first, or leave it out of the report") from None
-    except (OSError, EOFError, SyntaxError) as error:  # Pillow raises all three of a broken picture
-        raise BadInput(f"{path}: no whole PNG, WebP or GIF; draw it again as one ({error})") from None
+    except BROKEN as error:
+        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise BadInput(f"{path}: no whole PNG, WebP or GIF{why}; draw it again as one") from None
+
+
+def _decode(content: bytes) -> _Picture:
+    with Image.open(BytesIO(content), formats=FORMATS) as image:
+        image.load()
+        uri, n_frames, still = _to_uri(content, str(image.format)), getattr(image, "n_frames", 1), BytesIO()
+        if n_frames == 1:
+            return _Picture(uri, image.size)
+        image.seek(n_frames - 1)
+        image.convert("RGB").save(still, "PNG")
+        return _Picture(uri, image.size, _to_uri(still.getvalue(), "PNG"))
 
 
 def _to_uri(content: bytes, kind: str) -> str:

@@ -77,6 +77,7 @@ class RunFolder:
         with mendable(path):
             path.mkdir(parents=True, exist_ok=True)
             run.checkpoints.mkdir()  # claims the folder: of two that try, one fails here
+            run.figures.mkdir()
         try:
             environment = json.dumps(describe_environment(), indent=1, ensure_ascii=False)
             write_file(run.environment, environment + "\n")

@@ -22,7 +22,7 @@ class StepRecord(NamedTuple):
     share_clipped: float  # share of the last Langevin step's gradient components that were clipped
     share_at_clamp: float  # of the pixels that clean data leave off the clamp's ends, the share that x_neg does not
     displacement: float  # mean distance from a chain's start to its end, ‖x_K − x_0‖₂
-    diversity: float  # mean pairwise ‖·‖₂ between neighbours in x_neg, over the same in x_pos
+    diversity: float  # median ‖·‖₂ between neighbours in x_neg, over the same in x_pos
     finite_images: float  # 1.0 if every pixel of x_neg is finite, else 0.0
     lr: float
     energy_l2: float  # weight of the energy regulariser in force

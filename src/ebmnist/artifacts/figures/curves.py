@@ -126,6 +126,7 @@ def _draw(axes: Axes, panel: Panel, step: Array, records: Sequence[StepRecord]) 
     axes.set_xlim(min(step) - 1, max(step) + 1)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}".replace("-", "−")))
 
 
 def _scale(axes: Axes, panel: Panel, values: Array) -> tuple[float, float]:
@@ -141,7 +142,6 @@ def _scale(axes: Axes, panel: Panel, values: Array) -> tuple[float, float]:
         decades = np.ptp(values)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 1.7 else (1,), numticks=6))
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}".replace("-", "−")))
     found = limits(values, 0.0 if panel.exact else 0.01)
     if found is None:
         return -np.inf, np.inf

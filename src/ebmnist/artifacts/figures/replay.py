@@ -53,7 +53,7 @@ def save_replay(
         chart, top = (width - GAP) / 2, HEADER + n_rows * STRIP + ABOVE
         charts = (
             (f"Age in Langevin steps, median {age.median():,}", age.cpu().numpy()),
-            (f"Chains per lineage, {len(sizes):,} lineages", sizes[of_chain]),
+            (f"Chains per lineage, of {len(sizes):,} in all", sizes[of_chain]),
         )
         for i, (name, values) in enumerate(charts):
             left = MARGIN + SIDE + i * (chart + GAP)

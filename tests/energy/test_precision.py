@@ -1,0 +1,87 @@
+"""bfloat16: when `auto` takes it, and how far it may take the energy from float32."""
+
+import pytest
+import torch
+
+from ebmnist.energy import ConvNet, ResNet, energy_and_grad
+from ebmnist.energy.precision import computing_in, uses_bf16
+
+CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
+
+
+def pair(architecture, **fields):
+    """Return the same network at both precisions."""
+    fp32, bf16 = (architecture(width=8, precision=p, **fields) for p in ("fp32", "bf16"))
+    bf16.load_state_dict(fp32.state_dict())
+    return fp32, bf16
+
+
+@pytest.mark.parametrize("spectral_norm", [False, True])
+@pytest.mark.parametrize("architecture", [ConvNet, ResNet])
+def test_bf16_is_close_to_fp32(architecture, spectral_norm, images):
+    fp32, bf16 = pair(architecture, spectral_norm=spectral_norm)
+    fp32.eval(), bf16.eval()
+    exact, grad = energy_and_grad(fp32, images)
+    rounded, rounded_grad = energy_and_grad(bf16, images)
+    assert rounded.dtype == rounded_grad.dtype == torch.float32
+    assert not torch.equal(rounded, exact)  # it really computed in another format
+    with torch.no_grad():  # E is a sum that nearly cancels in a fresh network: judge by the size of what is summed
+        summed = fp32.net(2 * images - 1).norm(dim=1) * fp32.head.weight.norm()
+    assert ((rounded - exact).abs() < 0.02 * summed).all()
+    assert (rounded_grad - grad).norm() < 0.03 * grad.norm()
+
+
+@pytest.mark.parametrize("architecture", [ConvNet, ResNet])
+def test_energies_are_not_rounded_to_bf16(architecture, images):
+    """A last sum in bfloat16 would leave 8 bits: images would tie, and MALA could not see small differences."""
+    energy = architecture(width=8, precision="bf16")
+    with torch.no_grad():
+        energy.head.bias.fill_(10.0)
+        values = energy(images)
+    assert (values != values.bfloat16().float()).float().mean() > 0.9
+
+
+def test_weights_and_their_gradients_stay_float32(images):
+    energy = ConvNet(width=4, precision="bf16")
+    energy(images).sum().backward()
+    assert {p.dtype for p in energy.parameters()} == {torch.float32}
+    assert {p.grad.dtype for p in energy.parameters()} == {torch.float32}
+
+
+def test_a_network_in_double_stays_in_double():
+    energy = ConvNet(width=2, precision="fp32").double()
+    assert energy(torch.rand(2, 1, 28, 28, dtype=torch.float64)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("device", [CPU, CUDA, MPS])
+def test_a_named_precision_is_taken_at_its_word(device):
+    assert uses_bf16("bf16", device)
+    assert not uses_bf16("fp32", device)
+
+
+@pytest.mark.parametrize("has_amx", [True, False])
+def test_auto_on_a_processor_asks_for_amx(has_amx, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_amx, raising=False)
+    assert uses_bf16("auto", CPU) is has_amx
+    assert not uses_bf16("auto", MPS)
+
+
+def test_auto_is_float32_where_torch_cannot_say(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    assert not uses_bf16("auto", CPU)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_on_a_gpu_asks_for_native_bf16(native, monkeypatch):
+    def supported(including_emulation: bool = True) -> bool:
+        return native or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert uses_bf16("auto", CUDA) is native
+
+
+def test_an_outer_autocast_does_not_reach_in(images):
+    energy = ConvNet(width=4, precision="fp32")
+    with torch.autocast("cpu", torch.bfloat16), computing_in("fp32", CPU):
+        inside = energy(images)
+    assert torch.equal(inside, energy(images))

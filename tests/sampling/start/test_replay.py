@@ -1,0 +1,191 @@
+"""The replay buffer: every slot is one chain through time."""
+
+import math
+
+import pytest
+import torch
+
+from ebmnist.errors import BadInput
+from ebmnist.sampling import Draw, ReplayBuffer
+
+BATCH = torch.zeros(4, 2, 3)  # what a draw takes its shape from
+
+
+def filled(rng, size: int = 10, fresh_fraction: float = 0.0) -> ReplayBuffer:
+    buffer = ReplayBuffer(size, fresh_fraction)
+    buffer.draw(BATCH, rng)
+    return buffer
+
+
+def test_it_fills_with_uniform_noise_at_its_first_draw(rng):
+    buffer = ReplayBuffer(2_000, 0.0)
+    assert len(buffer.tensors()["images"]) == 0
+    buffer.draw(BATCH, rng)
+    assert buffer.images.shape == (2_000, 2, 3)
+    assert 0 <= buffer.images.min() < 0.01
+    assert 0.99 < buffer.images.max() < 1
+    assert buffer.images.mean().item() == pytest.approx(0.5, abs=4 * math.sqrt(1 / 12 / 12_000))
+    assert (buffer.age == 0).all()
+    assert buffer.lineage.tolist() == list(range(2_000))
+
+
+def test_chains_are_written_back_to_the_slots_they_came_from(rng):
+    buffer = filled(rng)
+    before = buffer.images.clone()
+    draw = buffer.draw(BATCH, rng)
+    assert torch.equal(draw.x, before[draw.slots])
+    assert torch.equal(buffer.images, before)  # drawing moves nothing
+    buffer.put(draw, draw.x + 1, 20)
+    others = torch.ones(10, dtype=torch.bool)
+    others[draw.slots] = False
+    assert torch.equal(buffer.images[draw.slots], before[draw.slots] + 1)
+    assert torch.equal(buffer.images[others], before[others])
+
+
+def test_slots_of_one_draw_are_distinct(rng):
+    buffer = filled(rng, size=4)
+    for _ in range(20):
+        assert sorted(buffer.draw(BATCH, rng).slots.tolist()) == [0, 1, 2, 3]
+
+
+def test_every_slot_is_as_likely(rng):
+    buffer = filled(rng)
+    n = 2_000
+    counts = torch.zeros(10)
+    for _ in range(n):
+        counts[buffer.draw(BATCH, rng).slots] += 1
+    assert ((counts - 0.4 * n).abs() < 4.5 * math.sqrt(n * 0.4 * 0.6)).all()
+
+
+def test_ages_and_lineages_follow_each_chain(rng):
+    """Against a plain dictionary of what each slot has lived through."""
+    buffer = filled(rng, fresh_fraction=0.3)
+    ages, lineages = buffer.age.tolist(), buffer.lineage.tolist()
+    seen, n_born, n_fresh = set(lineages), buffer.n_born.item(), 0
+    for i in range(100):
+        images = buffer.images.clone()
+        draw = buffer.draw(BATCH, rng)
+        fresh = (draw.x != images[draw.slots]).flatten(1).all(1)
+        for slot, is_fresh in zip(draw.slots.tolist(), fresh.tolist(), strict=True):
+            if is_fresh:
+                ages[slot], n_fresh = 0, n_fresh + 1
+                lineages[slot] = buffer.lineage[slot].item()
+                assert lineages[slot] not in seen  # a lineage of its own, never used before
+                seen.add(lineages[slot])
+            ages[slot] += i
+        buffer.put(draw, draw.x + 1, i)
+        assert buffer.age.tolist() == ages
+        assert buffer.lineage.tolist() == lineages
+    assert n_fresh > 50
+    assert buffer.n_born == n_born + n_fresh
+    assert len(set(buffer.lineage.tolist())) == 10
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.05, 0.5, 1.0])
+def test_the_fresh_fraction_is_what_it_says(fraction, rng):
+    buffer = ReplayBuffer(4, fraction)
+    n = 4 * 1_000
+    for _ in range(1_000):
+        buffer.put(buffer.draw(BATCH, rng), torch.full_like(BATCH, 9.0), 1)
+    n_fresh = buffer.n_born.item() - 4
+    assert abs(n_fresh - n * fraction) <= 4.5 * math.sqrt(n * fraction * (1 - fraction))
+
+
+def test_fresh_chains_begin_in_uniform_noise(rng):
+    buffer = filled(rng, size=4, fresh_fraction=1.0)
+    buffer.put(buffer.draw(BATCH, rng), torch.full_like(BATCH, 9.0), 5)
+    x = buffer.draw(BATCH, rng).x
+    assert x.min() >= 0
+    assert x.max() < 1
+    assert x.unique().numel() == x.numel()
+
+
+def test_same_seed_same_chains():
+    def run():
+        rng, buffer = torch.Generator().manual_seed(3), ReplayBuffer(10, 0.3)
+        for _ in range(5):
+            draw = buffer.draw(BATCH, rng)
+            buffer.put(draw, 0.9 * draw.x, 2)
+        return buffer.tensors()
+
+    first, second = run(), run()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_put_keeps_no_graph(rng):
+    buffer = filled(rng)
+    draw = buffer.draw(BATCH, rng)
+    buffer.put(draw, draw.x.clone().requires_grad_() * 2, 1)
+    assert not buffer.images.requires_grad
+
+
+def test_a_batch_larger_than_the_buffer_is_refused(rng):
+    with pytest.raises(BadInput, match="a batch of 4 needs a buffer of at least that size, not 3"):
+        ReplayBuffer(3).draw(BATCH, rng)
+
+
+@pytest.mark.parametrize(("size", "fraction"), [(0, 0.1), (8, -0.1), (8, 1.1), (8, math.nan)])
+def test_bad_fields_are_refused(size, fraction):
+    with pytest.raises(BadInput, match="replay: size must be ≥ 1"):
+        ReplayBuffer(size, fraction)
+
+
+# Mending and saving.
+
+
+def test_rotten_chains_are_replaced_by_noise(rng):
+    buffer = filled(rng)
+    buffer.put(draw := buffer.draw(BATCH, rng), torch.full_like(BATCH, math.nan), 7)
+    rotten = buffer.images.isnan().flatten(1).all(1)
+    kept = buffer.images[~rotten].clone()
+    buffer.replace(rotten, None, rng)
+    assert buffer.images.isfinite().all()
+    assert torch.equal(buffer.images[~rotten], kept)
+    assert buffer.age[draw.slots].tolist() == [0] * 4
+    assert sorted(buffer.lineage[draw.slots].tolist()) == [10, 11, 12, 13]
+    assert buffer.n_born == 14
+
+
+def test_rotten_chains_are_replaced_by_their_healthy_past(rng):
+    buffer = filled(rng)
+    past = {name: value.clone() for name, value in buffer.tensors().items()}
+    buffer.put(buffer.draw(BATCH, rng), torch.full_like(BATCH, math.nan), 7)
+    rotten = buffer.images.isnan().flatten(1).all(1)
+    buffer.replace(rotten, past, rng)
+    assert all(torch.equal(now, past[name]) for name, now in buffer.tensors().items())
+
+
+def test_replacing_nothing_changes_nothing(rng):
+    buffer = filled(rng)
+    past = {name: value.clone() for name, value in buffer.tensors().items()}
+    buffer.replace(torch.zeros(10, dtype=torch.bool), None, rng)
+    assert all(torch.equal(now, past[name]) for name, now in buffer.tensors().items())
+
+
+def test_restore_takes_a_copy(rng):
+    buffer, other = filled(rng), ReplayBuffer(10)
+    other.restore(buffer.tensors())
+    saved = {name: value.clone() for name, value in buffer.tensors().items()}
+    other.put(Draw(BATCH, torch.arange(4)), BATCH - 1, 3)
+    assert all(torch.equal(now, saved[name]) for name, now in buffer.tensors().items())
+    assert other.age.tolist() == [3] * 4 + [0] * 6
+
+
+def test_an_empty_buffer_restores_to_an_empty_one(rng):
+    buffer = filled(rng)
+    buffer.restore(ReplayBuffer(10).tensors())
+    assert len(buffer.images) == 0
+    assert len(buffer.draw(BATCH, rng).x) == 4
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        ({}, "not a replay buffer"),
+        ({**ReplayBuffer(10).tensors(), "draw": BATCH}, "not a replay buffer"),
+        ({**ReplayBuffer(10).tensors(), "images": torch.zeros(7, 2, 3)}, "has 7 chains, this one 10"),
+    ],
+)
+def test_the_state_of_another_start_is_refused(tensors, words):
+    with pytest.raises(BadInput, match=words):
+        ReplayBuffer(10).restore(tensors)

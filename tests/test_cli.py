@@ -1,0 +1,157 @@
+"""The command line: what it says, how it ends, and that bad input costs one line and nothing else."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ebmnist.cli import build_parser, main, split_overrides
+from ebmnist.data import read_images
+
+GOLDEN = Path(__file__).parent / "golden"
+TINY = [
+    *("--energy.width", "4", "--training.n_updates", "4", "--training.n_steps", "2", "--training.batch_size", "8"),
+    *("--training.start.size", "16", "--evaluation.n_steps", "4", "--evaluation.n_images", "10"),
+    *("--artifacts.checkpoint_every", "2"),
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder, trained by the command line itself."""
+    path = tmp_path_factory.mktemp("runs") / "tiny"
+    assert main(["train", "smoke", "--out", str(path), *TINY]) == 0
+    return path
+
+
+def test_help_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The golden file is what a newcomer reads; change it on purpose."""
+    monkeypatch.setenv("COLUMNS", "100")
+    assert build_parser().format_help() == (GOLDEN / "help.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("verb", ["run", "train", "resume", "report", "recipe", "info", "sample", "denoise", "score"])
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+    assert ended.value.code == 0
+    assert verb in capsys.readouterr().out
+
+
+def test_fields_of_the_recipe_are_told_from_the_verbs_own_words() -> None:
+    own, fields = split_overrides(["run", "--training.n_updates", "500", "--out", "x", "--seed", "2", "a.yaml"])
+    assert own == ["run", "--out", "x", "a.yaml"]
+    assert fields == ["--training.n_updates", "500", "--seed", "2"]
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip().count(".") == 2
+
+
+def test_recipes_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe"]) == 0
+    assert "mnist-sn" in capsys.readouterr().out
+    assert main(["recipe", "smoke"]) == 0
+    assert "fresh_fraction" in capsys.readouterr().out
+
+
+def test_info(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(model)]) == 0
+    assert "updates: 4 of 4" in capsys.readouterr().out
+    assert main(["info", str(model / "checkpoints" / "step-00000002"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["updates"] == "2 of 4"
+    assert facts["energy"]["width"] == 4
+
+
+@pytest.mark.parametrize("suffix", ["png", "npy", "gif", "webp"])
+def test_sample(model: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"x.{suffix}"
+    assert main(["sample", str(model), "--n", "5", "--steps", "3", "--seed", "1", "--out", str(out)]) == 0
+    if suffix in ("png", "npy"):
+        x = read_images(out)
+        assert x.shape == (5, 1, 28, 28)
+        assert 0 <= x.min() <= x.max() <= 1
+    else:
+        with Image.open(out) as film:
+            assert film.n_frames > 1
+
+
+def test_sample_is_reproducible_and_not_overwritten(model: Path, tmp_path: Path) -> None:
+    a, b = tmp_path / "a.npy", tmp_path / "b.npy"
+    words = ["sample", str(model), "--n", "3", "--steps", "2", "--out"]
+    assert main([*words, str(a)]) == main([*words, str(b)]) == 0
+    assert a.read_bytes() == b.read_bytes()
+    assert np.load(a).dtype == np.float32
+    assert main([*words, str(a), "--seed", "5"]) == 2
+    assert a.read_bytes() == b.read_bytes()
+    assert main([*words, str(a), "--seed", "5", "--force"]) == 0
+    assert a.read_bytes() != b.read_bytes()
+
+
+def test_denoise_test_images_and_ones_own(model: Path, tmp_path: Path) -> None:
+    shown, noisy, out = tmp_path / "shown.png", tmp_path / "noisy.npy", tmp_path / "clean.npy"
+    assert main(["denoise", str(model), "--sigma", "0.3", "--out", str(shown)]) == 0
+    assert len(read_images(shown)) == 30
+    np.save(noisy, torch.rand(4, 1, 28, 28).numpy())
+    assert main(["denoise", str(model), "--sigma", "0.3", "--input", str(noisy), "--out", str(out)]) == 0
+    assert read_images(out).shape == (4, 1, 28, 28)
+
+
+def test_score_as_csv_and_json(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = tmp_path / "x.npy"
+    np.save(images, torch.rand(3, 28, 28).numpy())
+    assert main(["score", str(model), "--input", str(images)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "index,energy"
+    assert main(["score", str(model), "--input", str(images), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [float(line.split(",")[1]) for line in lines[1:]]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "mnst"], "not found"),
+        (["run", "smoke", "--training.lrr", "1"], "lrr"),
+        (["train", "smoke", "--training.n_steps", "-1"], "n_steps must be ≥ 1"),
+        (["train", "smoke", "--out", "{model}"], "exists already"),
+        (["resume", "{tmp}"], "no run folder"),
+        (["report", "{tmp}"], "no run folder"),
+        (["info", "{tmp}/nothing"], "nothing"),
+        (["sample", "{model}", "--out", "{tmp}/x.jpg"], "ends in"),
+        (["sample", "{model}", "--out", "{tmp}/no/x.png"], "does not exist"),
+        (["sample", "{model}", "--n", "0", "--out", "{tmp}/x.png"], "--n must be ≥ 1"),
+        (["sample", "{model}", "--n", "0", "--out", "{tmp}/x.gif"], "--n must be ≥ 1"),
+        (["sample", "{model}", "--steps", "-1", "--out", "{tmp}/x.png"], "n_steps must be ≥ 0"),
+        (["sample", "{model}", "--device", "cuda:77", "--out", "{tmp}/x.png"], "use cpu or auto"),
+        (["denoise", "{model}", "--sigma", "-1", "--out", "{tmp}/x.png"], "--sigma must be > 0"),
+        (["denoise", "{model}", "--sigma", "nan", "--out", "{tmp}/x.png"], "--sigma must be > 0"),
+        (["score", "{model}", "--input", "{tmp}/nothing.npy"], "nothing.npy"),
+        (["score", "{model}", "--input", "{tmp}/wrong.npy"], "wrong.npy"),
+        (["score", "{model}", "--input", "{tmp}/nan.npy"], "nan.npy"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    np.save(tmp_path / "wrong.npy", np.zeros((2, 3, 5), np.float32))
+    np.save(tmp_path / "nan.npy", np.full((1, 28, 28), np.nan, np.float32))
+    files = sorted(p for p in model.rglob("*"))
+    capsys.readouterr()
+    assert main([w.format(model=model, tmp=tmp_path) for w in words]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ebmnist: ")]
+    assert len(lines) == 1
+    assert says in lines[0]
+    assert sorted(p for p in model.rglob("*")) == files
+
+
+@pytest.mark.parametrize("words", [["fly"], ["sample"], ["run", "--nonsense"], ["sample", "x", "--n", "many"]])
+def test_bad_words_are_one_line_and_exit_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

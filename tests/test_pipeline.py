@@ -1,0 +1,162 @@
+"""The whole flow on a tiny recipe: what a run leaves, Ctrl-C, kill −9 and resume to the bit, divergence, full disks."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from ebmnist import pipeline
+from ebmnist.artifacts import RunFolder, atomic, load_checkpoint
+from ebmnist.errors import BadInput
+from ebmnist.recipe import Recipe, load_recipe
+from ebmnist.trained import load
+from ebmnist.training import Diverged
+
+FIELDS = [
+    *("--energy.width", "4", "--energy.spectral_norm", "true", "--training.n_steps", "2"),
+    *("--training.batch_size", "8", "--training.start.size", "16", "--evaluation.n_steps", "4"),
+    *("--evaluation.n_images", "12", "--artifacts.checkpoint_every", "10", "--device", "cpu"),
+]
+
+
+def recipe(n_updates: int, *more: str) -> Recipe:
+    return load_recipe("smoke", [*FIELDS, "--training.n_updates", str(n_updates), *more])
+
+
+def exhaust(events: pipeline.Events) -> list[pipeline.Event]:
+    return list(events)
+
+
+def assert_same_checkpoint(a: Path, b: Path) -> None:
+    one, other = load_checkpoint(a), load_checkpoint(b)
+    assert one.tensors.keys() == other.tensors.keys()
+    for name, value in one.tensors.items():
+        assert torch.equal(value, other.tensors[name]), name
+    assert one.facts["guard"] == other.facts["guard"]
+    assert one.facts["step"] == other.facts["step"]
+
+
+@pytest.mark.slow
+def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
+    events = exhaust(pipeline.run(recipe(4), tmp_path / "run"))
+    run = RunFolder.open(tmp_path / "run")
+    assert [e.record.step for e in events if isinstance(e, pipeline.Updated)] == [1, 2, 3, 4]
+    assert [r.step for r in run.read_metrics()] == [1, 2, 3, 4]
+    drawn = {e.path.name for e in events if isinstance(e, pipeline.Drawn)}
+    assert {
+        "samples.png", "samples-beside-data.png", "chain.png", "chain.webp", "denoising.png", "energies.png",
+        "curves.png", "replay.png", "report.html",
+    } <= drawn  # fmt: skip
+    page = run.report.read_text(encoding="utf-8")
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "data:image/png;base64" in page
+    assert load(tmp_path / "run").step == 4
+
+
+def test_resumed_is_uninterrupted_to_the_bit(tmp_path: Path) -> None:
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    exhaust(pipeline.train(recipe(20), whole))
+    exhaust(pipeline.train(recipe(10), halves))
+    exhaust(pipeline.resume(halves, ["--training.n_updates", "20"]))
+    assert_same_checkpoint(whole, halves)
+    a, b = (RunFolder.open(p).read_metrics() for p in (whole, halves))
+    assert [r._replace(seconds=0) for r in a] == [r._replace(seconds=0) for r in b]
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_is_uninterrupted_to_the_bit(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    exhaust(pipeline.train(recipe(60), whole))
+    command = [sys.executable, "-m", "ebmnist.cli", "train", "smoke", "--out", str(killed), *FIELDS]
+    process = subprocess.Popen(
+        [*command, "--training.n_updates", "60"], stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (killed / "checkpoints" / "step-00000010").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        process.kill()
+    assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    exhaust(pipeline.resume(killed))
+    assert_same_checkpoint(whole, killed)
+    assert [r.step for r in RunFolder.open(killed).read_metrics()] == list(range(1, 61))
+
+
+def test_interrupted_saves_and_resumes(tmp_path: Path) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    exhaust(pipeline.train(recipe(9), whole))
+    events = pipeline.train(recipe(9), stopped)
+    for _ in range(3):
+        next(events)
+    with pytest.raises(KeyboardInterrupt):
+        events.throw(KeyboardInterrupt())
+    assert load(stopped).step == 3
+    exhaust(pipeline.resume(stopped))
+    assert_same_checkpoint(whole, stopped)
+
+
+@pytest.mark.slow
+def test_ctrl_c_on_the_command_line(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "ebmnist.cli", "train", "smoke", "--out", str(out), *FIELDS]
+    process = subprocess.Popen([*command, "--training.n_updates", "100000"], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (out / "checkpoints" / "step-00000010").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"ebmnist resume {out}" in said.replace("\n", "")
+    assert load(out).step >= 10
+
+
+def test_a_run_without_a_guard_that_diverges_says_so_and_keeps_its_last_checkpoint(tmp_path: Path) -> None:
+    wild = recipe(40, "--training.lr", "1e30", "--training.guard.enabled", "false", "--energy.spectral_norm", "false")
+    with pytest.raises(Diverged, match="no longer finite"):
+        exhaust(pipeline.train(wild, tmp_path / "run"))
+    assert RunFolder.open(tmp_path / "run").read_metrics()
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = pipeline.train(recipe(20), tmp_path / "run")
+    for event in events:
+        if isinstance(event, pipeline.Saved):
+            break
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    with pytest.raises(BadInput, match="space"):
+        exhaust(events)
+    monkeypatch.undo()
+    assert load(tmp_path / "run").step == 10
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    exhaust(pipeline.train(recipe(2), tmp_path / "run"))
+    with pytest.raises(BadInput, match="another architecture"):
+        exhaust(pipeline.resume(tmp_path / "run", ["--energy.width", "6"]))
+
+
+@pytest.mark.parametrize("start", ["noise", "data"])
+def test_short_run_and_cd_k_train_too(tmp_path: Path, start: str) -> None:
+    fields = [f for f in FIELDS if f not in ("--training.start.size", "16")]
+    other = load_recipe("smoke", [*fields, "--training.n_updates", "2", "--training.start.kind", start])
+    exhaust(pipeline.train(other, tmp_path / "run"))
+    assert load(tmp_path / "run").step == 2
+
+
+def test_a_loaded_model_cleans_and_scores(tmp_path: Path, rng: torch.Generator) -> None:
+    exhaust(pipeline.train(recipe(2), tmp_path / "run"))
+    model = load(tmp_path / "run")
+    x = torch.rand(3, 1, 28, 28, generator=rng)
+    assert model(x).shape == (3,)
+    assert model.denoise(x, 0.2, rng).shape == x.shape

@@ -1,0 +1,96 @@
+"""Contrastive divergence, against its formula written out for E(x) = w·x."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from ebmnist.energy import MLP
+from ebmnist.errors import BadInput
+from ebmnist.training import ContrastiveDivergence
+
+X_POS = torch.tensor([[1.0], [3.0]])
+X_NEG = torch.tensor([[-2.0], [0.0], [5.0]])  # as many as there are; the batches need not match
+
+
+class Linear(nn.Module):
+    """E(x) = w·x, with w = 2 to begin with."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(2.0))
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.w * x[:, 0]
+
+
+@pytest.mark.parametrize("energy_l2", [0.0, 0.1])
+@pytest.mark.parametrize("regularisation", [1.0, 4.0])
+def test_value_and_gradient_by_hand(energy_l2, regularisation):
+    """mean x⁺ = 2, mean x⁻ = 1; mean x⁺² = 5, mean x⁻² = 29/3; E = 2x."""
+    energy, strength = Linear(), energy_l2 * regularisation
+    objective = ContrastiveDivergence(energy_l2=energy_l2)
+    loss, terms = objective(energy, X_POS, X_NEG, regularisation=regularisation)
+    loss.backward()
+    assert loss.item() == pytest.approx(2 * (2 - 1) + strength * 4 * (5 + 29 / 3))
+    assert energy.w.grad.item() == pytest.approx((2 - 1) + strength * 2 * 2 * (5 + 29 / 3))
+    assert terms["energy_pos"].item() == 4
+    assert terms["energy_neg"].item() == pytest.approx(2)
+    assert terms["energy_max"].item() == 10
+
+
+def test_the_largest_energy_is_of_either_sign_and_batch():
+    objective = ContrastiveDivergence()
+    for x_pos, x_neg in ((X_POS, X_NEG - 100), (X_POS + 100, X_NEG), (X_POS - 300, X_NEG)):
+        largest = objective(Linear(), x_pos, x_neg)[1]["energy_max"]
+        assert largest == 2 * torch.cat([x_pos, x_neg]).abs().max()
+
+
+def test_regularisation_one_is_no_change():
+    plain, scaled = (ContrastiveDivergence()(Linear(), X_POS, X_NEG, **r)[0] for r in ({}, {"regularisation": 1}))
+    assert torch.equal(plain, scaled)
+
+
+def test_one_forward_for_both_batches():
+    energy = Linear()
+    ContrastiveDivergence()(energy, X_POS, X_NEG)
+    assert energy.calls == 1
+
+
+def test_the_offset_is_free_without_the_square_and_pinned_with_it():
+    """E + c has the same loss at λ = 0; at λ > 0 the gradient pulls the mean energy back to zero."""
+    for energy_l2, pull in ((0.0, 0.0), (0.1, 0.1 * 2 * (100 + 100))):
+        energy = MLP(1, 4)
+        for p in energy.parameters():
+            nn.init.zeros_(p)
+        bias = energy.net[-1].bias
+        nn.init.constant_(bias, 100.0)
+        ContrastiveDivergence(energy_l2=energy_l2)(energy, X_POS, X_NEG)[0].backward()
+        assert bias.grad.item() == pytest.approx(pull, abs=1e-6)
+
+
+def test_the_gradient_is_the_likelihoods_when_negatives_are_exact(rng):
+    """−∂ log p/∂w of p = N(w, 1), E = (x − w)²/2, is w − mean x⁺; exact negatives give it within their noise."""
+    w = torch.tensor(0.7, requires_grad=True)
+    x_pos = torch.randn(50_000, 1, generator=rng) + 2
+    x_neg = torch.randn(50_000, 1, generator=rng) + w.detach()
+    loss, _ = ContrastiveDivergence(energy_l2=0.0)(lambda x: (x[:, 0] - w).square() / 2, x_pos, x_neg)
+    loss.backward()
+    assert abs(w.grad.item() - (0.7 - x_pos.mean().item())) < 4.5 / math.sqrt(50_000)
+
+
+@pytest.mark.parametrize("energy_l2", [-0.1, math.nan])
+def test_a_bad_weight_is_refused(energy_l2):
+    with pytest.raises(BadInput, match="contrastive_divergence: energy_l2 must be ≥ 0"):
+        ContrastiveDivergence(energy_l2=energy_l2)
+
+
+@pytest.mark.parametrize("where", [X_POS, X_NEG])
+def test_nan_stays_nan(where):
+    bad = [torch.full_like(x, math.nan) if x is where else x for x in (X_POS, X_NEG)]
+    loss, terms = ContrastiveDivergence()(Linear(), *bad)
+    assert loss.isnan()
+    assert terms["energy_max"].isnan()
