@@ -161,8 +161,7 @@ def make_recipe(fields: Mapping[str, Any], overrides: Sequence[str] = (), *, ori
     """Check `fields` and `overrides` against the rooms and fill in every default. Raises `BadInput`."""
     _check_sections(fields, origin)
     kinds = {path: _kind(fields, overrides, path) for path in CHOICES}
-    parser = recipe_parser(kinds)
-    tree = _with_kinds(fields, kinds)
+    parser, tree = recipe_parser(kinds), _with_kinds(fields, kinds)
     try:
         parsed = parser.parse_args(list(overrides), namespace=parser.parse_object(tree))
     except (jsonargparse.ArgumentError, TypeError, KeyError) as error:

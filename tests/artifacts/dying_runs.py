@@ -21,12 +21,12 @@ N_WEIGHTS = 20_000
 
 
 def resume(path):
-    """Load the latest checkpoint, rewind, and check that records and events are those of an unbroken run."""
+    """Load every checkpoint, rewind to the latest, and check that records and events are those of an unbroken run."""
     run = RunFolder.open(path)
     step = 0
-    if list_checkpoints(run.checkpoints):
-        tensors, facts = load_checkpoint(path)
-        step = facts["step"]
+    for step, checkpoint in list_checkpoints(run.checkpoints).items():
+        tensors, facts = load_checkpoint(checkpoint)
+        assert facts["step"] == step
         assert torch.equal(tensors["w"], torch.full((N_WEIGHTS,), facts["value"])), "torn checkpoint"
     run.rewind(step)
     assert [r.step for r in run.read_metrics()] == list(range(1, step + 1))
@@ -35,14 +35,16 @@ def resume(path):
 
 
 def one_update(run, step):
-    """Log, and save twice: the second save replaces the first, as after a rollback."""
+    """Save the step before once more, which replaces it as after a rollback; log a new one, and save it."""
+    if step > 1:
+        save(run, step - 1, step - 0.5)
     run.log(StepRecord(step, *[0.5] * (len(StepRecord._fields) - 1)), Judgement(Verdict.EASED, ("gap",)))
-    for value in (step, step + 0.5):
-        run.save(
-            tensors={"w": torch.full((N_WEIGHTS,), float(value))},
-            facts={"step": step, "value": value},
-            keep=2,
-        )
+    save(run, step, float(step))
+
+
+def save(run, step, value):
+    weights = torch.full((N_WEIGHTS,), value)
+    run.save(tensors={"w": weights}, facts={"step": step, "value": value}, keep=2)
 
 
 def fork(work):
@@ -91,6 +93,9 @@ def kill_at_random(path, n_deaths=20):
 def kill_before_every_change(path):
     """Die before each call that can change the disk in one update; N calls, N deaths."""
     os.fsync = lambda _: None  # slow, and of use against power cuts only
+    with RunFolder.open(path) as run:
+        for step in (1, 2, 3):
+            one_update(run, step)
     n_deaths, status = -1, None
     while status != 0:
         n_deaths += 1

@@ -57,8 +57,7 @@ def draw(tmp_path):
 
     def draw(name, *greys):
         frames = [Image.new("L", (6, 4), grey) for grey in greys]
-        options = {"lossless": True} if name.endswith(".webp") else {}
-        frames[0].save(tmp_path / name, save_all=len(frames) > 1, append_images=frames[1:], **options)
+        frames[0].save(tmp_path / name, save_all=len(frames) > 1, append_images=frames[1:], lossless=True)
         return tmp_path / name
 
     return draw
@@ -111,8 +110,7 @@ def test_page_fetches_nothing_and_runs_nothing(write, draw):
     (style,) = page.text["style"]
     assert not re.search(r"url\(|@import|expression", style)
     (policy,) = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]
-    assert policy.startswith("default-src 'none';")
-    assert "script" not in policy
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def test_style_is_for_dark_phone_and_paper_and_its_braces_match(write):
@@ -146,7 +144,6 @@ def test_all_text_is_escaped_and_read_back_as_it_was(write, draw):
     part = Part(EVIL, EVIL, (draw("a <b>&amp;.png", 1),), (EVIL, EVIL), ((EVIL, EVIL),))
     text = write([part] * 3, title=EVIL, about=EVIL, facts={EVIL: EVIL}, headline=[(EVIL, EVIL, EVIL)])
     assert "<script" not in text
-    assert EVIL not in text
     page = Page(text)
     counts = {"title": 1, "h1": 1, "h2": 3, "p": 4, "a": 3, "dt": 2, "dd": 3, "th": 9, "td": 3}
     assert {tag: page.text[tag].count(EVIL) for tag in counts} == counts

@@ -34,7 +34,7 @@ def test_a_new_run_holds_recipe_and_environment_and_can_be_taken_up(run):
     again = RunFolder.open(run.path)
     assert again.read_metrics() == []
     assert again.read_events() == []
-    assert sorted(p.name for p in run.path.iterdir()) == ["checkpoints", "env.json", "recipe.yaml"]
+    assert sorted(p.name for p in run.path.iterdir()) == ["checkpoints", "env.json", "figures", "recipe.yaml"]
 
 
 def test_a_taken_path_is_refused_with_a_way_out_and_left_alone(run, tmp_path):

@@ -22,7 +22,7 @@ def largest_singular_values(energy: nn.Module) -> list[float]:
 
 
 def test_the_tutorials_network():
-    """Conv 1→16→32→64→64 with kernels 5, 3, 3, 3, then linear 256→64→1: 76,993 parameters (Lippe 2021)."""
+    """Conv 1→16→32→64→64 with kernels 5, 3, 3, 3, then linear 256→64→1: 76,993 parameters (Lippe 2022)."""
     energy = ConvNet(width=16)
     assert n_parameters(energy) == 76_993
     shapes = [tuple(p.shape) for p in energy.parameters() if p.dim() > 1]

@@ -83,6 +83,21 @@ def test_choose_stop_runs_one_chain_a_scale() -> None:
     assert len(calls) == 2 * 7
 
 
+def test_choose_stop_looks_at_the_descent_that_denoise_makes() -> None:
+    # Without a clamp images leave [0, 1] on the way; clamping them at each look would be another descent.
+    clean = images_about_grey(3, 0.1)
+    seen = []
+
+    def watched(x: Tensor) -> Tensor:
+        seen.append(x.detach().clone())
+        return -grey_energy(x)
+
+    unclamped = Langevin(step_size=0.8, temperature=0.3, clip=None, clamp=None)
+    choose_stop(watched, unclamped, clean, 0.1, rng=rng(), stops=(2, 5, 9))
+    assert float(seen[-1].max()) > 1
+    torch.testing.assert_close(seen[-1], denoise(watched, unclamped, seen[0], 8, rng=rng()))
+
+
 def test_choose_stop_never_chooses_nan() -> None:
     def rots_away_from_grey(x: Tensor) -> Tensor:
         """Uphill, until an image is all but black and white; then NaN."""
@@ -91,7 +106,7 @@ def test_choose_stop_never_chooses_nan() -> None:
 
     clean = images_about_grey(4, 0.1)
     stop = choose_stop(rots_away_from_grey, kernel(0.5), clean, 0.1, rng=rng(), stops=(1, 50))
-    assert stop.n_steps == 1
+    assert stop == Stop(1, 1.0)
 
 
 def test_choose_stop_refuses_an_energy_of_nan() -> None:

@@ -20,9 +20,7 @@ def dataset() -> Dataset:
         mine = (split.labels < 2).nonzero()[:n, 0]
         return Split(split.images[mine], split.labels[mine])
 
-    return Dataset(
-        "mnist 0 and 1", first(whole.train, 800), first(whole.validation, 10), first(whole.test, 500)
-    )
+    return Dataset("mnist 0 and 1", first(whole.train, 800), first(whole.validation, 10), first(whole.test, 500))
 
 
 def flat(x: Tensor) -> Tensor:
@@ -79,9 +77,7 @@ def test_samples_are_drawn_from_noise_and_not_from_the_buffer(measured: Measured
 
 
 def test_same_rng_same_figures(dataset: Dataset, measured: Measured) -> None:
-    again = Fidelity(n=N, n_nearest=100).measure(
-        subject(dataset, replay=dataset.train.images[:N].flip(0)), rng()
-    )
+    again = Fidelity(n=N, n_nearest=100).measure(subject(dataset, replay=dataset.train.images[:N].flip(0)), rng())
     assert again.figures == measured.figures
     assert again.anchors == measured.anchors
 

@@ -49,7 +49,7 @@ def test_a_collapse_to_a_few_images_is_measured_as_one(yardstick: Yardstick) -> 
     seen = yardstick.see(yardstick.images[torch.arange(300) % 5])
     figures = {f.name: f.value for f in yardstick.figures(seen, torch.Generator().manual_seed(0))}
     assert figures["precision"] == 1
-    assert max(figures["recall"], figures["coverage"]) < 0.1
+    assert max(figures["recall"], figures["coverage"]) < 0.2
     assert figures["Fréchet distance"] > 100
 
 

@@ -1,7 +1,7 @@
 """The guard's judgements on made-up records, and its answers to real faults in a small real training."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ from faults import FAULTS, Fault, buffer_at_clamp, nan_in_buffer, nan_in_gradien
 # --- Judgements on made-up records ---------------------------------------------------------------------------------
 
 SETTLED = Memory(running=USUAL)
-SPIKE = RECORD._replace(weight_grad_norm=1e3)
+SPIKE = RECORD._replace(weight_grad_norm=100.0)
 STILL = RECORD._replace(displacement=0.0)
 BLOWN_UP = RECORD._replace(energy_max=1e6)
 
@@ -90,10 +90,10 @@ def test_a_blow_up_teaches_nothing_about_what_is_usual() -> None:
 
 
 def test_easing_does_not_move_the_scale_that_energies_are_judged_by() -> None:
-    """|E| ≤ 10/(2λ) = 100 with the recipe's λ, also while λ is 64 times as large."""
+    """|E| ≤ 5/(2λ) = 50 with the recipe's λ, also while λ is 64 times as large."""
     guard, eased = Guard(), SETTLED._replace(ease=6, running=USUAL._replace(energy_max=1.0))
-    assert verdicts(guard, [RECORD._replace(energy_max=99.0)], eased)[0] == "H"
-    assert verdicts(guard, [RECORD._replace(energy_max=101.0)], eased)[0] == "R"
+    assert verdicts(guard, [RECORD._replace(energy_max=49.0)], eased)[0] == "H"
+    assert verdicts(guard, [RECORD._replace(energy_max=51.0)], eased)[0] == "R"
 
 
 def test_a_rollback_eases_and_counts() -> None:
@@ -132,7 +132,7 @@ def make_state(guard: Guard = GUARD, start: ReplayBuffer | FromNoise | None = No
     torch.manual_seed(0)
     return TrainState(
         MLP(64, width=32, depth=2),
-        Training(n_updates=10_000, batch_size=32, n_steps=6, lr=1e-3, guard=guard),
+        Training(n_updates=10_000, batch_size=32, n_steps=6, lr=3e-3, guard=guard),
         kernel=Langevin(),
         start=start or ReplayBuffer(256),
         objective=ContrastiveDivergence(),
@@ -160,6 +160,18 @@ def warmed(warm: Snapshot, guard: Guard = GUARD) -> tuple[TrainState, Iterator[t
     return state, run
 
 
+def until_diverged(run: Iterator[tuple[StepRecord, Judgement]], fault: Callable[[], None]) -> tuple[str, Diverged]:
+    """Inject the fault before every update; return the verdicts' initials and what was raised in the end."""
+    said = ""
+    try:
+        for _ in range(100):
+            fault()
+            said += next(run)[1].verdict.name[0]
+    except Diverged as diverged:
+        return said, diverged
+    raise AssertionError(f"100 updates, and no end: {said}")
+
+
 def all_finite(state: TrainState) -> bool:
     return all(bool(v.isfinite().all()) for v in state.snapshot().tensors.values())
 
@@ -175,8 +187,8 @@ ANSWERS = {
     "nan_in_buffer": (Verdict.CLEANED, 1),
     "nan_in_optimiser": (Verdict.ROLLED_BACK, 1),
     "nan_in_average": (Verdict.ROLLED_BACK, GUARD.snapshot_every),
-    "lr_times_100": (Verdict.EASED, 3),
-    "energy_times_1000": (Verdict.ROLLED_BACK, 3),
+    "lr_times_100": (Verdict.ROLLED_BACK, 2),
+    "energy_times_1000": (Verdict.ROLLED_BACK, 1),
     "dead_energy": (Verdict.ROLLED_BACK, GUARD.patience),
     "one_image_in_buffer": (Verdict.CLEANED, 1),
     "buffer_at_clamp": (Verdict.CLEANED, 1),
@@ -224,11 +236,11 @@ def test_without_the_guard_each_fault_bites(fault: Fault, warm: Snapshot) -> Non
     if fault.name.startswith("nan"):
         assert not all_finite(state)
     bites = {
-        "lr_times_100": max(record.energy_max for record in records) > 1,
+        "lr_times_100": max(record.weight_grad_norm for record in records) > 20 * records[0].weight_grad_norm,
         "energy_times_1000": max(record.energy_max for record in records) > 10,
         "dead_energy": records[-1].grad_norm == 0,
-        "one_image_in_buffer": records[0].diversity < 0.4,
-        "buffer_at_clamp": records[0].diversity < 0.4,
+        "one_image_in_buffer": records[0].diversity < 0.25,
+        "buffer_at_clamp": records[0].diversity < 0.25,
     }
     assert bites.get(fault.name, True)
 
@@ -263,13 +275,9 @@ def test_after_a_rollback_batches_and_noise_are_others(warm: Snapshot) -> None:
 
 def test_a_fault_that_comes_back_diverges_with_a_report(warm: Snapshot) -> None:
     state, run = warmed(warm, Guard(snapshot_every=10, max_rollbacks=2, limits=Limits(settling=25)))
-    judged = []
-    with pytest.raises(Diverged) as caught:
-        for _ in range(100):
-            nan_in_weight(state)
-            judged.append(next(run)[1])
-    assert [j.verdict for j in judged] == [Verdict.ROLLED_BACK] * 3
-    report = str(caught.value)
+    said, caught = until_diverged(run, lambda: nan_in_weight(state))
+    assert said == "RRR"
+    report = str(caught)
     assert report.startswith("training diverged: 2 rollbacks were not enough")
     assert report.count("a weight is not finite") == 3
     assert f"Back at update {WARM}" in report
@@ -283,12 +291,9 @@ def test_a_fault_that_comes_back_diverges_with_a_report(warm: Snapshot) -> None:
 def test_a_gradient_that_stays_nan_diverges_and_leaves_the_weights_whole(warm: Snapshot) -> None:
     guard = Guard(patience=4, max_rollbacks=1, limits=Limits(settling=25))
     state, run = warmed(warm, guard)
-    seen = []
-    with pytest.raises(Diverged, match="loss or its weight gradient is not finite"):
-        for _ in range(100):
-            nan_in_gradient(state)
-            seen.append(next(run)[1].verdict.name[0])
-    assert "".join(seen) == "EWWRWWWR"
+    said, caught = until_diverged(run, lambda: nan_in_gradient(state))
+    assert said == "EWWRWWWR"
+    assert "the loss or its weight gradient is not finite" in str(caught)
     assert state.step == WARM
     assert all_finite(state)
 

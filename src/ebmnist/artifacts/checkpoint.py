@@ -76,19 +76,13 @@ def latest_checkpoint(path: Path) -> Path:
         BadInput: nothing of the kind is there.
     """
     if not path.is_dir():
-        mend = (
-            f"a checkpoint is a folder: try {path.parent}"
-            if path.exists()
-            else "no such folder: check the path"
-        )
+        mend = f"a checkpoint is a folder: try {path.parent}" if path.exists() else "no such folder: check the path"
         raise BadInput(f"{path}: {mend}")
     if any((path / name).exists() for name in (TENSORS, FACTS, CHECKSUMS)):
         return path
     found = list_checkpoints(path) or list_checkpoints(path / "checkpoints")
     if not found:
-        raise BadInput(
-            f"{path}: no checkpoint in it; choose another folder, or train first with: ebmnist train"
-        )
+        raise BadInput(f"{path}: no checkpoint in it; choose another folder, or train first with: ebmnist train")
     return found[max(found)]
 
 
@@ -134,9 +128,7 @@ def _facts_to_bytes(facts: Mapping[str, Any]) -> bytes:
         except (TypeError, ValueError) as error:
             raise ValueError(f"fact {name!r} is not JSON: {error}") from error
         if not same:
-            raise ValueError(
-                f"fact {name!r} would change in JSON (tuples and keys that are no text do): {fact!r}"
-            )
+            raise ValueError(f"fact {name!r} would change in JSON (tuples and keys that are no text do): {fact!r}")
     return json.dumps(dict(facts), allow_nan=False, indent=1).encode()
 
 
@@ -167,12 +159,8 @@ def _read(path: Path) -> dict[str, bytes]:
     except (ValueError, KeyError, TypeError):
         raise _Damaged(f"{path / CHECKSUMS}: altered or truncated") from None
     if version != FORMAT:
-        raise BadInput(
-            f"{path}: of format {version}, and this ebmnist reads {FORMAT}: use the one that wrote it"
-        )
-    raise _Damaged(
-        f"{path / (changed or [CHECKSUMS])[0]}: altered or truncated (its SHA-256 is not the recorded one)"
-    )
+        raise BadInput(f"{path}: of format {version}, and this ebmnist reads {FORMAT}: use the one that wrote it")
+    raise _Damaged(f"{path / (changed or [CHECKSUMS])[0]}: altered or truncated (its SHA-256 is not the recorded one)")
 
 
 def _way_out(damaged: Path) -> str:

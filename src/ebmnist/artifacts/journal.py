@@ -89,9 +89,7 @@ class Journal:
             try:
                 lines.append(dict(json.loads(text)))
             except (ValueError, TypeError):
-                raise BadInput(
-                    f"{self.path}: line {number} is not a JSON object; mend or delete that line"
-                ) from None
+                raise BadInput(f"{self.path}: line {number} is not a JSON object; mend or delete that line") from None
         return lines
 
     def truncate(self, n_lines: int) -> None:

@@ -70,9 +70,7 @@ class RunFolder:
             BadInput: `path` is taken, or may not be written.
         """
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise BadInput(
-                f"{path}: exists already; choose another --out, or go on with: ebmnist resume {path}"
-            )
+            raise BadInput(f"{path}: exists already; choose another --out, or go on with: ebmnist resume {path}")
         run = cls(path)
         with mendable(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -96,9 +94,7 @@ class RunFolder:
         """
         run = cls(path)
         if not run.recipe.is_file():
-            raise BadInput(
-                f"{path}: no run folder (recipe.yaml is missing); give one that ebmnist train made"
-            )
+            raise BadInput(f"{path}: no run folder (recipe.yaml is missing); give one that ebmnist train made")
         return run
 
     def log(self, record: StepRecord, judgement: Judgement) -> None:
@@ -199,15 +195,11 @@ class RunFolder:
     def _to_record(self, line: dict[str, Any], number: int) -> StepRecord:
         if changed := set(line) ^ set(StepRecord._fields):
             columns = ", ".join(sorted(changed))
-            raise BadInput(
-                f"{self.metrics}: line {number} differs in {columns}; use the ebmnist that wrote it"
-            )
+            raise BadInput(f"{self.metrics}: line {number} differs in {columns}; use the ebmnist that wrote it")
         try:
             return StepRecord._make(_from_json(line[name]) for name in StepRecord._fields)
         except (TypeError, ValueError):
-            raise BadInput(
-                f"{self.metrics}: line {number} holds no numbers; mend or delete that line"
-            ) from None
+            raise BadInput(f"{self.metrics}: line {number} holds no numbers; mend or delete that line") from None
 
     def _to_event(self, line: dict[str, Any], number: int) -> Event:
         try:

@@ -12,7 +12,7 @@ class ConvNet(nn.Module):
     """Strided convolutions, then two linear layers: E(x), (B, 1, 28, 28) -> (B,).
 
     Channels double from `width` up to 4 × `width`; each convolution halves the picture: 28 → 16 → 8 → 4 → 2.
-    Width 16 and depth 4 are the 76,993 parameters of the UvA tutorial 8 (Lippe 2021). No normalisation across
+    Width 16 and depth 4 are the 76,993 parameters of the UvA tutorial 8 (Lippe 2022). No normalisation across
     the batch: an energy is a function of one image.
 
     Args:

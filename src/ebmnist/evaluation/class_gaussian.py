@@ -10,21 +10,24 @@ from ebmnist.evaluation.base import Unmeasurable
 
 
 class ClassGaussian(NamedTuple):
-    """p(x) = Σ_c w_c N(x; μ_c, A_c A_cᵀ) over pixels, D of them."""
+    """p(x) = Σ_c w_c N(x; μ_c, R_cᵀ R_c) over pixels, D of them.
 
-    weights: Tensor  # (C,), they sum to 1
+    A class's centred images, over the root of their number n_c, are a square root of its covariance: nothing is
+    factorised, and constant pixels, which make the covariance singular, do no harm.
+    """
+
+    weights: Tensor  # (C,) float64, they sum to 1
     means: Tensor  # (C, D)
-    factors: Tensor  # (C, D, D), a square root of each covariance; constant pixels leave it singular
+    roots: tuple[Tensor, ...]  # C of (n_c, D)
     shape: torch.Size  # of one image
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         """Draw n images (n, *shape), clamped to [0, 1]; `rng` is on the device of the fit."""
         classes = torch.multinomial(self.weights, n, replacement=True, generator=rng)
-        noise = torch.randn(n, self.means.shape[1], generator=rng, device=rng.device)
-        x = torch.empty_like(noise)
-        for c in range(len(self.weights)):
+        x = self.means[classes]
+        for c, root in enumerate(self.roots):
             mine = classes == c
-            x[mine] = self.means[c] + noise[mine] @ self.factors[c].T
+            x[mine] += torch.randn(int(mine.sum()), len(root), generator=rng, device=rng.device) @ root
         return x.clamp(0, 1).view(n, *self.shape)
 
 
@@ -37,13 +40,7 @@ def fit_class_gaussian(train: Split) -> ClassGaussian:
     counts = torch.bincount(train.labels)
     if int(counts.min()) < 2:
         raise Unmeasurable(f"class Gaussians: class {int(counts.argmin())} has fewer than 2 training images")
-    means, factors = [], []
-    for c in range(len(counts)):
-        x = train.images[train.labels == c].flatten(1).double()
-        eigenvalues, basis = torch.linalg.eigh(torch.cov(x.T, correction=0))
-        means.append(x.mean(0))
-        factors.append(basis * eigenvalues.clamp_min(0).sqrt())
-    weights = counts.double() / counts.sum()
-    return ClassGaussian(
-        weights, torch.stack(means).float(), torch.stack(factors).float(), train.images.shape[1:]
-    )
+    classes = [train.images[train.labels == c].flatten(1) for c in range(len(counts))]
+    means = torch.stack([x.mean(0) for x in classes])
+    roots = tuple((x - mean) / len(x) ** 0.5 for x, mean in zip(classes, means, strict=True))
+    return ClassGaussian(counts.double() / counts.sum(), means, roots, train.images.shape[1:])

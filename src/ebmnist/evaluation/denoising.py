@@ -56,9 +56,7 @@ def psnr(x: Tensor, y: Tensor) -> Tensor:
     tensor([20.0000])
     """
     if x.shape != y.shape:
-        raise BadInput(
-            f"psnr: shapes {tuple(x.shape)} and {tuple(y.shape)} differ; give one clean image for each"
-        )
+        raise BadInput(f"psnr: shapes {tuple(x.shape)} and {tuple(y.shape)} differ; give one clean image for each")
     return -10 * (x.clamp(0, 1) - y).square().flatten(1).mean(1).log10()
 
 

@@ -79,9 +79,7 @@ def load_feature_net(device: torch.device | str = "cpu") -> FeatureNet:
         raise Unmeasurable(f"feature net: {WEIGHTS.name} is missing; reinstall ebmnist")
     content = WEIGHTS.read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise Unmeasurable(
-            f"feature net: {WEIGHTS.name} is not the file of SHA-256 {SHA256[:12]}…; reinstall ebmnist"
-        )
+        raise Unmeasurable(f"feature net: {WEIGHTS.name} is not the file of SHA-256 {SHA256[:12]}…; reinstall ebmnist")
     net = FeatureNet()
     net.load_state_dict(safetensors.torch.load(content))
     return net.eval().requires_grad_(False).to(device)
@@ -96,9 +94,7 @@ def see(net: FeatureNet, images: Tensor, *, batch_size: int = 1000) -> Seen:
     """
     rotten = ~torch.isfinite(images).flatten(1).all(1)
     if rotten.any():
-        raise Unmeasurable(
-            f"feature net: {int(rotten.sum())} of {len(images)} images hold NaN or infinite pixels"
-        )
+        raise Unmeasurable(f"feature net: {int(rotten.sum())} of {len(images)} images hold NaN or infinite pixels")
     device = next(net.parameters()).device
     starts = range(0, len(images), batch_size)
     features = torch.cat([net.features(images[i : i + batch_size].to(device)) for i in starts])

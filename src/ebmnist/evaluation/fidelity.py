@@ -100,12 +100,12 @@ class Fidelity:
     def _method(self, subject: Subject, n_steps: int, n_test: int, rng: torch.Generator) -> str:
         return (
             f"N = {self.n} samples, each the end of a chain of {n_steps} steps from uniform noise ({subject.kernel}), "
-            f"against the {n_test} test images of {subject.dataset.name}. Feature space: the 128 penultimate features of "
+            f"against the {n_test} test images of {subject.dataset.name}. Feature space: the penultimate features of "
             f"this project's own digit classifier (test accuracy {TEST_ACCURACY:.2%}); the figures are not comparable "
             "with Inception FIDs. A Fréchet distance is biased upwards at any finite N: read it beside the floor, as "
             "many training images. Errors of the Fréchet distance, the digit-histogram KL and the medians: "
             "delete-a-group jackknife over the samples, 20 groups, the test set held fixed; of KID: standard deviation "
-            "between 100 subsets of at most 1,000; of the others: one standard error of the mean. Precision, recall, "
+            "between 50 subsets of at most 1,000; of the others: one standard error of the mean. Precision, recall, "
             "density and coverage: k = 5, as many test images as samples. The digit-histogram KL is "
             "KL(samples‖test) between what the classifier reads; confident means a probability above 0.9. Nearest "
             f"training image: Euclidean over pixels in [0, 1], of {min(self.n, self.n_nearest)} samples and as many "

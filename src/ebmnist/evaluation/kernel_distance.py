@@ -14,7 +14,7 @@ class KernelDistance(NamedTuple):
 
 
 def kernel_distance(
-    a: Tensor, b: Tensor, rng: torch.Generator, *, n_subsets: int = 100, subset_size: int = 1000
+    a: Tensor, b: Tensor, rng: torch.Generator, *, n_subsets: int = 50, subset_size: int = 1000
 ) -> KernelDistance:
     """Return the unbiased MMD² under k(x, y) = (x·y/D + 1)³ over random subsets (Bińkowski et al. 2018, sec. 4).
 
@@ -40,4 +40,5 @@ def mmd2(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    k = x @ y.T / x.shape[1] + 1
+    return k * k * k  # a fraction of the time of k ** 3

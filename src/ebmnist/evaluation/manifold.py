@@ -31,7 +31,7 @@ def manifold(points: Tensor, k: int = 5, *, rows: int = 1000) -> Manifold:
         # A point is not its own neighbour.
         index = torch.arange(len(distances), device=points.device)
         distances[index, start + index] = torch.inf
-        radii.append(distances.kthvalue(k, dim=1).values)
+        radii.append(distances.topk(k, dim=1, largest=False).values[:, -1])
     return Manifold(points, torch.cat(radii), k)
 
 

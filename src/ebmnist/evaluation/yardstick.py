@@ -1,6 +1,7 @@
 """The yardstick: the test images as the feature net sees them, and what any set of images measures against them."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -26,6 +27,7 @@ class Yardstick:
     """Neighbours in precision, recall, density and coverage."""
     confident: float = 0.9
     """Class probability above which an image counts as a clear digit."""
+    _manifolds: dict[int, Manifold] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def seen(self) -> Seen:
@@ -49,9 +51,7 @@ class Yardstick:
             Unmeasurable: too few images, images with NaN or infinite pixels, or images that are all alike.
         """
         if len(images) < N_MIN:
-            raise Unmeasurable(
-                f"{len(images)} samples are too few for {FEATURE_DIM} features; take {N_MIN} or more"
-            )
+            raise Unmeasurable(f"{len(images)} samples are too few for {FEATURE_DIM} features; take {N_MIN} or more")
         seen = see(self.net, images)
         if float(_variance(images)) < 1e-4 * float(_variance(self.images)):
             raise Unmeasurable(f"the {len(images)} samples are all but constant, so their covariance is singular")
@@ -76,11 +76,13 @@ class Yardstick:
     def _frechet_error(self, seen: Seen) -> float:
         return jackknife(lambda features: frechet_distance(moments(features), self.moments), seen.features)
 
-    def _histogram_kl(self, seen: Seen) -> tuple[float, float]:
+    def _histogram_kl(self, seen: Seen) -> tuple[float, float | None]:
         def kl(probabilities: Tensor) -> float:
             return histogram_kl(digit_histogram(probabilities), self.histogram)
 
-        return kl(seen.probabilities), jackknife(kl, seen.probabilities)
+        value = kl(seen.probabilities)
+        # Infinite where samples show a digit that the test images do not have; then it has no error.
+        return value, jackknife(kl, seen.probabilities) if math.isfinite(value) else None
 
     def _neighbours(self, seen: Seen) -> tuple[Figure, ...]:
         """Compare equal numbers of both: recall and coverage depend on how many there are."""
@@ -89,7 +91,10 @@ class Yardstick:
         return tuple(_mean_figure(name, value.double()) for name, value in found._asdict().items())
 
     def _manifold(self, n: int) -> Manifold:
-        return manifold(self.seen.features[spread(len(self.images), n)], self.k)
+        """Return the balls of n test images, kept for the next set of as many."""
+        if n not in self._manifolds:
+            self._manifolds[n] = manifold(self.seen.features[spread(len(self.images), n)], self.k)
+        return self._manifolds[n]
 
 
 def spread(n_all: int, n: int) -> Tensor:
@@ -99,9 +104,7 @@ def spread(n_all: int, n: int) -> Tensor:
 
 def digit_histogram(probabilities: Tensor) -> Tensor:
     """Return the share of each likeliest digit, (N, 10) -> (10,)."""
-    return torch.bincount(probabilities.argmax(1), minlength=probabilities.shape[1]).double() / len(
-        probabilities
-    )
+    return torch.bincount(probabilities.argmax(1), minlength=probabilities.shape[1]).double() / len(probabilities)
 
 
 def histogram_kl(p: Tensor, q: Tensor) -> float:

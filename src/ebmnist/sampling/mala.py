@@ -16,7 +16,7 @@ class MALA:
     """Propose y = x − (ε²/2)·clip(∇E(x)) + ε√T ξ; accept with probability min(1, p(y)q(x|y) / p(x)q(y|x)).
 
     q(y|x) = N(y; x − (ε²/2)·clip(∇E(x)), ε²T). The accept step makes exp(−E/T) exactly stationary, clipped drift
-    or not (Roberts & Tweedie 1996, sec. 1.4; the truncated drift is their MALTA).
+    or not (Roberts & Tweedie 1996; the truncated drift is their MALTA).
 
     Raises:
         BadInput: a field out of its range.
@@ -53,7 +53,7 @@ class MALA:
         y = self._mean(x, grad) + self.step_size * self.temperature**0.5 * noise
         value_y, grad_y = energy_and_grad(energy, y)
 
-        # log α, Roberts & Tweedie 1996, eq. 2; the forward density's exponent is −‖ξ‖²/2 by construction.
+        # log α, Roberts & Tweedie 1996; the forward density's exponent is −‖ξ‖²/2 by construction.
         log_forward = -0.5 * noise.flatten(1).square().sum(1)
         back = (x - self._mean(y, grad_y)).flatten(1).square().sum(1)
         log_backward = -0.5 * back / (self.step_size**2 * self.temperature)

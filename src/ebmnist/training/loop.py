@@ -97,10 +97,10 @@ def _clean(state: TrainState, healthy: Snapshot, images: Tensor, judgement: Judg
     if state.kernel.clamp is not None:
         low, high = state.kernel.clamp
         rotten |= ((chains <= low) | (chains >= high)).all(1)
-    # Copies have the same ink: in that order they stand side by side, closer than any two real images do.
+    # Copies have the same ink: in that order they stand side by side, closer than real images do.
     order = chains.sum(1).argsort()
     real = images[: len(chains)].flatten(1)
-    near = 0.5 * state.training.guard.limits.diversity * (real[1:] - real[:-1]).norm(dim=1).mean()
+    near = state.training.guard.limits.diversity * (real[1:] - real[:-1]).norm(dim=1).median()
     copies = (chains[order[1:]] - chains[order[:-1]]).norm(dim=1) < near
     rotten[order[1:]] |= copies
     rotten[order[:-1]] |= copies

@@ -1,6 +1,7 @@
 """What the guard looks at: an update in, the signs of trouble out. Pure functions of record and memory."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -38,7 +39,7 @@ class Limits:
 
     settling: int = 100
     """Updates before the running means are trusted: a young run swings wildly, and needs no answer for it."""
-    energy_growth: float = 10.0
+    energy_growth: float = 5.0
     """max|E| above this many times its usual, and above as many times the regulariser's 1/(2λ), is a blow-up."""
     gap_growth: float = 10.0
     """|E(x⁻) − E(x⁺)| above this many times its usual, and above a tenth of 1/(2λ), is a spike."""
@@ -47,17 +48,17 @@ class Limits:
     gap_collapse: float = 1e-4
     """|E(x⁻) − E(x⁺)| below this share of its usual, for long: the energy no longer tells anything apart."""
     weight_grad_growth: float = 10.0
-    """‖∂L/∂θ‖ above this many times its usual is a spike."""
+    """‖∂L/∂θ‖ above this many times its usual is a spike; above the square of that, as for the gap, a blow-up."""
     grad_collapse: float = 0.02
     """‖∂E/∂x‖ below this share of its usual leaves the chains nothing to follow."""
-    clipping: float = 0.02
+    unclipped: float = 0.02
     """Share of unclipped Langevin components, relative to its usual, below which ∇E has exploded."""
     displacement: float = 0.01
     """‖x_K − x_0‖ relative to its usual, below which the chains stand still."""
     share_at_clamp: float = 0.8
     """Share of x⁻'s pixels at the clamp, in excess of clean data's, above which the chains are stuck there."""
-    diversity: float = 0.4
-    """Pairwise distance within x⁻, relative to x⁺'s, below which the chains have collapsed."""
+    diversity: float = 0.25
+    """Median distance within x⁻, relative to x⁺'s, below which the chains have collapsed."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -98,40 +99,43 @@ def _not_finite(r: StepRecord) -> Signal | None:
     return None
 
 
-def _too_large(r: StepRecord, usual: Running | None, limits: Limits, natural: float) -> list[Signal]:
-    found, gap = [], abs(r.gap)
+def _too_large(r: StepRecord, usual: Running | None, limits: Limits, natural: float) -> Iterator[Signal]:
     ceiling = limits.energy_growth * max(usual.energy_max if usual else 0.0, natural)
     if 0 < ceiling < r.energy_max:
-        found.append(Signal(Severity.ROLL_BACK, f"|E| grew to {r.energy_max:.3g}, beyond {ceiling:.3g}"))
-    if usual and r.weight_grad_norm > limits.weight_grad_growth * usual.weight_grad_norm:
-        words = f"weight-gradient norm {r.weight_grad_norm:.3g}, usually {usual.weight_grad_norm:.3g}"
-        found.append(Signal(Severity.EASE, words))
-    if usual and gap > max(limits.gap_growth * usual.gap, 0.1 * natural):
-        found.append(Signal(Severity.EASE, f"energy gap {r.gap:.3g}, usually ±{usual.gap:.3g}"))
+        yield Signal(Severity.ROLL_BACK, f"|E| grew to {r.energy_max:.3g}, beyond {ceiling:.3g}")
+    if usual:
+        weight_grad = (r.weight_grad_norm, usual.weight_grad_norm, limits.weight_grad_growth)
+        yield from _spike("weight-gradient norm", *weight_grad)
+        if abs(r.gap) > 0.1 * natural:
+            yield from _spike("size of the energy gap", abs(r.gap), usual.gap, limits.gap_growth)
     if natural and r.gap > limits.gap_saturation * 2 * natural:
-        found.append(Signal(Severity.WATCH, f"energy gap {r.gap:.3g} is pinned at the regulariser's optimum"))
-    return found
+        yield Signal(Severity.WATCH, f"energy gap {r.gap:.3g} is pinned at the regulariser's optimum")
 
 
-def _too_small(r: StepRecord, usual: Running | None, limits: Limits) -> list[Signal]:
+def _spike(what: str, now: float, usual: float, limit: float) -> Iterator[Signal]:
+    if now > limit * usual:
+        severity = Severity.ROLL_BACK if now > limit**2 * usual else Severity.EASE
+        yield Signal(severity, f"{what} {now:.3g}, usually {usual:.3g}")
+
+
+def _too_small(r: StepRecord, usual: Running | None, limits: Limits) -> Iterator[Signal]:
     if usual is None:
-        return []
-    found, now = [], magnitudes(r)
-    if now.gap < limits.gap_collapse * usual.gap:
-        found.append(f"energy gap collapsed to {r.gap:.1g}, usually ±{usual.gap:.3g}")
-    if now.grad_norm < limits.grad_collapse * usual.grad_norm:
-        found.append(f"‖∂E/∂x‖ collapsed to {r.grad_norm:.1g}, usually {usual.grad_norm:.3g}")
-    if now.displacement < limits.displacement * usual.displacement:
-        found.append(f"chains moved {r.displacement:.1g}, usually {usual.displacement:.3g}")
-    if now.unclipped < limits.clipping * usual.unclipped:
-        found.append(f"{r.share_clipped:.0%} of the Langevin components are clipped, usually {1 - usual.unclipped:.0%}")
-    return [Signal(Severity.WATCH, words) for words in found]
+        return
+    now = magnitudes(r)
+    for what, value, normal, limit in (
+        ("size of the energy gap", now.gap, usual.gap, limits.gap_collapse),
+        ("‖∂E/∂x‖", now.grad_norm, usual.grad_norm, limits.grad_collapse),
+        ("distance that chains moved", now.displacement, usual.displacement, limits.displacement),
+        ("share of unclipped Langevin components", now.unclipped, usual.unclipped, limits.unclipped),
+    ):
+        if value < limit * normal:
+            yield Signal(Severity.WATCH, f"{what} fell to {value:.2g}, usually {normal:.3g}")
 
 
-def _rotten(r: StepRecord, limits: Limits) -> list[Signal]:
-    found = []
+def _rotten(r: StepRecord, limits: Limits) -> Iterator[Signal]:
     if r.diversity < limits.diversity:
-        found.append(f"negatives have collapsed: pairwise distance {r.diversity:.2f} of the data's")
+        words = f"negatives have collapsed: median distance {r.diversity:.2f} of the data's"
+        yield Signal(Severity.CLEAN, words)
     if r.share_at_clamp > limits.share_at_clamp:
-        found.append(f"negatives stuck at the clamp: {r.share_at_clamp:.0%} of the pixels that data leave free")
-    return [Signal(Severity.CLEAN, words) for words in found]
+        words = f"negatives stuck at the clamp: {r.share_at_clamp:.0%} of the pixels that data leave free"
+        yield Signal(Severity.CLEAN, words)

@@ -13,9 +13,9 @@ from ebmnist.errors import BadInput
 class ContrastiveDivergence:
     """L = mean E(x⁺) − mean E(x⁻) + λ·mean(E(x⁺)² + E(x⁻)²).
 
-    The first two terms have the gradient of the negative log-likelihood when x⁻ ~ exp(−E) (Hinton 2002, eq. 4).
+    The first two terms have the gradient of the negative log-likelihood when x⁻ ~ exp(−E) (Hinton 2002).
     Where the chains that gave x⁻ began makes it CD-k, PCD or short-run: that is the `start`'s choice, not the loss's.
-    The square pins the energy's free offset and bounds its scale (Du & Mordatch 2019, sec. 3.3).
+    The square pins the energy's free offset and bounds its scale (Du & Mordatch 2019).
 
     Raises:
         BadInput: a negative `energy_l2`.
