@@ -17,6 +17,7 @@ def lives_through(*command):
 
 
 @forks
+@pytest.mark.slow
 def test_a_run_survives_kill_9_at_random_instants(tmp_path):
     lives_through(sys.executable, SCRIPT, "kill_at_random", tmp_path / "r")
 
@@ -24,7 +25,7 @@ def test_a_run_survives_kill_9_at_random_instants(tmp_path):
 @forks
 def test_a_run_survives_a_kill_before_every_change_of_the_disk(tmp_path):
     deaths = lives_through(sys.executable, SCRIPT, "kill_before_every_change", tmp_path / "r")
-    assert int(deaths.split()[0]) > 30
+    assert int(deaths.split()[0]) > 20
 
 
 def test_a_real_full_disk_leaves_the_last_good_checkpoint(tmp_path):

@@ -24,8 +24,9 @@ from ebmnist.training import (
     fit,
 )
 from ebmnist.training.guard import Memory
+from ebmnist.training.limits import Limits
 from ebmnist.training.loop import Snapshots
-from ebmnist.training.signals import Limits, Severity, Signal
+from ebmnist.training.signals import Severity, Signal
 from faults import FAULTS, Fault, buffer_at_clamp, nan_in_buffer, nan_in_gradient, nan_in_weight
 
 # --- Judgements on made-up records ---------------------------------------------------------------------------------

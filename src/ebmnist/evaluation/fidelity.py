@@ -98,6 +98,7 @@ class Fidelity:
         return figures, (_median_figure(f"test images: {name}", near_test.distances),), arrays
 
     def _method(self, subject: Subject, n_steps: int, n_test: int, rng: torch.Generator) -> str:
+        n_replay = 0 if subject.replay is None else min(self.n, len(subject.replay))
         return (
             f"N = {self.n} samples, each the end of a chain of {n_steps} steps from uniform noise ({subject.kernel}), "
             f"against the {n_test} test images of {subject.dataset.name}. Feature space: the penultimate features of "
@@ -110,7 +111,8 @@ class Fidelity:
             "KL(samples‖test) between what the classifier reads; confident means a probability above 0.9. Nearest "
             f"training image: Euclidean over pixels in [0, 1], of {min(self.n, self.n_nearest)} samples and as many "
             "test images. Anchors: class Gaussians are ten full-covariance Gaussians fitted on the training images and "
-            "clamped; binarised is at 1/2; the replay buffer's chains began long ago and are no samples from noise. "
+            f"clamped; binarised is at 1/2; the replay buffer ({n_replay} images) is of "
+            "chains that began long ago, no samples from noise. "
             f"Nothing was chosen on these figures. Seed {rng.initial_seed()}."
         )
 

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from ebmnist.errors import BadInput
 from ebmnist.training.base import Judgement, StepRecord, Verdict
+from ebmnist.training.limits import Limits
 from ebmnist.training.running import Running
-from ebmnist.training.signals import Limits, Severity, Signal, signals_in
+from ebmnist.training.signals import Severity, Signal, signals_in
 
 
 class Diverged(RuntimeError):
