@@ -8,6 +8,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests"))  # the faults are the tests' own
 from faults import FAULTS, Fault  # noqa: E402
 
+Run = Iterator[tuple[StepRecord, Judgement]]
 HEALTHY = {Verdict.HEALTHY, Verdict.RELAXED}
 CALM = 20  # healthy updates in a row that count as healthy again
 LONGEST = 120  # updates a guarded run is given
@@ -43,29 +45,25 @@ COLUMNS = {
 def warmed(recipe: Recipe, images: Tensor, n_updates: int) -> tuple[Snapshot, StepRecord, int]:
     """A healthy run's snapshot after `n_updates`, its last record, and how many false alarms it gave."""
     state = recipe.make_state()
-    seen = list(track(watch(state, images, n_updates), "warming up", n_updates, transient=True))
+    updates = islice(fit(state, images), n_updates)
+    seen = list(track(updates, "warming up", n_updates, transient=True))
     return state.snapshot(), seen[-1][0], sum(judgement.verdict not in HEALTHY for _, judgement in seen)
 
 
-def watch(state: TrainState, images: Tensor, n_updates: int) -> Iterator[tuple[StepRecord, Judgement]]:
-    """At most `n_updates` of `fit`."""
-    run = fit(state, images)
-    for _ in range(n_updates):
-        yield next(run)
-
-
-def restored(recipe: Recipe, snapshot: Snapshot, *, guarded: bool) -> TrainState:
-    """A fresh run at the snapshot."""
+def restored(recipe: Recipe, snapshot: Snapshot, images: Tensor, *, guarded: bool) -> tuple[TrainState, Run]:
+    """A run one update after the snapshot."""
     state = recipe.overridden(["--training.guard.enabled", str(guarded).lower()]).make_state()
     state.restore(snapshot)
-    return state
+    run = fit(state, images)
+    next(run)
+    return state, run
 
 
-def with_guard(state: TrainState, fault: Fault, images: Tensor) -> dict[str, Any]:
+def with_guard(state: TrainState, run: Run, fault: Fault) -> dict[str, Any]:
     """Inject once, then train until healthy again."""
     fault.inject(state)
     verdicts: list[Verdict] = []
-    for _, judgement in watch(state, images, LONGEST):
+    for _, judgement in islice(run, LONGEST):
         verdicts.append(judgement.verdict)
         ill = [i for i, verdict in enumerate(verdicts, 1) if verdict not in HEALTHY]
         if ill and len(verdicts) - ill[-1] >= CALM:
@@ -76,14 +74,14 @@ def with_guard(state: TrainState, fault: Fault, images: Tensor) -> dict[str, Any
         "detected": ill[0] if ill else None,
         "healthy": ill[-1] if recovered else None,
         "answers": ", ".join(f"{name.lower().replace('_', ' ')} ×{n}" for name, n in counts.items()),
-        "all_finite": not any(not_finite(state).values()),
+        "all_finite": not any(n for n, _ in not_finite(state).values()),
         "lr_factor": state.training.guard.lr_factor(state.memory),
     }
 
 
-def with_a_fault_that_stays(state: TrainState, fault: Fault, images: Tensor) -> dict[str, Any]:
+def with_a_fault_that_stays(state: TrainState, run: Run, fault: Fault) -> dict[str, Any]:
     """Inject before every update, until the guard gives up."""
-    run, n_updates = fit(state, images), 0
+    n_updates = 0
     try:
         for n_updates in range(LONGEST):  # noqa: B007 (how far it came is the finding)
             fault.inject(state)
@@ -93,31 +91,36 @@ def with_a_fault_that_stays(state: TrainState, fault: Fault, images: Tensor) -> 
     return {"detected": 1, "healthy": None, "answers": f"no end after {LONGEST}"}
 
 
-def without_guard(state: TrainState, fault: Fault, images: Tensor, usual: StepRecord) -> dict[str, Any]:
+def without_guard(state: TrainState, run: Run, fault: Fault, usual: StepRecord) -> dict[str, Any]:
     """Inject once, train on regardless, and describe what is left."""
     fault.inject(state)
-    records = [record for record, _ in watch(state, images, UNGUARDED)]
+    records = [record for record, _ in islice(run, UNGUARDED)]
     broken, last = not_finite(state), records[-1]
-    lost = ", ".join(f"{share:.0%} of the {part}" for part, share in broken.items() if share)
+    lost = ", ".join(f"{n:,} of {total:,} {part}" for part, (n, total) in broken.items() if n)
     words = (
         f"not finite: {lost}"
         if lost
-        else f"max|E| up to {max(r.energy_max for r in records):.3g} (was {usual.energy_max:.2g}), "
+        else f"energies up to ± {max(r.energy_max for r in records):.3g} (was {usual.energy_max:.2g}), "
         f"diversity down to {min(r.diversity for r in records):.2f} (was {usual.diversity:.2f}); "
         f"at the end {last.energy_max:.3g} and {last.diversity:.2f}"
     )
     return {"unguarded": words, "not_finite": broken}
 
 
-def not_finite(state: TrainState) -> dict[str, float]:
-    """Share of what is not finite, by part of the state."""
+def not_finite(state: TrainState) -> dict[str, tuple[int, int]]:
+    """How many numbers are not finite, of how many, by part of the state."""
     tensors = state.snapshot().tensors
-    parts = {"weights": "energy.", "averaged weights": "ema.", "optimiser": "optimiser.", "chains": "start.images"}
-    shares = {}
+    parts = {
+        "weights": "energy.",
+        "averaged weights": "ema.",
+        "optimiser": "optimiser.",
+        "pixels of chains": "start.images",
+    }
+    found = {}
     for part, prefix in parts.items():
         bad = torch.cat([~v.isfinite().flatten() for k, v in tensors.items() if k.startswith(prefix)])
-        shares[part] = bad.float().mean().item()
-    return shares
+        found[part] = int(bad.sum()), len(bad)
+    return found
 
 
 def publish(rows: list[dict[str, Any]], facts: dict[str, Any]) -> None:
@@ -154,11 +157,11 @@ def main() -> None:
     rows = []
     for fault in track(FAULTS, "injecting", transient=True):
         row = {"name": fault.name, "fault": fault.words}
-        row |= with_guard(restored(recipe, snapshot, guarded=True), fault, images)
-        rows.append(row | without_guard(restored(recipe, snapshot, guarded=False), fault, images, usual))
+        row |= with_guard(*restored(recipe, snapshot, images, guarded=True), fault)
+        rows.append(row | without_guard(*restored(recipe, snapshot, images, guarded=False), fault, usual))
     stays = FAULTS[0]
     row = {"name": f"{stays.name}, always", "fault": f"{stays.words}, before every update"}
-    rows.append(row | with_a_fault_that_stays(restored(recipe, snapshot, guarded=True), stays, images))
+    rows.append(row | with_a_fault_that_stays(*restored(recipe, snapshot, images, guarded=True), stays))
     publish(rows, {"updates before the fault": args.warm, "false alarms in them": alarms} | describe_environment())
 
 

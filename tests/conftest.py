@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+collect_ignore = ["conftest.py"]  # --doctest-modules would import it beside the rooms' own, all named conftest
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:

@@ -25,6 +25,7 @@ ORDER = {
     "recipe": 6,
     "trained": 7,
     "gallery": 8,
+    "examination": 8,
     "pipeline": 9,
     "console": 10,
     "verbs": 11,

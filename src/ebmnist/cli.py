@@ -17,9 +17,12 @@ examples:
   ebmnist info runs/mnist                       what it is, how it was made, its figures
   ebmnist sample runs/mnist --n 64 --out digits.png
   ebmnist denoise runs/mnist --sigma 0.3 --out clean.png
+  ebmnist evaluate runs/mnist --quick           numbers beside floors and baselines
+  ebmnist compare runs/mnist runs/uva-t8        two evaluated runs side by side
   ebmnist score runs/mnist --input digits.npy   one energy per image: low is likely
 
-Every verb says more with --help.  Exit codes: 0 done, 2 bad input, 3 training diverged, 130 interrupted.
+Every verb says more with --help.
+Exit codes: 0 done, 1 not all measured, 2 bad input, 3 training diverged, 130 interrupted.
 """
 MODEL = "a run folder (its latest checkpoint), or one checkpoint"
 BASIC_OVERRIDES = ("--name", "--about", "--seed", "--device")
@@ -95,6 +98,23 @@ def _model_verbs(verbs: Verbs) -> None:
     p.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     p.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png or .npy")
     _common(p)
+
+    p = _verb(verbs, "evaluate", "measure a run or checkpoint: figures with errors, floors and baselines beside them")
+    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument("--quick", action="store_true", help="small sizes, for a first look in seconds")
+    p.add_argument("--only", default="", metavar="A,B", help="sections to measure, such as fidelity,ood (default: all)")
+    p.add_argument("--out", type=Path, help="folder for evaluation.json and report.html (default: the run's own)")
+    p.add_argument("--seed", type=int, default=0, help="of every section's random stream (default: 0)")
+
+    p = _verb(verbs, "compare", "put the figures of evaluated runs side by side")
+    p.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders that hold an evaluation.json")
+    p.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    p.add_argument("--out", type=Path, metavar="FILE", help="write it as one .html page as well")
+
+    p = _verb(verbs, "train-feature-net", "train the digit classifier whose features the figures are measured in")
+    p.add_argument("--out", type=Path, required=True, metavar="FILE", help="its weights, .safetensors")
+    p.add_argument("--epochs", type=int, default=10, help="passes over the training images (default: 10)")
+    p.add_argument("--seed", type=int, default=0, help="of weights, batches and augmentation (default: 0)")
 
     p = _verb(verbs, "score", "print the energy of each image: low is likely")
     p.add_argument("model", type=Path, help=MODEL)

@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ebmnist.artifacts.measurements import Section, words
+from ebmnist.examination import Examined
 from ebmnist.pipeline import Drawn, Event, Events, Saved, Updated
 from ebmnist.training import Verdict
 
@@ -69,7 +71,13 @@ class Watch:
             case Saved(path):
                 self._line(f"[dim]saved {path}[/]")
             case Drawn(path):
-                self._line(f"drew {path}")
+                self._line(f"wrote {path}")
+            case Examined(name, str(why)):
+                self._line(f"[red]{name}: not measured[/]: {why}")
+            case Examined(name, Section() as section):
+                self._line(f"measured {name} in {section.seconds:.0f} s")
+                for figure in section.figures:
+                    self._line(f"  {figure.name}: {words(figure)}")
 
     def _update(self, event: Updated) -> None:
         record, judgement, total = event

@@ -4,15 +4,19 @@ Nothing here prints: whoever iterates sees each event as it happens, and shows w
 """
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ebmnist.artifacts import RunFolder, TensorBoard, load_checkpoint
-from ebmnist.artifacts.report import write_report
+from ebmnist.artifacts import RunFolder, TensorBoard, load_checkpoint, new_folder
+from ebmnist.artifacts.environment import describe_environment
+from ebmnist.artifacts.measurements import Measurements, Section, write_measurements
+from ebmnist.artifacts.report import read_parts, write_parts, write_report
+from ebmnist.errors import BadInput
+from ebmnist.examination import Examined, examine, headline, parts_of, section_names, subject_of
 from ebmnist.gallery import Setting, gallery
 from ebmnist.recipe import Recipe
 from ebmnist.trained import load, recipe_of
@@ -39,7 +43,7 @@ class Drawn(NamedTuple):
     path: Path
 
 
-Event = Updated | Saved | Drawn
+Event = Updated | Saved | Drawn | Examined
 Events = Generator[Event, None, None]
 
 
@@ -88,30 +92,69 @@ def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
 
 
 def finish(path: Path) -> Events:
-    """Measure a run's latest checkpoint, draw its pictures and write its report.
+    """Draw a run's latest checkpoint, take a quick measure of it unless it has been measured, and write its report.
 
     Raises:
         BadInput: no such run, or its checkpoint cannot be read.
     """
     run = RunFolder.open(path)
     model = load(path)
-    basics = model.recipe.basics
-    setting = Setting(model, model.recipe.load_data(), run, torch.Generator(model.device).manual_seed(basics.seed))
+    rng = torch.Generator(model.device).manual_seed(model.recipe.basics.seed)
     parts = []
-    for part in gallery(setting):
+    for part in gallery(Setting(model, model.recipe.load_data(), run, rng)):
         parts.append(part)
         yield from map(Drawn, part.pictures)
-    environment = {k: str(v) for k, v in run.read_environment().items() if v is not None}
-    facts = {"recipe": basics.name, "seed": str(basics.seed), "updates": str(model.step), **environment}
-    write_report(
-        run.report,
-        title=f"ebmnist · {basics.name}",
-        about=basics.about,
+    write_parts(run.figures / "gallery.json", parts)
+    yield from evaluate(path, quick=True, only=("fidelity",))
+
+
+def evaluate(
+    path: Path, *, out: Path | None = None, quick: bool = False, only: Collection[str] = (), seed: int = 0
+) -> Events:
+    """Measure a run or checkpoint section by section, and write evaluation.json and report.html.
+
+    A run's go into its folder; a bare checkpoint's into `out`, which must not exist.
+
+    Raises:
+        BadInput: no such model, an unknown section, or `out` is missing, or taken.
+    """
+    names = section_names(only)
+    is_run = (path / "recipe.yaml").is_file()
+    if out is None and not is_run:
+        raise BadInput(f"{path}: is a bare checkpoint; say where its evaluation goes, with --out FOLDER")
+    folder = new_folder(out) if out is not None else path
+    tensors, facts = load_checkpoint(path)
+    model = load(path)
+    subject = subject_of(model, model.recipe.load_data(), tensors.get("start.images"))
+    sections: dict[str, Section] = {}
+    failures: dict[str, str] = {}
+    for examined in examine(subject, names, quick=quick, seed=seed):
+        yield examined
+        if isinstance(examined.outcome, str):
+            failures[examined.name] = examined.outcome
+        else:
+            sections[examined.name] = examined.outcome
+    basics = model.recipe.basics
+    about = {"recipe": basics.name, "about": basics.about, "updates": facts["step"], "seed": seed, "quick": quick}
+    measurements = Measurements(about, describe_environment(), sections, failures)
+    yield Drawn(write_measurements(folder / "evaluation.json", measurements))
+    yield Drawn(write_page(folder, measurements))
+
+
+def write_page(folder: Path, measurements: Measurements) -> Path:
+    """Write report.html from what a folder holds: its pictures, if it is a run that has been drawn, and its figures."""
+    gallery_file = folder / "figures" / "gallery.json"
+    drawn = read_parts(gallery_file) if gallery_file.is_file() else []
+    about, environment = measurements.subject, measurements.environment
+    facts = {k: str(v) for k, v in {**about, **environment}.items() if v is not None and k != "about"}
+    return write_report(
+        folder / "report.html",
+        title=f"ebmnist · {about['recipe']}",
+        about=about["about"],
         facts=facts,
-        headline=(),
-        parts=parts,
+        headline=headline(measurements),
+        parts=[*drawn, *parts_of(measurements)],
     )
-    yield Drawn(run.report)
 
 
 def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder) -> Events:

@@ -7,15 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from rich.console import Console
+from rich.table import Table
 
 from ebmnist import pipeline
-from ebmnist.artifacts import RunFolder, default_path, write_images
+from ebmnist.artifacts import RunFolder, default_path, write_file, write_images
 from ebmnist.artifacts.figures import save_animation, save_grid
+from ebmnist.artifacts.measurements import read_measurements
+from ebmnist.artifacts.report import Part, write_report
 from ebmnist.console import console, follow, steps_bar
-from ebmnist.data import read_images
+from ebmnist.data import MNIST, read_images
 from ebmnist.data.corruptions import add_noise
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import psnr
+from ebmnist.evaluation.feature_net import accuracy, to_bytes, train_feature_net
+from ebmnist.examination import Examined, comparison
 from ebmnist.gallery import energy_of
 from ebmnist.recipe import load_recipe
 from ebmnist.recipes import read_recipe, recipe_names
@@ -23,7 +29,7 @@ from ebmnist.sampling import run_chain, sample, uniform_noise
 from ebmnist.trained import load
 from ebmnist.training import Diverged
 
-DIVERGED, INTERRUPTED = 3, 130
+UNMEASURED, DIVERGED, INTERRUPTED = 1, 3, 130
 
 
 def run(args: argparse.Namespace, fields: list[str]) -> int:
@@ -129,6 +135,54 @@ def denoise_images(args: argparse.Namespace, _: list[str]) -> int:
     return 0
 
 
+def evaluate(args: argparse.Namespace, _: list[str]) -> int:
+    """Measure a model."""
+    only = [name for name in args.only.split(",") if name]
+    failed = False
+
+    def watched() -> pipeline.Events:
+        nonlocal failed
+        for event in pipeline.evaluate(args.model, out=args.out, quick=args.quick, only=only, seed=args.seed):
+            failed |= isinstance(event, Examined) and isinstance(event.outcome, str)
+            yield event
+
+    code = _follow(watched(), args.model)
+    return UNMEASURED if code == 0 and failed else code
+
+
+def compare(args: argparse.Namespace, _: list[str]) -> int:
+    """Put evaluated runs side by side."""
+    runs = {str(path): read_measurements(path / "evaluation.json") for path in args.runs}
+    columns, rows = comparison(runs)
+    if args.out is not None:
+        _may_write(args.out, (".html",), force=False)
+        part = Part("All figures", "", (), columns, tuple(rows))
+        write_report(args.out, title="ebmnist · compare", about=", ".join(runs), facts={}, headline=(), parts=[part])
+        console.print(f"wrote {args.out}")
+    if args.markdown:
+        print("\n".join(f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows)))
+        return 0
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    return 0
+
+
+def train_classifier(args: argparse.Namespace, _: list[str]) -> int:
+    """Train the feature net, and write its weights after every epoch."""
+    _may_write(args.out, (".safetensors",), force=False)
+    dataset = MNIST().load()
+    net = None
+    for p in train_feature_net(dataset, rng=torch.Generator().manual_seed(args.seed), n_epochs=args.epochs):
+        net = p.net
+        write_file(args.out, to_bytes(net))
+        console.print(f"epoch {p.epoch}/{p.n_epochs}  loss {p.loss:.4f}  validation {p.validation_accuracy:.2%}")
+    if net is not None:
+        console.print(f"test accuracy {accuracy(net, dataset.test):.2%}; wrote {args.out}")
+    return 0
+
+
 def score(args: argparse.Namespace, _: list[str]) -> int:
     """Print one energy per image."""
     model = load(args.model, args.device)
@@ -151,6 +205,9 @@ VERBS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "info": info,
     "sample": sample_images,
     "denoise": denoise_images,
+    "evaluate": evaluate,
+    "compare": compare,
+    "train-feature-net": train_classifier,
     "score": score,
 }
 

@@ -151,3 +151,23 @@ def test_files_that_do_not_fit_are_refused(name, tensor, said, write_set, to_idx
 def test_every_split_has_images(n_validation, write_set, tmp_path):
     with pytest.raises(BadInput, match=f"n_validation = {n_validation}: expected 1 to 6"):
         IDX(write_set(tmp_path), n_validation).load()
+
+
+def test_labels_left_out_of_training_stay_in_the_test(write_set, tmp_path):
+    folder = write_set(tmp_path)
+    whole, less = IDX(folder, n_validation=3).load(), IDX(folder, n_validation=3, without=(1, 5)).load()
+    assert less.train.labels.tolist() == [0, 2, 3]  # of 0 1 2 3
+    assert less.validation.labels.tolist() == [4, 6]  # of 4 5 6: the split is the same one
+    assert torch.equal(less.train.images, whole.train.images[[0, 2, 3]])
+    assert torch.equal(less.validation.images, whole.validation.images[[0, 2]])
+    assert torch.equal(less.test.labels, whole.test.labels)
+    assert torch.equal(less.test.images, whole.test.images)
+
+
+@pytest.mark.parametrize(
+    ("without", "said"), [((9,), "has no label 9 to leave out"), ((5, 6), "leaves a split of .* empty")]
+)
+def test_what_cannot_be_left_out(without, said, write_set, tmp_path):
+    with pytest.raises(BadInput, match=said) as error:
+        IDX(write_set(tmp_path), n_validation=2, without=without).load()
+    assert one_line(error).startswith(f"without = {list(without)}: ")

@@ -9,7 +9,7 @@ from ebmnist.data import locate as locate_module
 from ebmnist.data.fashion_mnist import FashionMNIST
 from ebmnist.data.idx import FILES
 from ebmnist.data.kmnist import KMNIST
-from ebmnist.data.locate import Published, locate
+from ebmnist.data.locate import Published, locate, present
 from ebmnist.errors import BadInput
 
 NOWHERE = "http://127.0.0.1:9/"  # the discard port: refuses at once
@@ -73,6 +73,16 @@ def test_a_damaged_cache_is_mended(host, cache):
     assert (cache / f"{FILES[0]}.gz").read_bytes() == (served / f"{FILES[0]}.gz").read_bytes()
 
 
+def test_present_finds_what_is_there_and_fetches_nothing(host, cache, tmp_path, write_set):
+    url, served = host
+    assert present(published(served, url)) is None
+    assert not cache.exists()
+    locate(published(served, url))
+    assert present(published(served, url)) == cache
+    installed = write_set(tmp_path / "installed", ".gz")
+    assert present(published(served, url, installed=installed)) == installed
+
+
 def test_no_network_is_one_line_that_names_the_url_and_the_mend(host, cache):
     _, served = host
     with pytest.raises(BadInput) as error:
@@ -110,6 +120,7 @@ def test_the_named_sets_load_from_wherever_they_lie(source, key, host, monkeypat
     ):
         assert dataset.name == key
         assert [len(split.images) for split in dataset[1:]] == [5, 2, 3]
+    assert [len(split.images) for split in source(n_validation=2, without=(0, 6)).load()[1:]] == [4, 1, 3]
 
 
 @pytest.mark.parametrize("key", ["fashion_mnist", "kmnist"])

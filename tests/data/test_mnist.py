@@ -60,3 +60,11 @@ def test_one_altered_label_is_noticed(tmp_path):
     with pytest.raises(BadInput, match=rf"{name}: not MNIST's file \(its SHA-256 differs\)") as error:
         MNIST(tmp_path).load()
     assert "\n" not in str(error.value)
+
+
+def test_a_digit_can_be_left_out_of_training(mnist):
+    less = MNIST(without=(9,)).load()
+    for now, before in ((less.train, mnist.train), (less.validation, mnist.validation)):
+        assert torch.equal(now.labels, before.labels[before.labels != 9])
+        assert len(now.images) == len(now.labels)
+    assert torch.equal(less.test.labels, mnist.test.labels)

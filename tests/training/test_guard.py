@@ -61,6 +61,13 @@ def test_instability_eases_once_per_cooldown_up_to_the_cap() -> None:
     assert guard.regularisation(memory) == 4.0
 
 
+def test_a_cap_of_zero_never_eases() -> None:
+    guard = Guard(max_ease=0, max_rollbacks=0, patience=3)
+    said, memory = verdicts(guard, [SPIKE] * 3)
+    assert said == "WWR"
+    assert guard.after_rollback(memory, SETTLED).ease == 0
+
+
 def test_calm_takes_the_easings_back_one_by_one() -> None:
     guard = Guard(cooldown=1, calm_after=4)
     said, memory = verdicts(guard, [SPIKE] * 2 + [RECORD] * 9)
@@ -250,7 +257,7 @@ def test_a_rollback_restores_everything_to_the_bit_but_stream_and_easing(warm: S
     state, run = warmed(warm)
     nan_in_weight(state)
     _, judgement = next(run)
-    assert judgement.signals == ("a weight is not finite", f"rollback 1 of 8, to update {WARM}")
+    assert judgement.signals == ("a weight is not finite", f"rollback 1 of at most 8, to update {WARM}")
     back = state.snapshot()
     assert back.tensors.keys() == warm.tensors.keys()
     for name, value in back.tensors.items():
@@ -309,7 +316,7 @@ def test_a_snapshot_taken_in_trouble_is_never_the_healthy_one(warm: Snapshot) ->
         buffer_at_clamp(state)
         assert next(run)[1].verdict is Verdict.CLEANED
     nan_in_weight(state)
-    assert next(run)[1].signals[-1] == f"rollback 1 of 8, to update {WARM}"
+    assert next(run)[1].signals[-1] == f"rollback 1 of at most 8, to update {WARM}"
 
 
 def test_snapshots_prove_healthy_one_interval_later(warm: Snapshot) -> None:

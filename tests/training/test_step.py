@@ -31,12 +31,18 @@ def cold_state(**given):
 
 def test_the_record_is_what_happened(rng):
     """Every field, from its definition, on an update in which nothing is random."""
+
+    class Mirrored(FromData):
+        def draw(self, x_pos, rng):
+            return super().draw(1 - x_pos, rng)
+
     x_pos = ring(16, rng).clamp(0.1, 0.8)
-    state = cold_state(objective=ContrastiveDivergence(energy_l2=0.3), weight_grad_clip=1e-3, lr=0.02)
+    objective = ContrastiveDivergence(energy_l2=0.3)
+    state = cold_state(start=Mirrored(), objective=objective, weight_grad_clip=1e-3, lr=0.02)
     energy = copy.deepcopy(state.energy)
     record = train_step(state, x_pos)
 
-    chain = run_chain(energy, COLD, x_pos, 3, rng=rng)
+    chain = run_chain(energy, COLD, 1 - x_pos, 3, rng=rng)
     e_pos, e_neg = energy(x_pos), energy(chain.x)
     loss = e_pos.mean() - e_neg.mean() + 0.3 * (e_pos.square().mean() + e_neg.square().mean())
     grads = torch.autograd.grad(loss, list(energy.parameters()))
@@ -51,7 +57,7 @@ def test_the_record_is_what_happened(rng):
         "grad_norm": chain.last.grad.norm(dim=1).mean().item(),
         "share_clipped": (chain.last.grad.abs() > 0.015).float().mean().item(),
         "share_at_clamp": ((chain.x <= 0.01) | (chain.x >= 0.99)).float().mean().item(),
-        "displacement": (chain.x - x_pos).norm(dim=1).mean().item(),
+        "displacement": (chain.x - (1 - x_pos)).norm(dim=1).mean().item(),
         "diversity": (chain.x.diff(dim=0).norm(dim=1).median() / x_pos.diff(dim=0).norm(dim=1).median()).item(),
         "finite_images": 1.0,
         "lr": 0.02,
@@ -108,8 +114,8 @@ def test_chains_that_are_not_finite_are_on_record(rng):
 
 
 def test_the_first_update_is_adams(rng):
-    """m̂ = g and v̂ = g², so that each weight moves by η·g/(|g| + 10⁻⁸), g the clipped gradient."""
-    state = cold_state(lr=0.01, weight_grad_clip=0.01)
+    """m̂ = g and v̂ = g², so that each weight moves by η·g/(|g| + 10⁻⁸), g the clipped gradient, η that in force."""
+    state = cold_state(lr=0.02, schedule=Schedule(warmup=2), weight_grad_clip=0.01)
     before, x_pos = copy.deepcopy(state.energy), ring(16, rng)
     record = train_step(state, x_pos)
     assert record.weight_grad_norm > 0.01

@@ -1,6 +1,6 @@
 """Artifacts: numbers → files. The only room that writes any, each of them whole or not at all."""
 
-from ebmnist.artifacts.atomic import write_file
+from ebmnist.artifacts.atomic import new_folder, write_file
 from ebmnist.artifacts.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
 from ebmnist.artifacts.images import write_images
 from ebmnist.artifacts.run import Event, RunFolder, default_path
@@ -14,6 +14,7 @@ __all__ = [
     "default_path",
     "latest_checkpoint",
     "load_checkpoint",
+    "new_folder",
     "save_checkpoint",
     "write_file",
     "write_images",

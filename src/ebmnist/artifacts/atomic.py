@@ -75,6 +75,19 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, way_out: str = "") -
         shutil.rmtree(replaced, ignore_errors=True)
 
 
+def new_folder(path: Path) -> Path:
+    """Make a folder that is not there yet, or take an empty one.
+
+    Raises:
+        BadInput: it holds something, is a file, or may not be made.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise BadInput(f"{path}: exists already; choose another --out")
+    with mendable(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def standing(folder: Path) -> dict[str, Path]:
     """Return the whole folders inside `folder`, by name, whichever instant their writer died at."""
     found = {path.name: path for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else {}

@@ -1,5 +1,6 @@
 """The report: one HTML page that shows a whole run, pictures inside. It needs no network and no script."""
 
+import json
 import re
 import struct
 from base64 import b64encode
@@ -9,7 +10,7 @@ from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from string import Template
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -58,6 +59,27 @@ class Part(NamedTuple):
     pictures: tuple[Path, ...] = ()  # .png, .webp or .gif; a file's name is its caption
     columns: tuple[str, ...] = ()  # a table's header
     rows: tuple[tuple[str, ...], ...] = ()  # as many cells as columns; the first one names the row
+
+
+def write_parts(path: Path, parts: Sequence[Part]) -> Path:
+    """Keep parts as JSON beside their pictures, so that a report can be written again without drawing again."""
+    rows = [{**part._asdict(), "pictures": [p.name for p in part.pictures]} for part in parts]
+    write_file(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def read_parts(path: Path) -> list[Part]:
+    """Read parts back. Raises `BadInput` where they are missing or damaged."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [_part(row, path.parent) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: missing or damaged; draw again with: ebmnist report {path.parent.parent}") from error
+
+
+def _part(row: dict[str, Any], folder: Path) -> Part:
+    pictures = tuple(folder / name for name in row["pictures"])
+    return Part(row["title"], row["words"], pictures, tuple(row["columns"]), tuple(map(tuple, row["rows"])))
 
 
 def write_report(

@@ -38,10 +38,12 @@ class IDX:
     """Folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the t10k ones (or .gz, .xz)."""
     n_validation: int = 5000
     """How many of the training file's last images are held out as the validation split."""
+    without: tuple[int, ...] = ()
+    """Labels left out of train and validation; test stays whole."""
 
     def load(self) -> Dataset:
         """Return the three splits, named after the folder. Raises: BadInput."""
-        return read_folder(self.root.resolve().name, self.root, self.n_validation)
+        return read_folder(self.root.resolve().name, self.root, self.n_validation, self.without)
 
 
 def read_idx(source: str | Path | bytes, name: str | None = None) -> Tensor:
@@ -114,22 +116,39 @@ def read_file(folder: Traversable, name: str) -> Tensor:
     return read_idx(read_bytes(file), str(file))
 
 
-def read_folder(name: str, folder: Traversable, n_validation: int) -> Dataset:
+def read_folder(name: str, folder: Traversable, n_validation: int, without: tuple[int, ...] = ()) -> Dataset:
     """Return the data set of the four IDX files in `folder`. Raises: BadInput."""
-    return to_dataset(name, {file: read_file(folder, file) for file in FILES}, n_validation, str(folder))
+    return to_dataset(name, {file: read_file(folder, file) for file in FILES}, n_validation, without, str(folder))
 
 
-def to_dataset(name: str, tensors: Mapping[str, Tensor], n_validation: int, where: str) -> Dataset:
+def to_dataset(
+    name: str, tensors: Mapping[str, Tensor], n_validation: int, without: tuple[int, ...], where: str
+) -> Dataset:
     """Return the three splits of the tensors in `FILES`; validation: the training file's last images.
 
-    Raises: BadInput, naming `where`, for images that are not 28x28, or another number of labels than images.
+    The labels in `without` are then taken out of both, and stay in test.
+
+    Raises: BadInput, naming `where`, for images that are not 28x28, another number of labels than images, or a
+    `without` that names a label not there, or all of them.
     """
     images, labels = _labelled(tensors, *FILES[:2], where)
     if not 1 <= n_validation < len(images):
         raise BadInput(f"n_validation = {n_validation}: expected 1 to {len(images) - 1}, {where} holds {len(images)}")
     cut = len(images) - n_validation
     train, validation = Split(images[:cut], labels[:cut]), Split(images[cut:], labels[cut:])
+    if without:
+        absent = sorted(set(without) - set(labels.tolist()))
+        if absent:
+            raise BadInput(f"without = {list(without)}: {where} has no label {absent[0]} to leave out")
+        train, validation = _leave_out(train, without, where), _leave_out(validation, without, where)
     return Dataset(name, train, validation, _labelled(tensors, *FILES[2:], where))
+
+
+def _leave_out(split: Split, without: tuple[int, ...], where: str) -> Split:
+    stays = ~torch.isin(split.labels, torch.tensor(without))
+    if not stays.any():
+        raise BadInput(f"without = {list(without)}: leaves a split of {where} empty; leave out fewer labels")
+    return Split(split.images[stays], split.labels[stays])
 
 
 def _labelled(tensors: Mapping[str, Tensor], image_file: str, label_file: str, where: str) -> Split:

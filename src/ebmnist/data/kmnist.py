@@ -30,7 +30,9 @@ class KMNIST:
     """Folder with the four IDX files; by default, the set is looked for in the cache, then downloaded."""
     n_validation: int = 5000
     """How many of the training file's last images are held out as the validation split."""
+    without: tuple[int, ...] = ()
+    """Labels left out of train and validation; test stays whole."""
 
     def load(self) -> Dataset:
         """Return the three splits. Raises: BadInput if the files cannot be had or are damaged."""
-        return read_folder("kmnist", self.root or locate(PUBLISHED), self.n_validation)
+        return read_folder("kmnist", self.root or locate(PUBLISHED), self.n_validation, self.without)

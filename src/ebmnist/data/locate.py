@@ -29,7 +29,7 @@ def locate(published: Published) -> Path:
     if published.installed is not None and is_complete(published.installed):
         return published.installed
     cache = create(
-        path=os_cache("ebmnist") / published.name,
+        path=_cache_folder(published),
         base_url=published.base_url,
         registry={file: f"md5:{digest}" for file, digest in published.md5.items()},
     )
@@ -38,9 +38,19 @@ def locate(published: Published) -> Path:
     return Path(cache.abspath)
 
 
+def present(published: Published) -> Path | None:
+    """Return the folder where the set already lies, installed or cached; None if only a download would bring it."""
+    places = (published.installed, _cache_folder(published))
+    return next((folder for folder in places if folder is not None and is_complete(folder)), None)
+
+
 def is_complete(folder: Path) -> bool:
     """Say whether a folder holds all four IDX files, of whichever compression."""
     return all(any((folder / (name + suffix)).is_file() for suffix in SUFFIXES) for name in FILES)
+
+
+def _cache_folder(published: Published) -> Path:
+    return Path(os_cache("ebmnist")) / published.name
 
 
 def _fetch(cache: Pooch, file: str) -> None:

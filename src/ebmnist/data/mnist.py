@@ -33,6 +33,8 @@ class MNIST:
     """Another folder with the same four files (.gz and .xz are read too); by default, the bundled ones."""
     n_validation: int = 5000
     """How many of the training file's last images are held out as the validation split."""
+    without: tuple[int, ...] = ()
+    """Digits left out of train and validation; test stays whole."""
 
     def load(self) -> Dataset:
         """Return the three splits. Raises: BadInput if a file is missing, damaged or not MNIST's."""
@@ -40,7 +42,7 @@ class MNIST:
             tensors = {name: _read_bundled(name) for name in FILES}
         else:
             tensors = {name: _read_verified(self.root, name) for name in FILES}
-        return to_dataset("mnist", tensors, self.n_validation, str(self.root or "MNIST"))
+        return to_dataset("mnist", tensors, self.n_validation, self.without, str(self.root or "MNIST"))
 
 
 def _read_verified(folder: Traversable, name: str) -> Tensor:

@@ -1,7 +1,7 @@
 """What an evaluation is: a trained energy goes in, figures with their error and anchors come out."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -44,6 +44,11 @@ class Measured:
 
 class Section(Protocol):
     """One file of this room. Frozen dataclass; `measure` raises `Unmeasurable` rather than invent a number."""
+
+    @classmethod
+    def quick(cls) -> Self:
+        """The section at small sizes, for a first look in seconds."""
+        ...
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""

@@ -1,6 +1,7 @@
 """Fidelity and diversity: are samples drawn from noise like the test images, and as varied?"""
 
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -30,6 +31,11 @@ class Fidelity:
     """Chain length from noise; null for the recipe's own."""
     n_nearest: int = 2000
     """How many samples, and test images, look for their nearest training image."""
+
+    @classmethod
+    def quick(cls) -> Self:
+        """Small sizes, for a first look in seconds."""
+        return cls(n=1000, n_nearest=500)
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""

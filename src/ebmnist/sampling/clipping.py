@@ -19,9 +19,7 @@ def clip_grad(grad: Tensor, clip: float | None, clip_norm: float | None) -> Tens
     return grad
 
 
-def check_bounds(
-    kernel: str, clip: float | None, clip_norm: float | None, clamp: tuple[float, float] | None
-) -> None:
+def check_bounds(kernel: str, clip: float | None, clip_norm: float | None, clamp: tuple[float, float] | None) -> None:
     """Check a kernel's bounds on its gradient and its samples. Raises `BadInput` for one out of its range."""
     for name, bound in (("clip", clip), ("clip_norm", clip_norm)):
         if bound is not None and not bound > 0:

@@ -35,9 +35,7 @@ class MALA:
 
     def __post_init__(self) -> None:
         if not (self.step_size > 0 and self.temperature > 0):
-            raise BadInput(
-                f"mala: step_size and temperature must be > 0, not {self.step_size} and {self.temperature}"
-            )
+            raise BadInput(f"mala: step_size and temperature must be > 0, not {self.step_size} and {self.temperature}")
         check_bounds("mala", self.clip, self.clip_norm, self.clamp)
 
     def init(self, energy: Energy, x: Tensor) -> ChainState:

@@ -41,7 +41,7 @@ class Verdict(Enum):
     WATCHED = "watched: answered only if it lasts"
     EASED = "unstable: learning rate lowered, regularisation raised"
     RELAXED = "calm again: learning rate and regularisation relaxed"
-    CLEANED = "rotten chains replaced by fresh ones"
+    CLEANED = "rotten chains replaced by healthy or fresh ones"
     ROLLED_BACK = "rolled back to the last healthy snapshot, with a new random stream"
 
 

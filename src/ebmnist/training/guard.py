@@ -99,7 +99,7 @@ class Guard:
             return Verdict.ROLLED_BACK, memory
         if severity is Severity.CLEAN:
             return Verdict.CLEANED, memory
-        may_ease = memory.ease == 0 or (memory.ease < self.max_ease and memory.since_eased >= self.cooldown)
+        may_ease = memory.ease < self.max_ease and (memory.ease == 0 or memory.since_eased >= self.cooldown)
         if severity is Severity.EASE and may_ease:
             return Verdict.EASED, memory._replace(ease=memory.ease + 1, since_eased=0)
         return Verdict.WATCHED, memory

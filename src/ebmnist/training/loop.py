@@ -30,16 +30,13 @@ def fit(state: TrainState, images: Tensor) -> Iterator[tuple[StepRecord, Judgeme
         seen = snapshots.look(state) if t.guard.enabled else []
         record = train_step(state, batches.at(state.step))
         judgement, state.memory = t.guard.judge(record, state.memory, *seen)
-        match judgement.verdict:
-            case Verdict.HEALTHY | Verdict.RELAXED:
-                pass
-            case Verdict.ROLLED_BACK:
-                judgement = _roll_back(state, snapshots.back(), judgement)
-                batches = Batches(images, t.batch_size, state.stream_seed)
-            case verdict:
-                snapshots.candidate = None
-                if verdict is Verdict.CLEANED:
-                    judgement = _clean(state, snapshots.healthy[-1], images, judgement)
+        if judgement.verdict is Verdict.ROLLED_BACK:
+            judgement = _roll_back(state, snapshots.back(), judgement)
+            batches = Batches(images, t.batch_size, state.stream_seed)
+        elif judgement.signals:
+            snapshots.candidate = None
+        if judgement.verdict is Verdict.CLEANED:
+            judgement = _clean(state, snapshots.healthy[-1], images, judgement)
         if judgement.verdict not in (Verdict.HEALTHY, Verdict.WATCHED):
             story.append(f"  update {record.step}: {'; '.join(judgement.signals) or judgement.verdict.value}")
         yield record, judgement
@@ -84,7 +81,7 @@ def _roll_back(state: TrainState, healthy: Snapshot, judgement: Judgement) -> Ju
     state.restore(healthy)
     state.memory = guard.after_rollback(now, state.memory)
     state.new_stream(stream + 1)
-    count = f"rollback {state.memory.rollbacks} of {guard.max_rollbacks}, to update {state.step}"
+    count = f"rollback {state.memory.rollbacks} of at most {guard.max_rollbacks}, to update {state.step}"
     return judgement._replace(signals=(*judgement.signals, count))
 
 
@@ -96,7 +93,8 @@ def _clean(state: TrainState, healthy: Snapshot, images: Tensor, judgement: Judg
     rotten = ~chains.isfinite().all(1)
     if state.kernel.clamp is not None:
         low, high = state.kernel.clamp
-        rotten |= ((chains <= low) | (chains >= high)).all(1)
+        margin = 0.01 * (high - low)
+        rotten |= ((chains <= low + margin) | (chains >= high - margin)).all(1)
     # Copies have the same ink: in that order they stand side by side, closer than real images do.
     order = chains.sum(1).argsort()
     real = images[: len(chains)].flatten(1)
@@ -106,5 +104,6 @@ def _clean(state: TrainState, healthy: Snapshot, images: Tensor, judgement: Judg
     rotten[order[:-1]] |= copies
     saved = {k.removeprefix("start."): v for k, v in healthy.tensors.items() if k.startswith("start.")}
     state.start.replace(rotten, saved if len(saved["images"]) else None, state.rng)
-    count = f"{int(rotten.sum())} of {len(chains)} chains replaced"
-    return judgement._replace(signals=(*judgement.signals, count))
+    n = int(rotten.sum())
+    words = (*judgement.signals, f"{n} of {len(chains)} chains replaced")
+    return Judgement(Verdict.CLEANED if n else Verdict.WATCHED, words)

@@ -155,7 +155,7 @@ class TrainState:
         for name, value in tensors.items():
             index, key = name.split(".")
             p = parameters[int(index)]
-            # Moments take the parameter's memory format, so that an update does the same sums in the same order.
+            # Moments take the parameter's memory format: with mixed ones each update would be slower.
             kept = torch.empty_like(p).copy_(value) if value.shape == p.shape else value.clone()
             state.setdefault(int(index), {})[key] = kept
         self.optimiser.load_state_dict({"state": state, "param_groups": self.optimiser.state_dict()["param_groups"]})

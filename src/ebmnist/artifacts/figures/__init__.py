@@ -6,7 +6,7 @@ from ebmnist.artifacts.figures.denoising import Denoised, save_denoising
 from ebmnist.artifacts.figures.energies import save_energies
 from ebmnist.artifacts.figures.grid import image_grid, save_grid
 from ebmnist.artifacts.figures.replay import save_replay
-from ebmnist.artifacts.figures.samples import save_beside_data, save_samples
+from ebmnist.artifacts.figures.samples import save_beside_data, save_panels, save_samples
 
 __all__ = [
     "Denoised",
@@ -19,6 +19,7 @@ __all__ = [
     "save_energies",
     "save_film_strip",
     "save_grid",
+    "save_panels",
     "save_replay",
     "save_samples",
 ]

@@ -1,5 +1,6 @@
 """Samples from noise, alone or beside real images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -51,13 +52,24 @@ def save_beside_data(
     Raises:
         BadInput: no images, another shape, NaN, an unknown suffix, or a path that cannot be written.
     """
-    columns = n_columns or square(max(len(samples), len(real)))
     panels = (("model", MODEL, samples), ("data", DATA, real))
+    return save_panels(panels, path, title=title, subtitle=origin(recipe, n_steps, seed), n_columns=n_columns)
+
+
+def save_panels(
+    panels: Sequence[tuple[str, str, Tensor]], path: Path, *, title: str, subtitle: str, n_columns: int | None = None
+) -> Path:
+    """Draw sets of images, each (name, colour, (N, 1, 28, 28) clipped to [0, 1]), side by side.
+
+    Raises:
+        BadInput: no images, another shape, NaN, an unknown suffix, or a path that cannot be written.
+    """
+    columns = n_columns or square(max((len(images) for _, _, images in panels), default=1))
     grids = [image_grid(images.clamp(0, 1), columns) for _, _, images in panels]
-    scale = largest_scale(grids[0].width, (WIDEST - GAP) // 2)
+    scale = largest_scale(grids[0].width, (WIDEST - GAP) // len(panels))
     width, height = scale * grids[0].width, scale * max(grid.height for grid in grids)
-    size = frame(2 * width + GAP, PANEL_TITLE + height)
-    with canvas(path, *size, title, origin(recipe, n_steps, seed)) as sheet:
+    size = frame(len(panels) * (width + GAP) - GAP, PANEL_TITLE + height)
+    with canvas(path, *size, title, subtitle) as sheet:
         for i, (name, colour, _) in enumerate(panels):
             left = MARGIN + i * (width + GAP)
             sheet.text(left, HEADER, name, **LABEL | {"color": colour, "fontweight": "bold"})

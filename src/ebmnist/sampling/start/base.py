@@ -19,6 +19,4 @@ class Forgetful:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take over no state. Raises `BadInput` for the state of a start that has one."""
         if tensors:
-            raise BadInput(
-                f"this start remembers nothing, but the saved one has {', '.join(tensors)}: use its kind"
-            )
+            raise BadInput(f"this start remembers nothing, but the saved one has {', '.join(tensors)}: use its kind")

@@ -25,9 +25,7 @@ class ReplayBuffer:
 
     def __init__(self, size: int = 8192, fresh_fraction: float = 0.05) -> None:
         if size < 1 or not 0 <= fresh_fraction <= 1:
-            raise BadInput(
-                f"replay: size must be ≥ 1 and fresh_fraction in [0, 1], not {size} and {fresh_fraction}"
-            )
+            raise BadInput(f"replay: size must be ≥ 1 and fresh_fraction in [0, 1], not {size} and {fresh_fraction}")
         self.size = size
         self.fresh_fraction = fresh_fraction
         self.images = torch.empty(0)  # (size, *shape)
@@ -85,9 +83,7 @@ class ReplayBuffer:
         if tensors.keys() != self.tensors().keys():
             raise BadInput("replay: the saved start is not a replay buffer: use the kind it was saved with")
         if len(tensors["images"]) not in (0, self.size):
-            raise BadInput(
-                f"replay: the saved buffer has {len(tensors['images'])} chains, this one {self.size}"
-            )
+            raise BadInput(f"replay: the saved buffer has {len(tensors['images'])} chains, this one {self.size}")
         for name, value in tensors.items():
             setattr(self, name, value.clone())
 

@@ -1,0 +1,108 @@
+"""What an evaluation measured, as evaluation.json: the file that reports and comparisons are made from.
+
+Schema, version 1: `format`; `subject` (recipe, updates, seed, quick); `environment`; `sections`, by name, each with
+`figures` and `anchors` (lists of name, value, error, unit, note; value and error are numbers, null where there is none,
+or "Infinity"), `method` (a paragraph) and `seconds`; `failures`, by section, each one line.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ebmnist.artifacts.atomic import write_file
+from ebmnist.errors import BadInput
+from ebmnist.evaluation.base import Figure, Measured
+
+FORMAT = 1
+
+
+class Section(NamedTuple):
+    """One section's outcome, less the tensors."""
+
+    figures: tuple[Figure, ...]
+    anchors: tuple[Figure, ...]
+    method: str
+    seconds: float
+
+
+class Measurements(NamedTuple):
+    """A whole evaluation."""
+
+    subject: dict[str, Any]
+    environment: dict[str, Any]
+    sections: dict[str, Section]
+    failures: dict[str, str]
+
+
+def section_of(measured: Measured, seconds: float) -> Section:
+    """Keep what goes to disk."""
+    return Section(measured.figures, measured.anchors, measured.method, seconds)
+
+
+def write_measurements(path: Path, measurements: Measurements) -> Path:
+    """Write an evaluation, whole or not at all. Raises `BadInput` where the disk refuses."""
+    sections = {
+        name: {
+            "figures": [_to_json(f) for f in section.figures],
+            "anchors": [_to_json(f) for f in section.anchors],
+            "method": section.method,
+            "seconds": round(section.seconds, 1),
+        }
+        for name, section in measurements.sections.items()
+    }
+    whole = {"format": FORMAT, **measurements._asdict(), "sections": sections}
+    write_file(path, json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return path
+
+
+def read_measurements(path: Path) -> Measurements:
+    """Read an evaluation back.
+
+    Raises:
+        BadInput: missing, damaged, or of another format.
+    """
+    if not path.is_file():
+        raise BadInput(f"{path}: missing; make it with: ebmnist evaluate {path.parent}")
+    try:
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        if whole["format"] != FORMAT:
+            raise BadInput(f"{path}: format {whole['format']}, this version reads {FORMAT}; evaluate again")
+        sections = {name: _section(fields) for name, fields in whole["sections"].items()}
+        return Measurements(whole["subject"], whole["environment"], sections, whole["failures"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"{path}: damaged; evaluate again with: ebmnist evaluate {path.parent}") from error
+
+
+def words(figure: Figure) -> str:
+    """A figure's value as people read it.
+
+    >>> words(Figure("Fréchet distance", 12.3456, 0.51)), words(Figure("PSNR", 20.0, unit="dB"))
+    ('12.35 ± 0.51', '20 dB')
+    """
+    error = "" if figure.error is None else f" ± {figure.error:.2g}"
+    return f"{figure.value:.4g}{error}{' ' if figure.unit else ''}{figure.unit}"
+
+
+def _to_json(figure: Figure) -> dict[str, Any]:
+    if math.isnan(figure.value):
+        raise ValueError(f"{figure.name} is NaN: a section must raise Unmeasurable instead")
+    return {**figure._asdict(), "value": _number(figure.value), "error": _number(figure.error)}
+
+
+def _number(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
+
+
+def _figure(fields: Mapping[str, Any]) -> Figure:
+    error = fields["error"]
+    rest = {"value": float(fields["value"]), "error": None if error is None else float(error)}
+    return Figure(**{**fields, **rest})
+
+
+def _section(fields: Mapping[str, Any]) -> Section:
+    figures, anchors = (tuple(map(_figure, fields[key])) for key in ("figures", "anchors"))
+    return Section(figures, anchors, fields["method"], fields["seconds"])

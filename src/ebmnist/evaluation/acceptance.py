@@ -1,0 +1,105 @@
+"""Acceptance: how often a sampler that is exact on the box would take the steps that the kernel takes."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ebmnist.energy.base import Energy, energy_and_grad
+from ebmnist.sampling.base import ChainState, Kernel, StepInfo
+from ebmnist.sampling.chain import run_chain
+from ebmnist.sampling.clipping import clip_grad
+
+
+@dataclass(frozen=True)
+class ReflectedMALA:
+    """MALA whose proposals are reflected at the walls of the box, so that exp(−E/T) on it is exactly stationary.
+
+    z = x − (ε²/2)·clip(∇E(x)) + ε√T ξ, and y is z mirrored into the box, so q(y|x) = Π_i Σ_k N(y_ik; mean_i, ε²T)
+    over each pixel's images y, 2·low − y and 2·high − y; a z more than a box's width outside is refused. MALA itself
+    refuses every proposal with one pixel outside, that is all of them where chains stand at the clamp; on the whole
+    space it takes all of them, downhill and out of the box, where no energy was trained.
+    """
+
+    step_size: float
+    temperature: float
+    clip: float | None = None
+    clip_norm: float | None = None
+    clamp: tuple[float, float] | None = (0.0, 1.0)
+    adjusted: bool = True
+    """False takes every proposal: not exact, but chains settle fast."""
+
+    def init(self, energy: Energy, x: Tensor) -> ChainState:
+        """Chains that start at `x`, (B, *shape), with the energy and gradient there."""
+        return ChainState(x.detach(), *energy_and_grad(energy, x))
+
+    def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
+        """Propose, then accept or stay."""
+        x, value, grad = state
+        assert value is not None
+        assert grad is not None
+        mean = self._mean(x, grad)
+        noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+        y = self._mirrored(mean + self.step_size * self.temperature**0.5 * noise)
+        value_y, grad_y = energy_and_grad(energy, y)
+        log_alpha = (value - value_y) / self.temperature - self._log_q(y, mean)
+        log_alpha = log_alpha + self._log_q(x, self._mean(y, grad_y))
+        u = torch.rand(value.shape, generator=rng, device=x.device, dtype=x.dtype)
+        accepted = u.log() < log_alpha if self.adjusted else torch.ones_like(value, dtype=torch.bool)
+        if self.clamp is not None:
+            accepted = accepted & ((y >= self.clamp[0]) & (y <= self.clamp[1])).flatten(1).all(1)
+        mask = accepted.view(-1, *[1] * (x.dim() - 1))
+        after = ChainState(
+            torch.where(mask, y, x), torch.where(accepted, value_y, value), torch.where(mask, grad_y, grad)
+        )
+        drift_grad = clip_grad(grad, self.clip, self.clip_norm)
+        return after, StepInfo(value, grad, drift_grad, x, after.x, accepted)
+
+    def _mean(self, x: Tensor, grad: Tensor) -> Tensor:
+        return x - 0.5 * self.step_size**2 * clip_grad(grad, self.clip, self.clip_norm)
+
+    def _mirrored(self, z: Tensor) -> Tensor:
+        if self.clamp is None:
+            return z
+        low, high = self.clamp
+        return torch.where(z < low, 2 * low - z, torch.where(z > high, 2 * high - z, z))
+
+    def _log_q(self, y: Tensor, mean: Tensor) -> Tensor:
+        """Return log q up to a constant, (B,)."""
+        images = [y] if self.clamp is None else [y, *(2 * wall - y for wall in self.clamp)]
+        square = (torch.stack(images) - mean).square() / (self.step_size**2 * self.temperature)
+        return torch.logsumexp(-0.5 * square, dim=0).flatten(1).sum(1)
+
+
+def mala_acceptance(
+    energy: Energy,
+    kernel: Kernel,
+    x: Tensor,
+    *,
+    rng: torch.Generator,
+    n_steps: int = 10,
+    n_settle: int = 50,
+    scales: Sequence[float] = (1.0,),
+) -> Tensor:
+    """Return the share of `ReflectedMALA`'s proposals from `x`, (B, *shape), that are accepted, (len(scales), B).
+
+    Temperature T > 0, clip, box and, times each scale, step size are the kernel's. Before each scale the chains go on
+    by `n_settle` unadjusted steps a quarter as long: they must stand near exp(−E/T) before acceptance means anything.
+    Where the kernel left them they do not: the clamp puts pixels exactly on a wall, and on its own law a kernel's steps
+    look reversible, so that half of any are accepted. In float64, because (E(y) − E(x))/T at T near 1e-6 is rounding
+    noise in less.
+    """
+    exact = deepcopy(energy).double() if isinstance(energy, nn.Module) else energy
+    own = cast(Any, kernel)  # the Protocol does not say so, but every kernel has these fields
+    shares = []
+    for scale in scales:
+        mala = ReflectedMALA(scale * own.step_size, own.temperature, own.clip, own.clip_norm, own.clamp)
+        settling = replace(mala, step_size=mala.step_size / 4, adjusted=False)
+        x = run_chain(energy, settling, x, n_settle, rng=rng).x
+        trace = run_chain(exact, mala, x.double(), n_steps, rng=rng, record=True).trace
+        assert trace is not None
+        shares.append(trace.accepted.double().mean(0))
+    return torch.stack(shares)

@@ -1,0 +1,89 @@
+"""What the likelihood section says: figures, anchors, and the verdict on a bracket too wide to mean a thing."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ebmnist.evaluation.base import Figure
+from ebmnist.evaluation.bidirectional import Bracket
+from ebmnist.evaluation.dequantisation import Dequantised, bits_per_dimension
+from ebmnist.evaluation.gaussian_mixture import GaussianMixture, fit_gaussian_mixture
+from ebmnist.evaluation.probit import images_to_y, minus_log_normal
+from ebmnist.evaluation.temperature import Temperature
+
+
+def verdict(bracket: Bracket, tolerance: float) -> str:
+    """Return what is wrong with a bracket, empty where nothing is.
+
+    Ends more than 3 standard errors the wrong way round are wrong, and a width over `tolerance`, in nats.
+    """
+    if bracket.width < -3 * bracket.error:
+        return f"the ends of the bracket cross by {-bracket.width:.0f} nats"
+    return f"the bracket is {bracket.width:.0f} nats wide" if bracket.width > tolerance else ""
+
+
+def temperature_figure(fit: Temperature, sampler: float) -> Figure:
+    """Return T̂ beside the temperature the recipe's sampler runs at."""
+    note = f"fitted on validation; the recipe's sampler runs at T = {sampler:.3g}"
+    return Figure("temperature", fit.value, fit.error, "energy", note)
+
+
+def bracket_figures(bracket: Bracket, scaled: Tensor, n_dims: int, tolerance: float) -> tuple[Figure, ...]:
+    """Return both ends of log Z, of the test log-likelihood and of the bits per dimension, and the width.
+
+    `scaled`, (N,), are the test images' E/T̂; the bracket is that of energies less their mean, so mean log p = −log Z.
+    """
+    lower, upper = bracket.lower, bracket.upper
+    said = verdict(bracket, tolerance)
+    shift, scatter = float(scaled.mean()), float(scaled.std()) / len(scaled) ** 0.5
+    bits, nothing = n_dims * math.log(2), f"{said}: this says nothing" if said else ""
+    # AIS's end is a bound whatever the other one does, so its note says what is left of it.
+    alone = "wrong by b nats with probability below exp(−b)" + (f"; a bound, no estimate: {said}" if said else "")
+    leaning = "as good as the starts of reverse AIS" + (f"; {nothing}" if said else "")
+    figures = [Figure("bracket width", bracket.width, bracket.error, "nats", nothing)]
+    # A lower end of log Z is an upper end of the likelihood.
+    for end, method, side, bits_side, note in (
+        (lower, "AIS", "most", "least", alone),
+        (upper, "reverse AIS", "least", "most", leaning),
+    ):
+        error = math.hypot(end.error, scatter)
+        ess = f"effective sample size {end.ess:.1f} of {len(bracket.forward)}"
+        figures += [
+            Figure(f"log Z, {method}", end.value - shift, end.error, "nats", f"{ess}; {nothing}" if said else ess),
+            Figure(f"log-likelihood at {side}", -end.value, error, "nats", note),
+            Figure(
+                f"bits per dimension at {bits_side}",
+                bits_per_dimension(-end.value, n_dims),
+                error / bits,
+                "bits",
+                note,
+            ),
+        ]
+    return tuple(figures)
+
+
+def anchor_figures(data: Dequantised, density: GaussianMixture) -> tuple[Figure, ...]:
+    """Return test log-likelihood and bits per dimension of uniform noise and of Gaussians, ridges by validation.
+
+    `density` is the Gaussian in probit coordinates: on the box, log p(x) = log N(y; m, C) − log φ(y).
+    """
+    y = images_to_y(data.test)
+    one, ten = (
+        fit_gaussian_mixture(data.train, labels).with_best_ridge(data.validation) for labels in (None, data.labels)
+    )
+    scores = {
+        "uniform": torch.zeros(len(y), dtype=y.dtype),
+        "Gaussian": one.log_density(data.test),
+        "class Gaussians": ten.log_density(data.test),
+        "probit Gaussian": density.log_density(y) + minus_log_normal(y),
+    }
+    figures = []
+    for name, log_p in scores.items():
+        value, error = float(log_p.mean()), float(log_p.std()) / len(log_p) ** 0.5
+        bits = bits_per_dimension(value, data.n_dims)
+        figures += [
+            Figure(f"{name}: log-likelihood", value, error, "nats"),
+            Figure(f"{name}: bits per dimension", bits, error / (data.n_dims * math.log(2)), "bits"),
+        ]
+    return tuple(figures)

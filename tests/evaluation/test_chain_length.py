@@ -1,0 +1,154 @@
+import pytest
+import torch
+from torch import Tensor
+
+from ebmnist.data.base import Dataset, Split
+from ebmnist.data.mnist import MNIST
+from ebmnist.errors import BadInput
+from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
+from ebmnist.evaluation.chain_length import ChainLength
+from ebmnist.sampling.langevin import Langevin
+
+N = 256
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    train, validation, test = MNIST().load()[1:]
+
+    def first(split: Split, n: int) -> Split:
+        return Split(split.images[:n], split.labels[:n])
+
+    return Dataset("mnist, few", first(train, 400), first(validation, 600), first(test, 500))
+
+
+def flat(x: Tensor) -> Tensor:
+    """An energy without a force: chains stay where they began."""
+    return 0 * x.flatten(1).sum(1)
+
+
+def subject(dataset: Dataset, energy: object = flat, h: float = 1.0) -> Subject:
+    kernel = Langevin(step_size=(2 * h) ** 0.5, temperature=0.0, clip=None)
+    return Subject(energy, kernel, 1, dataset, torch.device("cpu"))  # type: ignore[arg-type]
+
+
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:
+    return {figure.name: figure for figure in figures}
+
+
+@pytest.fixture(scope="module")
+def still(dataset: Dataset) -> Measured:
+    return ChainLength(long=128).measure(subject(dataset), rng())
+
+
+def test_lengths_are_doublings_and_the_last() -> None:
+    assert ChainLength(long=4096).lengths == (64, 128, 256, 512, 1024, 2048, 4096)
+    assert ChainLength(long=300).lengths == (64, 128, 256, 300)
+    assert ChainLength(long=64).lengths == (64,)
+    assert ChainLength(long=100_000).lengths[-2:] == (65_536, 100_000)
+
+
+def test_chains_that_stand_still_do_not_drift(still: Measured) -> None:
+    figures = by_name(still.figures)
+    for start in ("from noise", "from data"):
+        assert figures[f"{start}: best K"].value == 64
+        assert figures[f"{start}: distance at K = 128"] == figures[f"{start}: distance at K = 64"]._replace(
+            name=f"{start}: distance at K = 128"
+        )
+        assert figures[f"{start}: drift"].value == 1
+        assert figures[f"{start}: drift"].error == 0
+
+
+def test_data_that_stand_still_are_at_the_floor_and_noise_is_far(still: Measured) -> None:
+    figures = by_name(still.figures)
+    floor = by_name(still.anchors)["floor, training images: Fréchet distance"]
+    assert figures["from data: best distance"].value == pytest.approx(floor.value, rel=0.5)
+    assert figures["from noise: best distance"].value > 10 * floor.value
+
+
+def test_curves_agree_with_the_figures(still: Measured) -> None:
+    figures = by_name(still.figures)
+    for start in ("from noise", "from data"):
+        key = start.replace(" ", "_")
+        assert still.arrays[f"{key}_n_steps"].tolist() == [64, 128]
+        distances = [figures[f"{start}: distance at K = {k}"].value for k in (64, 128)]
+        assert still.arrays[f"{key}_distance"].tolist() == pytest.approx(distances)
+        assert float(still.arrays[f"{key}_digit_kl"][-1]) == pytest.approx(
+            figures[f"{start}: digit-histogram KL at K = 128"].value
+        )
+        assert still.arrays[f"{key}_digit_histogram"].sum(1).tolist() == pytest.approx([1, 1])
+        images = still.arrays[f"{key}_images"]
+        assert images.shape == (2, 10, 1, 28, 28)
+        assert torch.equal(images[0], images[1])
+
+
+def test_data_started_chains_start_from_validation_images(dataset: Dataset, still: Measured) -> None:
+    distances = torch.cdist(still.arrays["from_data_images"][0].flatten(1), dataset.validation.images.flatten(1))
+    assert distances.amin(1).tolist() == pytest.approx([0] * 10, abs=1e-2)
+
+
+def test_chains_that_leave_the_data_drift(dataset: Dataset) -> None:
+    def greying(x: Tensor) -> Tensor:
+        """Pixels go to ½, by 0.3 % of the way a step."""
+        return 0.5 * (x - 0.5).square().flatten(1).sum(1)
+
+    measured = ChainLength(long=128).measure(subject(dataset, greying, h=0.003), rng())
+    figures = by_name(measured.figures)
+    near, far = (figures[f"from data: distance at K = {k}"].value for k in (64, 128))
+    assert figures["from data: best K"].value == 64
+    assert figures["from data: best distance"].value == near < far
+    assert figures["from data: drift"].value == pytest.approx(far / near)
+    assert 0 < (figures["from data: drift"].error or 0) < far / near
+
+
+def test_the_chains_are_run_once(dataset: Dataset) -> None:
+    calls = []
+
+    def counting(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        return flat(x)
+
+    ChainLength(long=130).measure(subject(dataset, counting), rng())
+    assert calls == [2 * N] * 130
+
+
+def test_the_best_length_is_chosen_on_images_that_start_no_chain(dataset: Dataset) -> None:
+    validation = Split(*(part[:511] for part in dataset.validation))
+    with pytest.raises(Unmeasurable, match="chain_length: 511 validation images are too few; 256 start"):
+        ChainLength(long=64).measure(subject(dataset._replace(validation=validation)), rng())
+
+
+def test_chains_that_go_blank_end_their_curve_and_keep_what_was_seen(dataset: Dataset) -> None:
+    measured = ChainLength(long=256).measure(
+        subject(dataset, lambda x: x.flatten(1).sum(1), h=0.9 / 64),
+        rng(),  # gone by step 72
+    )
+    figures = by_name(measured.figures)
+    for start in ("from noise", "from data"):
+        assert figures[f"{start}: chains lost at"].value == 128
+        assert "all but constant" in figures[f"{start}: chains lost at"].note
+        assert measured.arrays[f"{start.replace(' ', '_')}_n_steps"].tolist() == [64]
+
+
+@pytest.mark.parametrize(
+    ("energy", "words"),
+    [
+        (lambda x: flat(x) * torch.nan, "from noise, after 64 steps: feature net: 256 of 256 images hold NaN"),
+        (lambda x: x.flatten(1).sum(1), "from noise, after 64 steps: .*all but constant"),
+    ],
+)
+def test_a_dead_energy_is_unmeasurable_in_one_line(dataset: Dataset, energy: object, words: str) -> None:
+    with pytest.raises(Unmeasurable, match=f"^chain_length: {words}") as caught:
+        ChainLength(long=64).measure(subject(dataset, energy), rng())
+    assert "\n" not in str(caught.value)
+
+
+def test_too_few_chains_are_unmeasurable_and_too_few_steps_bad_input(dataset: Dataset) -> None:
+    with pytest.raises(Unmeasurable, match="chain_length: 20 chains are too few"):
+        ChainLength(n=20).measure(subject(dataset), rng())
+    with pytest.raises(BadInput, match="long must be ≥ 64, not 10"):
+        ChainLength(long=10)

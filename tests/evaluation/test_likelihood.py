@@ -1,0 +1,148 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from ebmnist.data.base import Dataset, Split
+from ebmnist.energy.convnet import ConvNet
+from ebmnist.errors import BadInput
+from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
+from ebmnist.evaluation.likelihood import Likelihood, in_float32
+from ebmnist.sampling.langevin import Langevin
+
+SCALE, D = 0.1, 16
+SMALL = Likelihood(n_rungs=60, n_chains=40, n_burn=40, n_heating=8, n_fit=2000, n_test=500)
+
+
+def bowl(x: Tensor) -> Tensor:
+    """E = ½ · 10⁻³ Σ ((x − ½)/0.1)², so the data below were made at T = 10⁻³."""
+    return 0.5e-3 * ((x - 0.5) / SCALE).square().flatten(1).sum(1)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    """Pixels N(½, 0.1²) in bytes, 4 × 4 of them."""
+    rng = torch.Generator().manual_seed(3)
+
+    def draw(n: int) -> Split:
+        x = (0.5 + SCALE * torch.randn(n, 1, 4, 4, generator=rng)).clamp(0, 1)
+        return Split((255 * x).round() / 255, torch.arange(n) % 2)
+
+    return Dataset("bowl", draw(2000), draw(500), draw(500))
+
+
+def subject(dataset: Dataset, energy: object = bowl) -> Subject:
+    return Subject(energy, Langevin(), 1, dataset, torch.device("cpu"))  # type: ignore[arg-type]
+
+
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def measured(dataset: Dataset) -> Measured:
+    return SMALL.measure(subject(dataset), rng())
+
+
+def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:
+    return {figure.name: figure for figure in figures}
+
+
+def test_the_temperature_of_the_data_is_found(measured: Measured) -> None:
+    found = by_name(measured.figures)["temperature"]
+    assert found.error is not None
+    assert found.value == pytest.approx(1e-3, abs=4 * found.error)
+
+
+def test_both_ends_hold_the_exact_normaliser(measured: Measured) -> None:
+    figures = by_name(measured.figures)
+    scale = (
+        SCALE * (figures["temperature"].value / 1e-3) ** 0.5
+    )  # of p at the fitted temperature; the box cuts off 6e-7
+    truth = D * math.log(scale * math.sqrt(2 * math.pi) * math.erf(0.5 / scale / 2**0.5))
+    lower, upper = figures["log Z, AIS"], figures["log Z, reverse AIS"]
+    assert lower.error is not None
+    assert upper.error is not None
+    assert lower.value - 4 * lower.error <= truth <= upper.value + 4 * upper.error
+    assert upper.value - lower.value == pytest.approx(figures["bracket width"].value, abs=1e-6)
+    assert abs(figures["bracket width"].value) < 1
+
+
+def test_the_likelihood_is_that_of_the_gaussian_the_data_are(measured: Measured) -> None:
+    entropy = D * (0.5 + math.log(SCALE * math.sqrt(2 * math.pi)))
+    figures, anchors = by_name(measured.figures), by_name(measured.anchors)
+    for figure in (
+        figures["log-likelihood at most"],
+        figures["log-likelihood at least"],
+        anchors["Gaussian: log-likelihood"],
+        anchors["class Gaussians: log-likelihood"],
+    ):
+        assert figure.value == pytest.approx(-entropy, abs=0.6)
+        bits = {**figures, **anchors}[
+            figure.name.replace("log-likelihood", "bits per dimension")
+            .replace("at most", "at LEAST")
+            .replace("at least", "at most")
+            .replace("LEAST", "least")
+        ]
+        assert bits.value == pytest.approx(8 - figure.value / D / math.log(2))
+    assert anchors["uniform: bits per dimension"].value == 8
+    assert all(figure.note == "" or "says nothing" not in figure.note for figure in measured.figures)
+    assert "within the tolerance" in measured.method
+
+
+def test_a_bracket_wider_than_the_tolerance_says_that_it_says_nothing(dataset: Dataset) -> None:
+    coarse = replace(SMALL, n_rungs=2, n_burn=1, tolerance=1e-9)
+    found = coarse.measure(subject(dataset), rng())
+    figures = by_name(found.figures)
+    width = figures["bracket width"]
+    assert width.value > 0
+    for name in ("bracket width", "log Z, AIS", "log Z, reverse AIS", "log-likelihood at least"):
+        assert f"the bracket is {width.value:.0f} nats wide: this says nothing" in figures[name].note
+    assert "a bound, no estimate" in figures["log-likelihood at most"].note
+    assert "not meaningful" in found.method
+
+
+def test_same_rng_same_figures(dataset: Dataset, measured: Measured) -> None:
+    again = SMALL.measure(subject(dataset), rng())
+    assert again.figures == measured.figures
+    assert again.anchors == measured.anchors
+
+
+def test_arrays_hold_what_a_picture_needs(measured: Measured) -> None:
+    assert measured.arrays["annealed"].shape == measured.arrays["starts"].shape == (40, 1, 4, 4)
+    assert 0 < float(measured.arrays["annealed"].min()) < float(measured.arrays["annealed"].max()) < 1
+    assert measured.arrays["betas"].shape == measured.arrays["gaps"].shape
+
+
+@pytest.mark.parametrize(
+    ("energy", "words"),
+    [(lambda x: -bowl(x), "no lower energy than uniform noise"), (lambda x: bowl(x) * torch.nan, "not finite")],
+)
+def test_a_dead_energy_is_unmeasurable_in_one_line(dataset: Dataset, energy: object, words: str) -> None:
+    with pytest.raises(Unmeasurable, match=f"^likelihood: .*{words}") as caught:
+        SMALL.measure(subject(dataset, energy), rng())
+    assert "\n" not in str(caught.value)
+
+
+def test_too_few_images_are_unmeasurable(dataset: Dataset) -> None:
+    few = dataset._replace(validation=Split(*(part[:9] for part in dataset.validation)))
+    with pytest.raises(Unmeasurable, match="likelihood: a split has fewer than 40 images"):
+        SMALL.measure(subject(few), rng())
+
+
+@pytest.mark.parametrize("fields", [{"n_chains": 19}, {"n_rungs": 1}, {"n_heating": 0}, {"tolerance": 0.0}])
+def test_a_size_out_of_range_is_bad_input(fields: dict[str, float]) -> None:
+    with pytest.raises(BadInput, match="^likelihood: "):
+        replace(SMALL, **fields)  # type: ignore[arg-type]
+
+
+def test_float32_is_a_copy_and_functions_pass_through() -> None:
+    energy = ConvNet(width=4, precision="bf16")
+    exact = in_float32(energy)
+    assert isinstance(exact, ConvNet)
+    assert (energy.precision, exact.precision) == ("bf16", "fp32")
+    x = torch.rand(2, 1, 28, 28)
+    torch.testing.assert_close(exact(x), energy(x), atol=0.02, rtol=0.02)
+    assert in_float32(bowl) is bowl

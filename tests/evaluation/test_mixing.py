@@ -1,0 +1,156 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from ebmnist.data.base import Dataset, Split
+from ebmnist.data.mnist import MNIST
+from ebmnist.errors import BadInput
+from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
+from ebmnist.evaluation.mixing import FUNCTIONALS, MALA_SCALES, Mixing, principal_components
+from ebmnist.sampling.langevin import Langevin
+
+SMALL = Mixing(n=20, n_steps=160, every=4, n_mala=2)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    train, validation, test = MNIST().load()[1:]
+    few = Split(train.images[:500], train.labels[:500])
+    return Dataset("mnist, few", few, Split(validation.images[:40], validation.labels[:40]), test)
+
+
+def near_grey(x: Tensor) -> Tensor:
+    """E(x) = 50 ‖x − ½‖²: pixels N(½, 0.1²) at T = 1, away from the walls."""
+    return 50 * (x - 0.5).square().flatten(1).sum(1)
+
+
+def subject(dataset: Dataset, energy: object = near_grey, **fields: object) -> Subject:
+    # ε²/2 · 100 = ½: a step halves the distance to the mean, so ρ_t = 2^-t.
+    kernel = Langevin(step_size=0.1, temperature=1.0, clip=None)
+    return Subject(energy, kernel, 40, dataset, torch.device("cpu"))._replace(**fields)  # type: ignore[arg-type]
+
+
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def by_name(measured: Measured) -> dict[str, Figure]:
+    return {figure.name: figure for figure in measured.figures}
+
+
+@pytest.fixture(scope="module")
+def mixed(dataset: Dataset) -> Measured:
+    return SMALL.measure(subject(dataset), rng())
+
+
+@pytest.fixture(scope="module")
+def stuck(dataset: Dataset) -> Measured:
+    """No force, hardly any noise: chains stay where they began."""
+    kernel = Langevin(step_size=0.1, temperature=1e-8, clip=None)
+    return SMALL.measure(subject(dataset, lambda x: 0.01 * x.flatten(1).sum(1), kernel=kernel), rng())
+
+
+def test_chains_that_mix_agree_and_forget(mixed: Measured) -> None:
+    figures = by_name(mixed)
+    for group in FUNCTIONALS:
+        assert figures[f"{group}: R̂"].value == pytest.approx(1, abs=0.07)
+        assert 0.4 * 800 < figures[f"{group}: bulk ESS"].value < 3 * 800
+        assert 0.2 * 800 < figures[f"{group}: tail ESS"].value < 3 * 800
+        assert abs(figures[f"{group}: autocorrelation at 80 steps"].value) < 0.3
+        assert figures[f"{group}: bulk ESS"].unit == "of 800 draws"
+
+
+def test_the_autocorrelation_of_ink_is_the_known_one(mixed: Measured) -> None:
+    assert mixed.arrays["lags"][:3].tolist() == [0, 4, 8]
+    assert mixed.arrays["autocorrelation"][1, :3].tolist() == pytest.approx([1, 2**-4, 2**-8], abs=0.12)
+
+
+def test_chains_that_stay_apart_are_seen_not_to_mix(stuck: Measured) -> None:
+    figures = by_name(stuck)
+    for group in ("energy", "ink", "digit logits"):
+        assert figures[f"{group}: R̂"].value > 3
+        assert figures[f"{group}: bulk ESS"].value < 80
+        assert figures[f"{group}: autocorrelation at 80 steps"].value > 0.8
+    assert figures["label changes per 100 steps"].value == 0
+
+
+def test_label_changes_are_counted_from_the_labels(mixed: Measured) -> None:
+    labels = mixed.arrays["labels"]
+    changes = (labels.diff(dim=1) != 0).double().sum() / labels.shape[0] / 39
+    assert by_name(mixed)["label changes per 100 steps"].value == pytest.approx(float(changes) * 100 / 4)
+    assert labels.shape == (20, 40)
+
+
+def test_half_the_chains_start_from_data_and_half_from_noise(stuck: Measured) -> None:
+    ink = stuck.arrays["traces"][:, 0, 1]
+    assert ink[:8].tolist() == pytest.approx([0.5] * 8, abs=0.1)
+    assert float(ink[8:].max()) < 0.3
+
+
+def test_acceptance_is_that_of_the_kernel_s_own_step(mixed: Measured) -> None:
+    figures, curve = by_name(mixed), mixed.arrays["mala_acceptance"].tolist()
+    assert figures["MALA acceptance"].value == curve[0]
+    assert curve[0] < 0.1
+    assert curve[2] > 0.95
+    assert len(curve) == len(MALA_SCALES)
+    half = figures["MALA step accepted half the time"].value
+    assert half == max(s for s, share in zip(MALA_SCALES, curve, strict=True) if share >= 0.5)
+
+
+def test_figures_have_errors_and_names_of_their_own(mixed: Measured) -> None:
+    assert len(by_name(mixed)) == len(mixed.figures)
+    assert all(f.error is not None and 0 <= f.error < math.inf for f in mixed.figures if "half the time" not in f.name)
+
+
+def test_the_same_rng_gives_the_same_figures(dataset: Dataset, mixed: Measured) -> None:
+    assert SMALL.measure(subject(dataset), rng()).figures == mixed.figures
+
+
+def test_warmup_is_the_recipe_s_chain_length_unless_given(dataset: Dataset) -> None:
+    calls = []
+
+    def counting(x: Tensor) -> Tensor:
+        if x.requires_grad:
+            calls.append(len(x))
+        return near_grey(x)
+
+    Mixing(n=20, n_steps=8, every=1, n_mala=1).measure(subject(dataset, counting), rng())
+    n_calls = len(calls)
+    Mixing(n=20, n_steps=8, every=1, n_mala=1, n_warmup=3).measure(subject(dataset, counting), rng())
+    assert len(calls) - n_calls == n_calls - 40 + 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"energy": lambda x: 0 * near_grey(x)}, "energy: R̂: the draws of all chains are alike"),
+        ({"energy": lambda x: near_grey(x) * torch.nan}, "20 of 20 chains hold NaN"),
+        ({"kernel": Langevin(temperature=0.0)}, "the kernel's temperature is 0"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_one_line(dataset: Dataset, fields: dict[str, object], words: str) -> None:
+    with pytest.raises(Unmeasurable, match=f"^mixing: {words}") as caught:
+        Mixing(n=20, n_steps=16, every=2).measure(subject(dataset)._replace(**fields), rng())  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_too_few_chains_are_unmeasurable(dataset: Dataset) -> None:
+    with pytest.raises(Unmeasurable, match="mixing: 10 chains are too few"):
+        Mixing(n=10).measure(subject(dataset), rng())
+    with pytest.raises(Unmeasurable, match="40 validation images are too few to start 50"):
+        Mixing(n=100).measure(subject(dataset), rng())
+
+
+def test_too_few_draws_are_bad_input() -> None:
+    with pytest.raises(BadInput, match="n_steps ≥ 8 × every"):
+        Mixing(n_steps=70, every=10)
+
+
+def test_principal_components_are_orthonormal_and_in_order() -> None:
+    scales = torch.tensor([1.0, 5.0, 3.0, 0.1])
+    x = torch.randn(2000, 1, 2, 2, generator=rng()) * scales.view(2, 2)
+    basis = principal_components(x)
+    assert basis.abs().argmax(0).tolist() == [1, 2, 0]
+    torch.testing.assert_close(basis.T @ basis, torch.eye(3), atol=1e-5, rtol=0)

@@ -1,0 +1,113 @@
+import pytest
+import torch
+from torch import Tensor
+
+from ebmnist.data.base import Dataset, Split
+from ebmnist.data.mnist import MNIST
+from ebmnist.evaluation import ood
+from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
+from ebmnist.evaluation.ood import OutOfDistribution
+from ebmnist.sampling.langevin import Langevin
+
+SIZES = OutOfDistribution(n=100, n_reference=200)
+
+
+def first(split: Split, n: int) -> Split:
+    return Split(split.images[:n], split.labels[:n])
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    name, train, validation, test = MNIST().load()
+    return Dataset(name, first(train, 900), first(validation, 100), first(test, 600))
+
+
+@pytest.fixture(autouse=True)
+def _no_other_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is installed here is not looked at."""
+    monkeypatch.setattr(ood, "other_sets", lambda *_: ({}, ["fashion (neither installed nor cached)"]))
+
+
+def ink(x: Tensor) -> Tensor:
+    return x.flatten(1).mean(1)
+
+
+def subject(dataset: Dataset, energy: object = ink) -> Subject:
+    return Subject(energy, Langevin(), 1, dataset, torch.device("cpu"))  # type: ignore[arg-type]
+
+
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:
+    return {figure.name: figure for figure in figures}
+
+
+@pytest.fixture(scope="module")
+def measured(dataset: Dataset) -> Measured:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ood, "other_sets", lambda _, n: ({"fashion": torch.ones(n, 1, 28, 28)}, []))
+        return SIZES.measure(subject(dataset), rng())
+
+
+def test_an_energy_of_ink_ranks_by_ink(measured: Measured) -> None:
+    figures = by_name(measured.figures)
+    expected = {"fashion": 1, "uniform": 1, "inverted": 1, "black": 0}
+    assert {name: figures[f"E: {name} AUROC"].value for name in expected} == expected
+    assert figures["|E − median|: black AUROC"].value > 0.9
+    for same_ink in ("hflip", "rot90", "pixel-permuted"):
+        figure = figures[f"E: {same_ink} AUROC"]
+        assert abs(figure.value - 0.5) < 4 * figure.error  # type: ignore[operator]
+    assert figures["‖∇E‖: fashion AUROC"].value == 0.5  # a gradient that is everywhere the same is one great tie
+    assert figures["‖∇E‖: fashion FPR@95"].value == 1
+
+
+def test_every_set_has_every_score_and_metric(measured: Measured) -> None:
+    sets = [name.removeprefix("images: ") for name in measured.arrays if name.startswith("images: ")]
+    assert len(sets) == 15
+    metrics = ("AUROC", "AUPR", "FPR@95")
+    assert set(by_name(measured.figures)) == {f"{s}: {x} {m}" for s in ood.OF_THE_ENERGY for x in sets for m in metrics}
+    baselines = ("Mahalanobis", "PCA", "5-NN")
+    assert set(by_name(measured.anchors)) == {f"{s}: {x} {m}" for s in baselines for x in sets for m in metrics}
+    assert all(f.error is not None and f.error >= 0 for f in measured.figures + measured.anchors)
+
+
+def test_baselines_tell_noise_from_digits(measured: Measured) -> None:
+    anchors = by_name(measured.anchors)
+    assert [anchors[f"{name}: uniform AUROC"].value for name in ("Mahalanobis", "PCA", "5-NN")] == [1, 1, 1]
+
+
+def test_same_rng_same_figures_and_what_is_missing_is_said(dataset: Dataset, measured: Measured) -> None:
+    again = SIZES.measure(subject(dataset), rng())
+    assert again.figures == tuple(f for f in measured.figures if "fashion" not in f.name)
+    assert "fashion (neither installed nor cached)" in again.method
+
+
+def test_a_held_out_digit_is_an_anomaly_among_the_test_images(dataset: Dataset, measured: Measured) -> None:
+    stays = dataset.train.labels != 1
+    without = dataset._replace(train=Split(dataset.train.images[stays], dataset.train.labels[stays]))
+    found = SIZES.measure(subject(without, lambda x: -ink(x)), rng())  # a one has the least ink
+    figures, anchors = by_name(found.figures), by_name(found.anchors)
+    assert figures["E: held-out 1 AUROC"].value > 0.9
+    labels = dataset.test.labels[torch.arange(500) * 600 // 500]  # 5 n of the 600
+    assert anchors["chance: held-out 1 AUPR"].value == pytest.approx(float((labels == 1).float().mean()))
+    assert figures["E: held-out 1 AUPR"].value > 4 * anchors["chance: held-out 1 AUPR"].value
+    assert "Training was without 1" in found.method
+    assert not any("held-out" in f.name for f in measured.figures)  # trained on every digit
+
+
+@pytest.mark.parametrize("energy", [lambda x: ink(x).log(), lambda x: (ink(x) - 2).sqrt()])
+def test_energies_that_are_no_numbers_are_unmeasurable_in_one_line(dataset: Dataset, energy: object) -> None:
+    with pytest.raises(Unmeasurable, match=r"^ood: the energy of \d+ of 100 images of \w+ is NaN") as caught:
+        SIZES.measure(subject(dataset, energy), rng())
+    assert "\n" not in str(caught.value)
+
+
+def test_too_few_test_images_are_unmeasurable(dataset: Dataset) -> None:
+    with pytest.raises(Unmeasurable, match="ood: 30 test images are too few"):
+        SIZES.measure(subject(dataset._replace(test=first(dataset.test, 30))), rng())
+
+
+def test_quick_is_less() -> None:
+    assert OutOfDistribution.quick().n < OutOfDistribution().n
