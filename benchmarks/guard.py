@@ -96,7 +96,9 @@ def without_guard(state: TrainState, run: Run, fault: Fault, usual: StepRecord) 
     fault.inject(state)
     records = [record for record, _ in islice(run, UNGUARDED)]
     broken, last = not_finite(state), records[-1]
-    lost = ", ".join(f"{n:,} of {total:,} {part}" for part, (n, total) in broken.items() if n)
+    lost = ", ".join(
+        f"{'all' if n == total else f'{n:,} of {total:,}'} {part}" for part, (n, total) in broken.items() if n
+    )
     words = (
         f"not finite: {lost}"
         if lost
@@ -113,7 +115,7 @@ def not_finite(state: TrainState) -> dict[str, tuple[int, int]]:
     parts = {
         "weights": "energy.",
         "averaged weights": "ema.",
-        "optimiser": "optimiser.",
+        "optimiser's numbers": "optimiser.",
         "pixels of chains": "start.images",
     }
     found = {}

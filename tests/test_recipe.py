@@ -22,7 +22,7 @@ def test_every_recipe_loads_and_comes_back_from_its_own_yaml(name: str) -> None:
 
 
 def test_the_promised_recipes_are_there() -> None:
-    assert {"mnist", "smoke", "mnist-sn", "uva-t8", "fashion"} <= set(recipe_names())
+    assert {"mnist", "smoke", "mnist-sn", "uva-t8", "fashion", "holdout-9"} <= set(recipe_names())
 
 
 def test_overrides_win() -> None:
@@ -126,5 +126,5 @@ def test_extends_itself(tmp_path: Path) -> None:
 
 
 def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(BadInput, match="one of fashion, mnist"):
+    with pytest.raises(BadInput, match="one of fashion, holdout-9, mnist"):
         load_recipe("mnst")

@@ -170,7 +170,7 @@ def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder) ->
                 raise Diverged(f"the weights are no longer finite at update {record.step}, and the guard is off")
             # A checkpoint waits until the run is out of trouble, so that a bad one never follows a good one.
             due = due or record.step % saving.checkpoint_every == 0 or record.step == state.training.n_updates
-            if due and state.memory.trouble == 0:
+            if due and (state.memory.trouble == 0 or state.step == state.training.n_updates):
                 yield Saved(_save(run, recipe, state))
                 saved_at, due = state.step, False
             yield Updated(record, judgement, state.training.n_updates)

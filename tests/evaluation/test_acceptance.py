@@ -54,11 +54,11 @@ def test_unadjusted_it_takes_every_step_and_stays_in_the_box() -> None:
 def test_acceptance_of_a_gaussian_is_the_known_one(clamp: tuple[float, float] | None) -> None:
     """Roberts & Rosenthal 1998, theorem 1 and the Gaussian's K = ¼: 2 Φ(−ε³ √d / 8) in many dimensions d."""
     kernel = Langevin(step_size=1.0, temperature=1.0, clip=None, clamp=clamp)
-    x = run_chain(Gaussian(), kernel, torch.zeros(200, 784), 50, rng=rng()).x  # the kernel's law, not exp(−E)
+    x = run_chain(Gaussian(), kernel, torch.zeros(100, 784), 50, rng=rng()).x  # the kernel's law, not exp(−E)
     scales = (1.0, 0.5, 0.25)
     seen = mala_acceptance(Gaussian(), kernel, x, rng=rng(1), n_steps=5, scales=scales).mean(1)
     expected = 2 * torch.special.ndtr(-(torch.tensor(scales).double() ** 3) * 784**0.5 / 8)
-    torch.testing.assert_close(seen, expected, atol=0.04, rtol=0)
+    torch.testing.assert_close(seen, expected, atol=0.06, rtol=0)
 
 
 def test_acceptance_rises_to_one_as_the_step_shrinks() -> None:

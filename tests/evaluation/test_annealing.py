@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
-from targets import Gaussian
 from torch import Tensor
 
 from ebmnist.evaluation.annealing import Bridge, anneal, log_mean
 from ebmnist.evaluation.base import Unmeasurable
+from targets import Gaussian
 
 D = 4
 BASE, TARGET = Gaussian(), Gaussian(mean=1.0, scale=0.5)
@@ -46,7 +46,7 @@ def test_more_rungs_weigh_more_evenly(rng: torch.Generator) -> None:
         for n in (1, 5, 50)
     ]
     assert ess == sorted(ess)
-    assert ess[-1] > 300
+    assert ess[-1] > 10 * ess[0]
 
 
 def test_a_pilot_tunes_its_steps_to_the_narrowing_density(rng: torch.Generator) -> None:

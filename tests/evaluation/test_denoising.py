@@ -1,135 +1,113 @@
-import math
-
 import pytest
 import torch
 from torch import Tensor
 
+from ebmnist.data.base import Dataset, Split
 from ebmnist.errors import BadInput
-from ebmnist.evaluation.denoising import Stop, choose_stop, denoise, fit_wiener, psnr
+from ebmnist.evaluation.base import Measured, Subject, Unmeasurable
+from ebmnist.evaluation.denoising import Denoising
 from ebmnist.sampling.langevin import Langevin
+from ebmnist.sampling.mala import MALA
+from targets import Gaussian
 
-SHAPE = (1, 4, 4)
-
-
-def grey_energy(x: Tensor) -> Tensor:
-    """E(x) = ‖x − ½‖²/2: one step of descent scales x − ½ by 1 − ε²/2."""
-    return 0.5 * (x - 0.5).square().flatten(1).sum(1)
+SIGMA = 0.1
+SMALL = Denoising(sigmas=(SIGMA,), n=40, n_validation=20, n_chains=2, n_updates=2)
 
 
-def kernel(h: float) -> Langevin:
-    return Langevin(step_size=(2 * h) ** 0.5, temperature=0.3, clip=None)
+def split(n: int, seed: int) -> Split:
+    """Images of independent pixels N(½, 0.1²)."""
+    x = Gaussian(0.5, 0.1).draw(n, (1, 28, 28), torch.Generator().manual_seed(seed))
+    return Split(x.clamp(0, 1), torch.arange(n) % 10)
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+DATASET = Dataset("grey", split(3000, 1), split(20, 2), split(40, 3))
 
 
-def images_about_grey(n: int, deviation: float) -> Tensor:
-    return 0.5 + deviation * torch.randn(n, *SHAPE, generator=rng(5))
+def subject(energy: object = Gaussian(0.5, 0.1), kernel: object = None) -> Subject:
+    # ε²/2 = 0.0025: a descent step takes a quarter of the way to ½, so a half is between two and three.
+    kernel = kernel or Langevin(step_size=0.005**0.5, temperature=1.0, clip=None)
+    return Subject(energy, kernel, 1, DATASET, torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def test_psnr_by_hand() -> None:
-    clean = torch.zeros(3, *SHAPE)
-    x = clean.clone()
-    x[0, 0, 0, 0] = 0.4  # mean square 0.16 / 16 = 0.01
-    x[1] = 0.1
-    assert psnr(x, clean).tolist() == pytest.approx([20, 20, math.inf])
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
-def test_psnr_is_of_the_clamped_image() -> None:
-    clean = torch.stack([torch.zeros(SHAPE), torch.full(SHAPE, 0.9)])
-    assert psnr(clean + torch.tensor([-3.0, 3.0]).view(2, 1, 1, 1), clean).tolist() == pytest.approx([math.inf, 20])
+@pytest.fixture(scope="module")
+def measured() -> Measured:
+    return SMALL.measure(subject(), rng())
 
 
-def test_psnr_refuses_shapes_that_would_broadcast() -> None:
-    with pytest.raises(BadInput, match="give one clean image for each"):
-        psnr(torch.zeros(3, *SHAPE), torch.zeros(1, *SHAPE))
+def values(measured: Measured) -> dict[str, float]:
+    return {figure.name: figure.value for figure in (*measured.figures, *measured.anchors)}
 
 
-def test_denoise_is_gradient_descent_at_temperature_zero_from_the_clamped_image() -> None:
-    y = torch.linspace(-0.5, 1.5, 32).view(2, *SHAPE)
-    x = denoise(grey_energy, kernel(0.2), y, 3, rng=rng())
-    torch.testing.assert_close(x, 0.5 + 0.8**3 * (y.clamp(0, 1) - 0.5))
+def test_with_the_true_energy_all_come_near_the_best_there_is(measured: Measured) -> None:
+    # E[x|y] = (½ + y)/2 has mean squared error 0.1²/2: 23.01 dB, of which noise at 20 dB is 3.01 short.
+    found = values(measured)
+    assert found["noisy, σ=0.1: PSNR"] == pytest.approx(20.0, abs=0.1)
+    assert found["Tweedie, σ=0.1: PSNR"] == pytest.approx(23.01, abs=0.1)
+    assert found["descent, σ=0.1: PSNR"] == pytest.approx(23.01, abs=0.1)
+    assert 22.5 < found["posterior mean, σ=0.1: PSNR"] < 23.11
+    assert 22 < found["Wiener, σ=0.1: PSNR"] < 23.11  # 784 variances and their covariances from 3000 images
 
 
-def test_denoise_scales_the_step_size() -> None:
-    y = torch.rand(2, *SHAPE, generator=rng())
-    x = denoise(grey_energy, kernel(0.2), y, 3, rng=rng(), step_scale=0.5)
-    torch.testing.assert_close(x, 0.5 + (1 - 0.2 / 4) ** 3 * (y - 0.5))
+def test_every_estimate_has_both_figures_with_errors_and_pictures(measured: Measured) -> None:
+    names = ("descent", "posterior mean", "Tweedie", "noisy", "Wiener", "autoencoder")
+    figures = (*measured.figures, *measured.anchors)
+    assert [f.name for f in figures] == [f"{name}, σ=0.1: {q}" for name in names for q in ("PSNR", "SSIM")]
+    assert all(f.error is not None and 0 < f.error < 0.2 for f in figures)
+    assert {f"{name}, σ=0.1" for name in names} | {"clean"} == set(measured.arrays)
+    for array in measured.arrays.values():
+        assert array.shape == (10, 1, 28, 28)
+        assert 0 <= float(array.min()) <= float(array.max()) <= 1
 
 
-def test_choose_stop_finds_the_posterior_mean() -> None:
-    # Images N(½, σ²) under noise of the same σ: the best linear estimate halves y − ½, and (1 − h)⁴ = ½.
-    clean = images_about_grey(500, 0.1)
-    stop = choose_stop(grey_energy, kernel(1 - 0.5**0.25), clean, 0.1, rng=rng(), stops=range(1, 9))
-    assert stop == Stop(4, 1.0)
+def test_what_was_chosen_is_said(measured: Measured) -> None:
+    notes = {f.name: f.note for f in measured.figures}
+    assert notes["descent, σ=0.1: PSNR"].endswith("ε")
+    # Least squares: the step halves y − ½, so T·0.1² is the variance of noisy images, 0.1² + σ².
+    assert notes["Tweedie, σ=0.1: PSNR"] == "T = 2"
+    assert "20 validation images" in measured.method
 
 
-def test_choose_stop_finds_the_step_scale() -> None:
-    clean = images_about_grey(500, 0.1)
-    scales = (1.0, (0.5 / 0.9) ** 0.5, 0.1)
-    stop = choose_stop(grey_energy, kernel(0.9), clean, 0.1, rng=rng(), stops=(1, 2), step_scales=scales)
-    assert stop == Stop(1, scales[1])
+def test_same_rng_same_figures(measured: Measured) -> None:
+    again = SMALL.measure(subject(), rng())
+    assert again.figures == measured.figures
+    assert again.anchors == measured.anchors
 
 
-def test_choose_stop_runs_one_chain_a_scale() -> None:
-    calls = []
+def test_an_energy_that_points_away_is_said_not_to_help() -> None:
+    def uphill(x: Tensor) -> Tensor:
+        return -Gaussian(0.5, 0.1)(x)
 
-    def counting(x: Tensor) -> Tensor:
-        calls.append(len(x))
-        return grey_energy(x)
-
-    choose_stop(counting, kernel(0.1), images_about_grey(3, 0.1), 0.1, rng=rng(), stops=(7, 2), step_scales=(1, 2))
-    assert len(calls) == 2 * 7
-
-
-def test_choose_stop_looks_at_the_descent_that_denoise_makes() -> None:
-    # Without a clamp images leave [0, 1] on the way; clamping them at each look would be another descent.
-    clean = images_about_grey(3, 0.1)
-    seen = []
-
-    def watched(x: Tensor) -> Tensor:
-        seen.append(x.detach().clone())
-        return -grey_energy(x)
-
-    unclamped = Langevin(step_size=0.8, temperature=0.3, clip=None, clamp=None)
-    choose_stop(watched, unclamped, clean, 0.1, rng=rng(), stops=(2, 5, 9))
-    assert float(seen[-1].max()) > 1
-    torch.testing.assert_close(seen[-1], denoise(watched, unclamped, seen[0], 8, rng=rng()))
+    found = SMALL.measure(subject(uphill), rng())
+    assert values(found)["Tweedie, σ=0.1: PSNR"] == pytest.approx(values(found)["noisy, σ=0.1: PSNR"])
+    assert any("points away from the noise" in f.note for f in found.figures)
+    assert "does not reach the linear Wiener filter at σ = 0.1: E was not trained" in found.method
 
 
-def test_choose_stop_never_chooses_nan() -> None:
-    def rots_away_from_grey(x: Tensor) -> Tensor:
-        """Uphill, until an image is all but black and white; then NaN."""
-        value = grey_energy(x)
-        return 0 * (1.9 - value).sqrt() - value
-
-    clean = images_about_grey(4, 0.1)
-    stop = choose_stop(rots_away_from_grey, kernel(0.5), clean, 0.1, rng=rng(), stops=(1, 50))
-    assert stop == Stop(1, 1.0)
-
-
-def test_choose_stop_refuses_an_energy_of_nan() -> None:
-    with pytest.raises(BadInput, match="NaN images at every stop"):
-        choose_stop(lambda x: grey_energy(x) * torch.nan, kernel(0.1), images_about_grey(3, 0.1), 0.1, rng=rng())
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (subject(lambda x: torch.nan * Gaussian()(x)), "NaN images at every stop"),
+        (subject(lambda x: 0 * Gaussian()(x)), "∇E at noisy images"),
+        (subject(kernel=MALA()), "temperature must be > 0"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_one_line(broken: Subject, words: str) -> None:
+    with pytest.raises(Unmeasurable, match=f"^denoising: .*{words}") as caught:
+        SMALL.measure(broken, rng())
+    assert "\n" not in str(caught.value)
 
 
-def correlated(n: int) -> Tensor:
-    factor = torch.randn(16, 16, generator=rng(1), dtype=torch.float64) / 16
-    return (0.5 + torch.randn(n, 16, generator=rng(2), dtype=torch.float64) @ factor.T).view(n, *SHAPE)
+def test_too_few_test_images_are_unmeasurable() -> None:
+    few = subject()._replace(dataset=DATASET._replace(test=split(3, 4)))
+    with pytest.raises(Unmeasurable, match="denoising: 3 test images are too few"):
+        SMALL.measure(few, rng())
 
 
-def test_wiener_is_the_closed_form() -> None:
-    clean, y = correlated(200), torch.rand(5, *SHAPE, generator=rng(3), dtype=torch.float64)
-    flat, sigma = clean.flatten(1), 0.2
-    cov = flat.T.cov()
-    gain = cov @ torch.linalg.inv(cov + sigma**2 * torch.eye(16))
-    expected = flat.mean(0) + (y.flatten(1) - flat.mean(0)) @ gain.T
-    torch.testing.assert_close(fit_wiener(clean).denoise(y, sigma).flatten(1), expected)
-
-
-def test_wiener_keeps_shape_and_dtype_and_trusts_a_noiseless_image() -> None:
-    clean = correlated(200).float()
-    x = fit_wiener(clean).denoise(clean[:3], 1e-6)
-    assert x.dtype == torch.float32
-    torch.testing.assert_close(x, clean[:3], atol=1e-5, rtol=0)
+@pytest.mark.parametrize("fields", [{"sigmas": ()}, {"sigmas": (0.1, 0.0)}, {"n": 1}, {"n_chains": 0}])
+def test_sizes_out_of_range_are_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(BadInput, match="denoising: "):
+        Denoising(**fields)  # type: ignore[arg-type]

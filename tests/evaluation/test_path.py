@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.evaluation.base import Unmeasurable
-from ebmnist.evaluation.path import barrier, relax, straight_line
+from ebmnist.evaluation.path import barrier, refined, relax, straight_line
 from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.mala import MALA
 
@@ -37,6 +37,16 @@ def test_a_straight_line_has_its_ends_and_even_steps() -> None:
 
 def test_the_barrier_is_above_the_higher_end() -> None:
     assert barrier(torch.tensor([[0.0, 5.0, 2.0], [3.0, 1.0, 2.0]])).tolist() == [3, 0]
+
+
+def test_a_refined_straight_line_is_one_of_more_points() -> None:
+    a, b = torch.rand(3, 1, 4, 4), torch.rand(3, 1, 4, 4)
+    torch.testing.assert_close(refined(straight_line(a, b, 5), 3), straight_line(a, b, 13))
+
+
+def test_a_refined_path_goes_through_the_same_images() -> None:
+    images = torch.rand(2, 4, 1, 4, 4)
+    assert torch.equal(refined(images)[:, ::4], images)
 
 
 def test_the_saddle_of_a_double_well_is_found_from_a_detour() -> None:

@@ -2,12 +2,12 @@ import math
 
 import pytest
 import torch
-from targets import Tilted
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from ebmnist.evaluation.gaussian_mixture import fit_gaussian_mixture
 from ebmnist.evaluation.probit import ProbitBase, ProbitEnergy, images_to_y, probit_base, y_to_images
+from targets import Tilted
 
 
 def fitted(rng: torch.Generator) -> tuple[Tensor, ProbitBase]:

@@ -36,7 +36,7 @@ class DenoisingAutoencoder(nn.Module):
     @torch.no_grad()
     def denoise(self, y: Tensor, sigma: float) -> Tensor:
         """Return the estimates of images that all have noise σ, batch by batch."""
-        return torch.cat([self(part, torch.full_like(part[:, 0, 0, 0], sigma)) for part in y.split(500)])
+        return torch.cat([self(part, torch.full_like(part[:, 0, 0, 0], sigma)) for part in torch.split(y, 500)])
 
 
 def train_autoencoder(
@@ -64,7 +64,7 @@ def train_autoencoder(
         # The mean logarithm weighs all noise levels alike, and is, but for the factor, minus the PSNR.
         loss = (net(y, sigma) - x).square().flatten(1).mean(1).log().mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         schedule.step()
     return net.eval().requires_grad_(False)

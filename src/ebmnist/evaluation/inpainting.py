@@ -11,7 +11,7 @@ from ebmnist.energy.base import Energy, frozen
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.image_quality import mean_figure, psnr
-from ebmnist.evaluation.wiener import Wiener, fit_wiener
+from ebmnist.evaluation.wiener import fit_wiener
 from ebmnist.evaluation.yardstick import spread
 from ebmnist.sampling.base import Kernel
 from ebmnist.sampling.chain import run_chain
@@ -118,7 +118,7 @@ class Inpainting:
     """Chain lengths to choose among. With the defaults, a section costs at most 203,000 image-steps."""
 
     def __post_init__(self) -> None:
-        if min(self.n, self.n_validation) < 2 or min(self.n_chains, *self.lengths, self.n_chains) < 1:
+        if min(self.n, self.n_validation) < 2 or min((self.n_chains, *self.lengths)) < 1 or not self.lengths:
             raise BadInput("inpainting: n and n_validation must be ≥ 2, n_chains and lengths ≥ 1")
 
     @classmethod
@@ -135,33 +135,87 @@ class Inpainting:
 
     def _measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         train = subject.dataset.train.images.to(subject.device)
-        clean, validation = (
-            images[spread(len(images), min(n, len(images)))].to(subject.device)
-            for images, n in (
-                (subject.dataset.test.images, self.n),
-                (subject.dataset.validation.images, self.n_validation),
-            )
-        )
+        clean = _take(subject.dataset.test.images, self.n, subject.device)
         if len(clean) < N_MIN:
             raise Unmeasurable(f"{len(clean)} test images are too few; at least {N_MIN} are needed")
         wiener = fit_wiener(train)
-        mean = wiener.mean.to(clean).view(clean.shape[1:])
         figures: list[Figure] = []
         anchors: list[Figure] = []
         arrays = {"clean": clean[:N_SHOWN]}
-        for name, observed in masks(tuple(clean.shape[1:]), rng).items():
-            with frozen(subject.energy):  # here too, so that a spectrally normalised one is normalised once
-                fill = choose_fill(
-                    subject.energy, subject.kernel, validation, observed, mean, rng=rng, **self._sizes()
-                )
-                mine = self._fills(subject, clean, observed, mean, fill, rng)
-            chosen = f"{fill.n_steps} steps from {'the mean image' if fill.start == 'mean' else 'noise'}"
-            figures += _figures(name, mine, clean, observed, chosen)
-            anchors += _figures(name, baselines(wiener, clean, observed), clean, observed)
-            arrays |= _arrays(name, clean, observed, mine)
+        for mask, observed in masks(tuple(clean.shape[1:]), rng).items():
+            mean = wiener.mean.to(clean).view_as(observed)
+            mine, chosen = self._fills(subject, clean, observed, mean, rng)
+            theirs = {"mean image": mean.expand_as(clean), "linear regression": wiener.fill(clean, observed)}
+            figures += [_figure(f"{name}, {mask}", x, clean, observed, chosen) for name, x in mine.items()]
+            anchors += [_figure(f"{name}, {mask}", x, clean, observed) for name, x in theirs.items()]
+            pictures = {"masked": torch.full_like(clean, 0.5), **mine, "linear regression": theirs["linear regression"]}
+            arrays |= {
+                f"{name}, {mask}": torch.where(observed, clean, x)[:N_SHOWN].clamp(0, 1) for name, x in pictures.items()
+            }
         return Measured(
             tuple(figures),
             tuple(anchors),
             {name: array.cpu() for name, array in arrays.items()},
             self._method(subject, len(clean), rng),
         )
+
+    def _fills(
+        self, subject: Subject, clean: Tensor, observed: Tensor, mean: Tensor, rng: torch.Generator
+    ) -> tuple[dict[str, Tensor], str]:
+        """Fill the hidden pixels as validation images say; return the first chain, the average, and what was chosen."""
+        energy, kernel = subject.energy, subject.kernel
+        validation = _take(subject.dataset.validation.images, self.n_validation, subject.device)
+        with frozen(energy):  # here too, so that a spectrally normalised one is normalised once
+            fill = choose_fill(
+                energy, kernel, validation, observed, mean, rng=rng, lengths=self.lengths, n_chains=self.n_chains
+            )
+            start = mean if fill.start == "mean" else None
+            copies = torch.cat([clean] * self.n_chains)
+            x = inpaint(energy, kernel, copies, observed, fill.n_steps, rng=rng, start=start)
+        rotten = ~torch.isfinite(x).flatten(1).all(1)
+        if rotten.any():
+            raise Unmeasurable(f"{int(rotten.sum())} of {len(x)} chains hold NaN or infinite pixels")
+        mine = {"one chain": x[: len(clean)], "chains averaged": _average(x, self.n_chains)}
+        return mine, f"{fill.n_steps} steps from {'noise' if start is None else 'the mean image'}"
+
+    def _method(self, subject: Subject, n: int, rng: torch.Generator) -> str:
+        return (
+            f"{n} test images of {subject.dataset.name}, evenly spread, without their right half, their lower half, or "
+            "half of their pixels at random, the same for all. Chains move the hidden pixels alone, at the kernel's "
+            f"own temperature ({subject.kernel}); observed ones stay as they are. PSNR in dB on each image's hidden "
+            "pixels, clamped to [0, 1]; mean over images, error: one standard error. One chain is a completion, which "
+            f"may be a good one and still not the true one; the average over {self.n_chains} is what squared error "
+            "rewards. Where chains start (uniform noise or the mean training image) and how long they are (among "
+            f"{', '.join(map(str, self.lengths))} steps) is chosen for each mask by the average's PSNR on "
+            f"{self.n_validation} validation images. Anchors: the mean training image; linear regression on the "
+            "observed pixels, the conditional mean of a Gaussian with the training images' mean and full covariance "
+            f"plus the variance of rounding to 256 levels. Seed {rng.initial_seed()}."
+        )
+
+
+def masks(shape: tuple[int, ...], rng: torch.Generator) -> dict[str, Tensor]:
+    """Return by name what is observed of images of a shape (C, H, W), each (C, H, W) bool; half is hidden."""
+    rows, columns = shape[1], shape[2]
+    everything = torch.ones(shape, dtype=torch.bool, device=rng.device)
+    left, upper = everything.clone(), everything.clone()
+    left[..., columns - columns // 2 :] = False
+    upper[..., rows - rows // 2 :, :] = False
+    hidden = torch.randperm(everything.numel(), generator=rng, device=rng.device)[: everything.numel() // 2]
+    return {
+        "right half": left,
+        "lower half": upper,
+        "random pixels": everything.flatten().index_fill(0, hidden, False).view(shape),
+    }
+
+
+def _average(x: Tensor, n_chains: int) -> Tensor:
+    """Return the average over chains, (n_chains · B, *shape) -> (B, *shape)."""
+    return x.view(n_chains, -1, *x.shape[1:]).mean(0)
+
+
+def _figure(name: str, x: Tensor, clean: Tensor, observed: Tensor, note: str = "") -> Figure:
+    return mean_figure(f"{name}: PSNR", psnr(x, clean, where=~observed), unit="dB", note=note)
+
+
+def _take(images: Tensor, n: int, device: torch.device) -> Tensor:
+    return images[spread(len(images), min(n, len(images)))].to(device)

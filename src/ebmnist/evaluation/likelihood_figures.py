@@ -14,13 +14,12 @@ from ebmnist.evaluation.temperature import Temperature
 
 
 def verdict(bracket: Bracket, tolerance: float) -> str:
-    """Return what is wrong with a bracket, empty where nothing is.
-
-    Ends more than 3 standard errors the wrong way round are wrong, and a width over `tolerance`, in nats.
-    """
-    if bracket.width < -3 * bracket.error:
+    """Return what is wrong with a bracket, empty where nothing is: ends further apart than `tolerance`, in nats."""
+    if abs(bracket.width) <= tolerance:
+        return ""
+    if bracket.width < 0:
         return f"the ends of the bracket cross by {-bracket.width:.0f} nats"
-    return f"the bracket is {bracket.width:.0f} nats wide" if bracket.width > tolerance else ""
+    return f"the bracket is {bracket.width:.0f} nats wide"
 
 
 def temperature_figure(fit: Temperature, sampler: float) -> Figure:

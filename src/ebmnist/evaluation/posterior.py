@@ -45,7 +45,7 @@ def posterior_mean(
     half = range(posterior.n_steps // 2, posterior.n_steps + 1)
     parts = [
         _trajectory(energy, part, sigma, posterior, keep=half, rng=rng, n_chains=n_chains, clamp=clamp)
-        for part in y.split(128)
+        for part in torch.split(y, 128)
     ]
     return torch.cat([part.mean(0) for part in parts])
 
@@ -117,7 +117,7 @@ def choose_scale(energy: Energy, clean: Tensor, sigma: float, *, rng: torch.Gene
 def _grad(energy: Energy, y: Tensor) -> Tensor:
     """Return ∇E at the clamped images, (B, *shape)."""
     with frozen(energy):
-        return torch.cat([energy_and_grad(energy, part.clamp(0, 1))[1] for part in y.split(500)])
+        return torch.cat([energy_and_grad(energy, part.clamp(0, 1))[1] for part in torch.split(y, 500)])
 
 
 def _trajectory(

@@ -5,7 +5,7 @@ from typing import Any, Final
 DPI: Final = 150
 MARGIN: Final = 40  # pixels around a picture's content
 NARROWEST: Final = 860  # pixels of content: what a title takes
-WIDEST: Final = 1210
+WIDEST: Final = 1250
 LARGEST_SCALE: Final = 6  # of a digit's pixel
 HEADER: Final = 116  # pixels above the content, for title and subtitle
 

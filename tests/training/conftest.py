@@ -1,0 +1,17 @@
+"""A run that has been healthy for a while, to inject faults into."""
+
+import pytest
+
+from ebmnist.training import Judgement, Snapshot, Verdict, fit
+from toy_run import WARM, bumps, make_state
+
+
+@pytest.fixture(scope="session")
+def warm() -> Snapshot:
+    """A healthy run's state after `WARM` updates, none of which gave a signal."""
+    state = make_state()
+    for record, judgement in fit(state, bumps()):
+        assert judgement == Judgement(Verdict.HEALTHY)
+        if record.step == WARM:
+            break
+    return state.snapshot()
