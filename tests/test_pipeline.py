@@ -21,7 +21,7 @@ from ebmnist.training import Diverged
 FIELDS = [
     *("--energy.width", "4", "--energy.spectral_norm", "true", "--training.n_steps", "2"),
     *("--training.batch_size", "8", "--training.start.size", "16", "--evaluation.n_steps", "4"),
-    *("--evaluation.n_images", "12", "--artifacts.checkpoint_every", "10", "--device", "cpu"),
+    *("--evaluation.n_images", "12", "--artifacts.checkpoint_every", "10", "--training.schedule.kind", "constant"),
 ]
 
 

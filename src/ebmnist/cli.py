@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     _training_verbs(verbs)
     _model_verbs(verbs)
+    _judging_verbs(verbs)
     return parser
 
 
@@ -99,6 +100,16 @@ def _model_verbs(verbs: Verbs) -> None:
     p.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png or .npy")
     _common(p)
 
+    p = _verb(verbs, "score", "print the energy of each image: low is likely")
+    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument(
+        "--input", type=Path, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
+    )
+    p.add_argument("--json", action="store_true", help="JSON in place of CSV")
+    _device(p)
+
+
+def _judging_verbs(verbs: Verbs) -> None:
     p = _verb(verbs, "evaluate", "measure a run or checkpoint: figures with errors, floors and baselines beside them")
     p.add_argument("model", type=Path, help=MODEL)
     p.add_argument("--quick", action="store_true", help="small sizes, for a first look in seconds")
@@ -115,14 +126,6 @@ def _model_verbs(verbs: Verbs) -> None:
     p.add_argument("--out", type=Path, required=True, metavar="FILE", help="its weights, .safetensors")
     p.add_argument("--epochs", type=int, default=10, help="passes over the training images (default: 10)")
     p.add_argument("--seed", type=int, default=0, help="of weights, batches and augmentation (default: 0)")
-
-    p = _verb(verbs, "score", "print the energy of each image: low is likely")
-    p.add_argument("model", type=Path, help=MODEL)
-    p.add_argument(
-        "--input", type=Path, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
-    )
-    p.add_argument("--json", action="store_true", help="JSON in place of CSV")
-    _device(p)
 
 
 def _verb(verbs: Verbs, name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:

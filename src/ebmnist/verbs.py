@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -83,10 +84,7 @@ def info(args: argparse.Namespace, _: list[str]) -> int:
         if run.evaluation.is_file():
             facts["figures"] = json.loads(run.evaluation.read_text(encoding="utf-8"))
         facts["pictures"] = [str(p) for p in sorted(run.figures.glob("*"))]
-    if args.json:
-        print(json.dumps(facts, indent=1, ensure_ascii=False))
-    else:
-        _print_facts(facts)
+    print(json.dumps(facts, indent=1, ensure_ascii=False) if args.json else yaml.safe_dump(facts, sort_keys=False))
     return 0
 
 
@@ -240,12 +238,3 @@ def _write(x: torch.Tensor, path: Path, n_columns: int | None = None) -> None:
         write_images(x, path)
     else:
         save_grid(x, path, n_columns=n_columns)
-
-
-def _print_facts(facts: dict[str, object], indent: str = "") -> None:
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            print(f"{indent}{name}:")
-            _print_facts(value, indent + "  ")
-        else:
-            print(f"{indent}{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")

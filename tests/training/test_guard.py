@@ -1,12 +1,12 @@
 """The guard's judgements on made-up records."""
 
 import pytest
-from test_running import RECORD, USUAL
 
 from ebmnist.errors import BadInput
 from ebmnist.training import Guard, Judgement, StepRecord, Verdict
 from ebmnist.training.guard import Memory
 from ebmnist.training.signals import Severity, Signal
+from records import RECORD, USUAL
 
 SETTLED = Memory(running=USUAL)
 SPIKE = RECORD._replace(weight_grad_norm=100.0)

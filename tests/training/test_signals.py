@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 import torch
-from test_running import RECORD, USUAL
 
 from ebmnist.errors import BadInput
 from ebmnist.training.signals import Limits, Severity, not_finite_in, signals_in
+from records import RECORD, USUAL
 
 LIMITS = Limits()
 NATURAL = 10.0  # 1/(2λ) at λ = 0.05

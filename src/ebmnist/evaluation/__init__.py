@@ -1,8 +1,18 @@
 """Numbers one can trust: what a trained energy is worth, on samples from noise, beside floors and baselines."""
 
 from ebmnist.evaluation.base import Figure, Measured, Section, Subject, Unmeasurable
+from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.evaluation.fidelity import Fidelity
+from ebmnist.evaluation.landscape import Landscape
+from ebmnist.evaluation.mixing import Mixing
+from ebmnist.evaluation.ood import OutOfDistribution
 
-REGISTRY = {"fidelity": Fidelity}
+REGISTRY: dict[str, type[Section]] = {
+    "fidelity": Fidelity,
+    "chain_length": ChainLength,
+    "mixing": Mixing,
+    "ood": OutOfDistribution,
+    "landscape": Landscape,
+}
 
-__all__ = ["REGISTRY", "Fidelity", "Figure", "Measured", "Section", "Subject", "Unmeasurable"]
+__all__ = ["REGISTRY", "Figure", "Measured", "Section", "Subject", "Unmeasurable"]

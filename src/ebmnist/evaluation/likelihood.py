@@ -30,11 +30,11 @@ class Likelihood:
         Unmeasurable: by `measure`, if energies or weights are not finite, or no temperature fits.
     """
 
-    n_rungs: int = 800
+    n_rungs: int = 600
     """Densities between base and target, ≥ 2; the cost is 7 gradients of `n_chains` images for each."""
     n_chains: int = 32
     """Chains annealed each way, ≥ 20."""
-    n_burn: int = 400
+    n_burn: int = 300
     """Steps at the target before annealing back, ≥ 0; a gradient of `n_chains` images each."""
     n_heating: int = 12
     """Steps on each of the 36 rungs of the temperature fit, ≥ 1; a gradient of `n_chains` images each."""
@@ -43,7 +43,7 @@ class Likelihood:
     n_test: int = 10_000
     """Test images that are scored, ≥ n_chains, and at most as many validation images that choose the ridges."""
     tolerance: float = 50.0
-    """Nats: a wider bracket is called meaningless. The Gaussian anchors lie 380 apart."""
+    """Nats: a wider bracket is called meaningless. The Gaussian and the class Gaussians lie 570 apart."""
 
     def __post_init__(self) -> None:
         if min(self.n_rungs, self.n_fit) < 2 or min(self.n_burn, self.n_heating - 1) < 0:

@@ -71,7 +71,7 @@ def _too_large(r: StepRecord, usual: Running | None, limits: Limits, natural: fl
         if abs(r.gap) > 0.1 * natural:
             yield from _spike("size of the energy gap", abs(r.gap), usual.gap, limits.gap_growth)
     if natural and r.gap > limits.gap_saturation * 2 * natural:
-        yield Signal(Severity.WATCH, f"energy gap {r.gap:.3g} nears the regulariser's optimum: the chains do not follow")
+        yield Signal(Severity.WATCH, f"energy gap {r.gap:.3g} nears the regulariser's optimum: chains do not follow")
 
 
 def _spike(what: str, now: float, usual: float, limit: float) -> Iterator[Signal]:
