@@ -4,6 +4,7 @@ from ebmnist.evaluation.base import Figure, Measured, Section, Subject, Unmeasur
 from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.evaluation.fidelity import Fidelity
 from ebmnist.evaluation.landscape import Landscape
+from ebmnist.evaluation.likelihood import Likelihood
 from ebmnist.evaluation.mixing import Mixing
 from ebmnist.evaluation.ood import OutOfDistribution
 
@@ -13,6 +14,7 @@ REGISTRY: dict[str, type[Section]] = {
     "mixing": Mixing,
     "ood": OutOfDistribution,
     "landscape": Landscape,
+    "likelihood": Likelihood,
 }
 
 __all__ = ["REGISTRY", "Figure", "Measured", "Section", "Subject", "Unmeasurable"]

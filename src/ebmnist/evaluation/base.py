@@ -34,7 +34,7 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True)
 class Measured:
-    """A section's outcome: its figures, what was measured beside them, tensors for the pictures, and how it was done."""
+    """A section's outcome: figures, what was measured beside them, tensors for the pictures, and how it was done."""
 
     figures: tuple[Figure, ...]
     anchors: tuple[Figure, ...] = ()  # floors and baselines, measured in the same way

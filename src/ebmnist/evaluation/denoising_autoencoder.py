@@ -13,7 +13,8 @@ from ebmnist.energy.precision import computing_in
 class DenoisingAutoencoder(nn.Module):
     """Noisy images (B, 1, 28, 28) and their σ, (B,) -> estimates (B, 1, 28, 28) in [0, 1] (Vincent et al. 2008).
 
-    Two strided convolutions down to 7², one there, two back up, with one skip; σ enters as a second channel.
+    Two strided convolutions down to 7², one there, two back up, with one skip; σ enters as a second channel. The net
+    gives logits, to which those that y itself stands for are added: (y − ½)/σ, times a weight that is learned.
     """
 
     def __init__(self, width: int = 32) -> None:
@@ -23,6 +24,7 @@ class DenoisingAutoencoder(nn.Module):
         self.middle = nn.Conv2d(2 * width, 2 * width, 3, padding=1)
         self.decode = nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1)  # 14²
         self.up = nn.ConvTranspose2d(2 * width, 1, 4, stride=2, padding=1)  # 28²
+        self.trust = nn.Parameter(torch.ones(1))
 
     def forward(self, y: Tensor, sigma: Tensor) -> Tensor:
         """Return the estimates."""
@@ -31,7 +33,7 @@ class DenoisingAutoencoder(nn.Module):
             skip = functional.silu(self.down(torch.cat([y, level], dim=1)))
             hidden = functional.silu(self.middle(functional.silu(self.encode(skip))))
             out: Tensor = self.up(torch.cat([functional.silu(self.decode(hidden)), skip], dim=1))
-        return out.to(y.dtype).sigmoid()
+        return (out.to(y.dtype) + self.trust * (y - 0.5) / level).sigmoid()
 
     @torch.no_grad()
     def denoise(self, y: Tensor, sigma: float) -> Tensor:
@@ -45,8 +47,8 @@ def train_autoencoder(
     n_updates: int,
     *,
     rng: torch.Generator,
-    batch_size: int = 128,
-    lr: float = 4e-3,
+    batch_size: int = 64,
+    lr: float = 6e-3,
 ) -> DenoisingAutoencoder:
     """Train one net for all noise levels on `clean`, (N, 1, 28, 28), by gradient ascent on the mean PSNR.
 
@@ -72,8 +74,8 @@ def train_autoencoder(
 
 def _init(net: nn.Module, rng: torch.Generator) -> None:
     """Draw every weight from `rng`, so that the same generator gives the same net (He et al. 2015)."""
-    for parameter in net.parameters():
+    for name, parameter in net.named_parameters():
         if parameter.ndim > 1:
             nn.init.kaiming_normal_(parameter, generator=rng)
-        else:
+        elif name.endswith("bias"):
             nn.init.zeros_(parameter)

@@ -15,7 +15,7 @@ from ebmnist.sampling.langevin import Langevin
 
 STRENGTHS = (10.0, 30.0, 100.0)
 STEPS = (0.03, 0.01)
-LENGTHS = (5, 10, 20)
+LENGTHS = (3, 5, 10, 20)
 
 Box = tuple[float, float] | None
 
@@ -35,7 +35,7 @@ def posterior_mean(
     posterior: Posterior,
     *,
     rng: torch.Generator,
-    n_chains: int = 3,
+    n_chains: int = 4,
     clamp: Box = (0.0, 1.0),
 ) -> Tensor:
     """Return the average over the second half of each of `n_chains` Langevin chains from `y`, (B, *shape).
@@ -56,7 +56,7 @@ def choose_posterior(
     sigma: float,
     *,
     rng: torch.Generator,
-    n_chains: int = 3,
+    n_chains: int = 4,
     strengths: Sequence[float] = STRENGTHS,
     steps: Sequence[float] = STEPS,
     lengths: Sequence[int] = LENGTHS,

@@ -1,0 +1,60 @@
+"""What the sections' pictures share: figures by name, rows of images, names of rows and panels."""
+
+import math
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ebmnist.artifacts.figures.canvas import Canvas
+from ebmnist.artifacts.figures.grid import image_grid
+from ebmnist.artifacts.figures.smoothing import Array
+from ebmnist.artifacts.figures.style import INK, LABEL, SMALL
+from ebmnist.data.images import BORDER, PITCH
+from ebmnist.evaluation.base import Figure, Measured
+
+PANEL_TITLE: dict[str, Any] = LABEL | {"fontweight": "bold"}
+KEY: dict[str, Any] = {"frameon": False, "fontsize": 8.5, "handlelength": 1.4, "borderaxespad": 0.2}
+
+
+def by_name(measured: Measured) -> dict[str, Figure]:
+    """Return the finite figures and anchors by name."""
+    return {f.name: f for f in (*measured.anchors, *measured.figures) if math.isfinite(f.value)}
+
+
+def bar(figure: Figure) -> float:
+    """Return the half length of a figure's error bar; NaN, which draws none, where it has no error."""
+    return math.nan if figure.error is None else figure.error
+
+
+def array(x: Tensor) -> Array:
+    """Return a tensor as float64 numbers for matplotlib."""
+    values: Array = x.detach().double().cpu().numpy()
+    return values
+
+
+def strip_size(n: int, scale: int) -> tuple[int, int]:
+    """Return width and height in pixels of a row of `n` images."""
+    return scale * (BORDER + PITCH * n), scale * (BORDER + PITCH)
+
+
+def strip(sheet: Canvas, images: Tensor, left: float, top: float, scale: int) -> None:
+    """Draw images (N, 1, 28, 28), clipped to [0, 1], in one row."""
+    sheet.image(image_grid(images.clamp(0, 1), len(images)), left, top, scale)
+
+
+def beside(sheet: Canvas, left: float, middle: float, name: str, note: str = "", colour: str = INK) -> None:
+    """Write a row's name, and a note under it, around the height `middle`."""
+    sheet.text(
+        left, middle + (0 if not note else -2), name, **LABEL | {"va": "bottom" if note else "center", "color": colour}
+    )
+    sheet.text(left, middle + 3, note, **SMALL)
+
+
+def ticks(values: Array) -> list[str]:
+    """Return whole numbers as labels.
+
+    >>> ticks(np.array([64.0, 2048.0]))
+    ['64', '2,048']
+    """
+    return [f"{value:,.0f}" for value in values.tolist()]
