@@ -72,9 +72,9 @@ class Watch:
                 self._line(f"[dim]saved {path}[/]")
             case Drawn(path):
                 self._line(f"wrote {path}")
-            case Examined(name, str(why)):
+            case Examined(name, str(why), _):
                 self._line(f"[red]{name}: not measured[/]: {why}")
-            case Examined(name, Section() as section):
+            case Examined(name, Section() as section, _):
                 self._line(f"measured {name} in {section.seconds:.0f} s")
                 for figure in section.figures:
                     self._line(f"  {figure.name}: {words(figure)}")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from ebmnist.artifacts.report import Part
 from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY, Subject, Unmeasurable
-from ebmnist.evaluation.base import Figure
+from ebmnist.evaluation.base import Figure, Measured
 from ebmnist.trained import Trained
 
 # What a report opens with: section, figure, and the anchors shown beside it.
@@ -27,6 +28,7 @@ class Examined(NamedTuple):
 
     name: str
     outcome: Section | str  # a string says why not
+    measured: Measured | None  # with the tensors for a picture; None where it could not be measured
 
 
 def section_names(only: Collection[str] = ()) -> list[str]:
@@ -50,9 +52,11 @@ def examine(subject: Subject, names: Collection[str], *, quick: bool, seed: int)
         rng = torch.Generator(subject.device).manual_seed(seed)
         begin = time.perf_counter()
         try:
-            yield Examined(name, section_of(section.measure(subject, rng), time.perf_counter() - begin))
+            measured = section.measure(subject, rng)
         except Unmeasurable as error:
-            yield Examined(name, str(error))
+            yield Examined(name, str(error), None)
+            continue
+        yield Examined(name, section_of(measured, time.perf_counter() - begin), measured)
 
 
 def headline(measurements: Measurements) -> list[tuple[str, str, str]]:
@@ -67,9 +71,14 @@ def headline(measurements: Measurements) -> list[tuple[str, str, str]]:
     return cards
 
 
-def parts_of(measurements: Measurements) -> list[Part]:
-    """The report's parts: a table of figures and anchors for each section, and how it was measured."""
-    parts = [_part(name, section) for name, section in measurements.sections.items()]
+def picture_of(name: str, folder: Path) -> Path:
+    """Where a section's picture stands in a folder of figures."""
+    return folder / f"evaluation-{name}.png"
+
+
+def parts_of(measurements: Measurements, folder: Path) -> list[Part]:
+    """The report's parts: how each section was measured, its figures and anchors, and its picture, if it has one."""
+    parts = [_part(name, section, picture_of(name, folder)) for name, section in measurements.sections.items()]
     if measurements.failures:
         rows = tuple(measurements.failures.items())
         parts.append(Part("Not measured", "", (), ("section", "why"), rows))
@@ -88,10 +97,11 @@ def comparison(runs: Mapping[str, Measurements]) -> tuple[tuple[str, ...], list[
     return ("figure", *runs), [(name, *(cells.get(run, "–") for run in runs)) for name, cells in rows.items()]
 
 
-def _part(name: str, section: Section) -> Part:
+def _part(name: str, section: Section, picture: Path) -> Part:
     rows = tuple((f.name, words(f), f.note) for f in _beside(section))
     method = f"{section.method}\n\nMeasured in {section.seconds:.0f} s."
-    return Part(name.replace("_", " ").capitalize(), method, (), ("figure", "value", "note"), rows)
+    pictures = (picture,) if picture.is_file() else ()
+    return Part(name.replace("_", " ").capitalize(), method, pictures, ("figure", "value", "note"), rows)
 
 
 def _beside(section: Section) -> Iterator[Figure]:

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from ebmnist.artifacts import RunFolder, TensorBoard, load_checkpoint, new_folder
 from ebmnist.artifacts.environment import describe_environment
+from ebmnist.artifacts.figures import save_section
 from ebmnist.artifacts.measurements import Measurements, Section, write_measurements
 from ebmnist.artifacts.report import read_parts, write_parts, write_report
 from ebmnist.errors import BadInput
-from ebmnist.examination import Examined, examine, headline, parts_of, section_names, subject_of
+from ebmnist.examination import Examined, examine, headline, parts_of, picture_of, section_names, subject_of
 from ebmnist.gallery import Setting, gallery
 from ebmnist.recipe import Recipe
 from ebmnist.trained import load, recipe_of
@@ -122,10 +123,12 @@ def evaluate(
     is_run = (path / "recipe.yaml").is_file()
     if out is None and not is_run:
         raise BadInput(f"{path}: is a bare checkpoint; say where its evaluation goes, with --out FOLDER")
-    folder = new_folder(out) if out is not None else path
+    folder = path if out is None else new_folder(out)
+    figures = folder / "figures" if out is None else new_folder(folder / "figures")
     tensors, facts = load_checkpoint(path)
     model = load(path)
     subject = subject_of(model, model.recipe.load_data(), tensors.get("start.images"))
+    basics = model.recipe.basics
     sections: dict[str, Section] = {}
     failures: dict[str, str] = {}
     for examined in examine(subject, names, quick=quick, seed=seed):
@@ -134,7 +137,10 @@ def evaluate(
             failures[examined.name] = examined.outcome
         else:
             sections[examined.name] = examined.outcome
-    basics = model.recipe.basics
+        if examined.measured is not None:
+            picture = picture_of(examined.name, figures)
+            if save_section(examined.name, examined.measured, picture, recipe=basics.name) is not None:
+                yield Drawn(picture)
     about = {"recipe": basics.name, "about": basics.about, "updates": facts["step"], "seed": seed, "quick": quick}
     measurements = Measurements(about, describe_environment(), sections, failures)
     yield Drawn(write_measurements(folder / "evaluation.json", measurements))
@@ -153,7 +159,7 @@ def write_page(folder: Path, measurements: Measurements) -> Path:
         about=about["about"],
         facts=facts,
         headline=headline(measurements),
-        parts=[*drawn, *parts_of(measurements)],
+        parts=[*drawn, *parts_of(measurements, folder / "figures")],
     )
 
 

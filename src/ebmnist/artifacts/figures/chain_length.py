@@ -15,8 +15,8 @@ from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Figure, Measured
 
 STARTS = {"from noise": MODEL, "from data": DATA}
-WIDTH, HEIGHT = 640, 440  # pixels of the curves
-NUMBERS, BETWEEN = 60, 80  # pixels left of them, and right
+WIDTH, HEIGHT = 560, 440  # pixels of the curves
+NUMBERS, BETWEEN = 60, 70  # pixels left of them, and right
 CELL, CELLS = 34, 240  # pixels: height of a row of the heat map, and its width
 SHARES = LinearSegmentedColormap.from_list("shares", [PAPER, "#9ccbe8", DATA, "#0b2f4a"])
 
@@ -29,19 +29,21 @@ def save_chain_length(
     Raises:
         BadInput: no curve, an unknown suffix, or a path that cannot be written.
     """
-    starts = [start for start in STARTS if f"{_key(start)}_n_steps" in measured.arrays]
+    names = set(measured.arrays)
+    starts = [start for start in STARTS if {f"{_key(start)}_n_steps", f"{_key(start)}_distance"} <= names]
     if not starts:
         raise BadInput("chain_length: no curve to draw")
     width = NUMBERS + WIDTH + BETWEEN + len(starts) * (CELLS + 40)
-    with canvas(path, *frame(width, 40 + HEIGHT + 60), title, f"recipe {recipe} · {_drift(measured)}") as sheet:
-        top = HEADER + 40
+    with canvas(path, *frame(width, 66 + HEIGHT + 60), title, f"recipe {recipe} · {_drift(measured)}") as sheet:
+        top = HEADER + 66
         axes = sheet.axes(MARGIN + NUMBERS, top, WIDTH, HEIGHT)
         for start in starts:
             _draw_curve(axes, start, measured)
         _finish(axes, measured)
         sheet.text(MARGIN + NUMBERS + WIDTH, top + HEIGHT + 32, "K, Langevin steps", **SMALL | {"ha": "right"})
         left = MARGIN + NUMBERS + WIDTH + BETWEEN
-        sheet.text(left, HEADER - 22, "Share of each digit along the way", **PANEL_TITLE)
+        sheet.text(left, HEADER, "Share of each digit, %", **PANEL_TITLE)
+        sheet.text(MARGIN, HEADER, "Distance to test images", **PANEL_TITLE)
         for i, start in enumerate(starts):
             _draw_digits(sheet, left + i * (CELLS + 40), top, start, measured)
     return path
@@ -58,7 +60,7 @@ def _drift(measured: Measured) -> str:
     said += [
         f"{start}: lost at {f.value:,.0f} steps" for start in STARTS if (f := figures.get(f"{start}: chains lost at"))
     ]
-    return " · ".join(said) or "ring: the best K, chosen on validation images"
+    return " · ".join([*said, "ring: best K on validation images"])
 
 
 def _draw_curve(axes: Axes, start: str, measured: Measured) -> None:
@@ -123,7 +125,7 @@ def _draw_digits(sheet: Canvas, left: float, top: float, start: str, measured: M
     axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    sheet.text(left, top - 34, start, **SMALL | {"color": STARTS[start], "fontweight": "bold"})
+    sheet.text(left, top - 32, start, **SMALL | {"color": STARTS[start], "fontweight": "bold"})
     for i, column in enumerate(columns):
         for digit, share in enumerate(column.tolist()):
             axes.text(

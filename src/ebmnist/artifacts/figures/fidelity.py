@@ -52,16 +52,15 @@ def _draw_pairs(sheet: Canvas, top: int, measured: Measured, chosen: slice) -> N
         place = top + row * (height + TOUCH)
         strip(sheet, measured.arrays[key][chosen], MARGIN + SIDE, place, SCALE)
         beside(sheet, MARGIN, place + height / 2, name, colour=colour)
-    for i, distance in enumerate(
-        measured.arrays.get("nearest_distances", measured.arrays["nearest"][:0])[chosen].tolist()
-    ):
+    distances = measured.arrays.get("nearest_distances")
+    for i, distance in enumerate([] if distances is None else distances[chosen].tolist()):
         centre = MARGIN + SIDE + SCALE * (2 + 30 * i + 14)
         sheet.text(centre, top + 2 * height + TOUCH + 5, f"{distance:.1f}", **SMALL | {"ha": "center"})
 
 
 def _draw_digits(sheet: Canvas, left: float, top: float, measured: Measured) -> None:
     """Draw the share of each digit among samples and test images."""
-    sheet.text(left - 50, top - 42, "Share of each digit, as a classifier reads them", **PANEL_TITLE)
+    sheet.text(left - 50, top - 42, "Share of each digit", **PANEL_TITLE)
     axes = sheet.axes(left, top, PANEL - 50, HEIGHT)
     for shift, key, name, colour in (
         (-0.2, "digit_histogram", "samples", MODEL),
@@ -75,7 +74,7 @@ def _draw_digits(sheet: Canvas, left: float, top: float, measured: Measured) -> 
     axes.tick_params(axis="x", length=0)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5)
     if kl := by_name(measured).get("digit-histogram KL"):
-        sheet.text(left, top + HEIGHT + 32, f"KL(samples‖test) {words(kl)}", **SMALL)
+        sheet.text(left, top + HEIGHT + 32, f"as a classifier reads them · KL(samples‖test) {words(kl)}", **SMALL)
 
 
 def _draw_distances(sheet: Canvas, left: float, top: float, measured: Measured) -> None:
@@ -96,5 +95,5 @@ def _draw_distances(sheet: Canvas, left: float, top: float, measured: Measured) 
     axes.set_ylim(bottom=0)
     axes.spines["left"].set_color(GREY)
     axes.spines["left"].set_visible(False)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5)
+    axes.legend(loc="upper left", frameon=False, fontsize=8.5)
     sheet.text(left, top + HEIGHT + 32, "Euclidean over pixels in [0, 1] · dotted: medians", **SMALL)

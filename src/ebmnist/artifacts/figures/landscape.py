@@ -23,9 +23,11 @@ CURVES = {  # array: name, colour
     "on relaxed paths: two digits": ("relaxed path, two digits", MODEL),
 }
 SIGNED = LinearSegmentedColormap.from_list("signed", [BLUE, PAPER, ORANGE])
-WIDTH, HEIGHT = 520, 360  # pixels of the curves
+WIDTH, HEIGHT = 520, 370  # pixels of the curves
 NUMBERS, BETWEEN = 60, 70  # pixels left of them, and right
-TILE, STEP = 84, 90  # pixels of a digit in the triples, and from one to the next
+TILE, STEP, ASIDE = 84, 88, 32  # pixels of a corrupted digit, to −∇E under it, and between two kinds
+N_TRIPLES = 2  # corrupted digits of each kind
+SCALE = "E(test), standard deviation"  # figure
 N_PAIRS = 2  # of paths that are drawn
 
 
@@ -47,10 +49,14 @@ def save_landscape(
     paths_top = top + HEIGHT + 110
     below = 50 + N_PAIRS * (2 * strip_height + 20) if lines is not None and relaxed is not None else 0
     with canvas(
-        path, *frame(content, 40 + HEIGHT + 50 + below), title, f"recipe {recipe} · {_said(measured)}"
+        path,
+        *frame(content, 40 + HEIGHT + 50 + below),
+        title,
+        f"recipe {recipe} · 0: the higher of a path's ends · shaded: the middle half of the paths",
     ) as sheet:
         _draw_curves(sheet.axes(MARGIN + NUMBERS, top, WIDTH, HEIGHT), measured)
-        sheet.text(MARGIN, top - 40, "Energy along paths, in σ of E over test images", **PANEL_TITLE)
+        unit = ", in σ of E over test images" if SCALE in by_name(measured) else ""
+        sheet.text(MARGIN, top - 40, f"Energy along paths, median{unit}", **PANEL_TITLE)
         sheet.text(MARGIN + NUMBERS + WIDTH, top + HEIGHT + 14, "from one end to the other", **SMALL | {"ha": "right"})
         _draw_saliency(sheet, MARGIN + NUMBERS + WIDTH + BETWEEN, top, measured)
         if lines is not None and relaxed is not None:
@@ -59,24 +65,21 @@ def save_landscape(
     return path
 
 
-def _said(measured: Measured) -> str:
-    figures = by_name(measured)
-    barriers = [(name, figures.get(f"barrier, {name}")) for name, _ in CURVES.values()]
-    return " · ".join(f"barrier, {name}: {words(f)}" for name, f in barriers if f) or "bold: median of the paths"
-
-
 def _draw_curves(axes: Axes, measured: Measured) -> None:
     """Draw, above the higher end of each path, the median over paths and the middle half of them."""
-    scale = by_name(measured).get("E(test), standard deviation")
+    figures = by_name(measured)
+    scale = figures.get(SCALE)
     for key, (name, colour) in CURVES.items():
         if key not in measured.arrays:
             continue
         energy = array(measured.arrays[key]) / (1.0 if scale is None else scale.value)
         above: Array = energy - np.maximum(energy[:, :1], energy[:, -1:])
+        height = figures.get(f"barrier, {name}")
+        label = name if height is None else f"{name}: barrier {words(height)}"
         t = np.linspace(0, 1, above.shape[1])
         low, middle, high = np.quantile(above, (0.25, 0.5, 0.75), axis=0)
         axes.fill_between(t, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(t, middle, color=colour, linewidth=2.2, label=name)
+        axes.plot(t, middle, color=colour, linewidth=2.2, label=label)
     axes.axhline(0, color=GREY, linestyle="--", linewidth=1.2)
     axes.set(xlim=(0, 1), xticks=[0, 1], xticklabels=["", ""])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}".replace("-", "−")))
@@ -84,30 +87,33 @@ def _draw_curves(axes: Axes, measured: Measured) -> None:
 
 
 def _draw_saliency(sheet: Canvas, left: float, top: float, measured: Measured) -> None:
-    """Draw for each kind of corruption a digit, −∇E there, and the digit a step down."""
-    kinds = [kind.replace("_", "-") for kind in KINDS if f"−∇E: {kind.replace('_', '-')}" in measured.arrays]
+    """Draw for each kind of corruption two digits, and under each −∇E, which would lead back to the clean one."""
+    names = [kind.replace("_", "-") for kind in KINDS]
+    kinds = [name for name in names if {f"images: {name}", f"−∇E: {name}"} <= set(measured.arrays)]
     if not kinds:
         return
-    sheet.text(left, top - 40, "Where −∇E points: corrupted digits, downhill below", **PANEL_TITLE)
+    sheet.text(left, top - 40, "Corrupted digits, and −∇E under each", **PANEL_TITLE)
     figures = by_name(measured)
     for i, kind in enumerate(kinds):
-        place = left + i * (2 * TILE + 60) / 2
-        sheet.text(place, top, kind, **SMALL)
-        for row, name in enumerate(("images", "−∇E")):
-            _tile(sheet, place, top + 26 + row * STEP, measured.arrays[f"{name}: {kind}"])
+        place = left + i * (TILE + ASIDE)
+        sheet.text(place, top - 2, kind, **SMALL)
+        images, descents = measured.arrays[f"images: {kind}"], measured.arrays[f"−∇E: {kind}"]
+        for j in range(min(N_TRIPLES, len(images))):
+            below = top + 24 + j * (2 * STEP + 8)
+            _tile(sheet, place, below, array(images[j, 0]), signed=False)
+            _tile(sheet, place, below + STEP, array(descents[j, 0]), signed=True)
         if cosine := figures.get(f"−∇E towards the clean digit, {kind}"):
-            sheet.text(place, top + 26 + 2 * STEP, f"cos {cosine.value:.2f}".replace("-", "−"), **SMALL)
+            words_below = f"cosine {cosine.value:.2f}".replace("-", "−")
+            sheet.text(place, top + 24 + N_TRIPLES * (2 * STEP + 8), words_below, **SMALL)
 
 
-def _tile(sheet: Canvas, left: float, top: float, images: Tensor) -> None:
-    """Draw the first image: grey, or signed in two colours if it has negative values."""
-    image = array(images[0, 0])
+def _tile(sheet: Canvas, left: float, top: float, image: Array, *, signed: bool) -> None:
+    """Draw one image (28, 28), grey, or in blue below zero and orange above."""
     axes = sheet.axes(left, top, TILE, TILE)
-    if image.min() < 0:
-        reach = float(np.quantile(np.abs(image), 0.995))
-        axes.imshow(image, cmap=SIGNED, vmin=-reach, vmax=reach, interpolation="nearest", aspect="auto")
-    else:
-        axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    # A few pixels of a gradient far outdo the others.
+    reach = float(np.quantile(np.abs(image), 0.99)) or 1.0
+    look = {"cmap": SIGNED, "vmin": -reach, "vmax": reach} if signed else {"cmap": "gray", "vmin": 0, "vmax": 1}
+    axes.imshow(image, interpolation="nearest", aspect="auto", **look)  # type: ignore[arg-type]
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set_visible(True)

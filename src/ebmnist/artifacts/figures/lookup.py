@@ -1,9 +1,9 @@
 """What the sections' pictures share: figures by name, rows of images, names of rows and panels."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from ebmnist.artifacts.figures.canvas import Canvas
@@ -51,10 +51,10 @@ def beside(sheet: Canvas, left: float, middle: float, name: str, note: str = "",
     sheet.text(left, middle + 3, note, **SMALL)
 
 
-def ticks(values: Array) -> list[str]:
+def ticks(values: Iterable[float]) -> list[str]:
     """Return whole numbers as labels.
 
-    >>> ticks(np.array([64.0, 2048.0]))
+    >>> ticks([64.0, 2048.0])
     ['64', '2,048']
     """
-    return [f"{value:,.0f}" for value in values.tolist()]
+    return [f"{value:,.0f}" for value in values]

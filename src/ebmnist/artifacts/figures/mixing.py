@@ -64,7 +64,7 @@ def _draw_rhat(sheet: Canvas, left: float, top: float, measured: Measured) -> No
     found = [(group, figures[f"{group}: R̂"]) for group in FUNCTIONALS if f"{group}: R̂" in figures]
     if not found:
         return
-    sheet.text(left - 150, top - 40, "R̂, at worst; bulk effective sample size at the right", **PANEL_TITLE)
+    sheet.text(left - 150, top - 40, "R̂ at worst · bulk ESS", **PANEL_TITLE)
     axes = sheet.axes(left, top, SMALLER - 60, UPPER)
     for i, (group, figure) in enumerate(found):
         # 1 is perfect, so what counts is how far above it R̂ is.

@@ -33,7 +33,7 @@ def save_ood(measured: Measured, path: Path, *, recipe: str, title: str = "Outli
     if not table:
         raise BadInput("ood: no AUROC to draw")
     height = ROW * len(table)
-    words = f"recipe {recipe} · AUROC: the chance that an outlier scores above a digit; left of 1/2, outliers look likelier than digits"
+    words = f"recipe {recipe} · AUROC: the chance that an outlier scores above a digit · sorted by that of E"
     with canvas(path, *frame(SIDE + WIDTH, 40 + height + 60), title, words) as sheet:
         top = HEADER + 40
         axes = sheet.axes(MARGIN + SIDE, top, WIDTH, height)

@@ -32,7 +32,7 @@ NAMED = re.compile(r"(?P<method>.+), σ=(?P<sigma>[\d.e+-]+): PSNR")
 N_COLUMNS, SCALE = 8, 2
 SIDE = 160  # pixels left of the images, for the names of the rows
 WIDTH, NUMBERS, BETWEEN = 440, 60, 70  # pixels of the plot of PSNR, left of it, and right
-N_FILLED, GAP = 6, 26  # images for each mask, and pixels between two masks
+N_FILLED, GAP = 5, 26  # images for each mask, and pixels between two masks
 
 
 def save_psnr(measured: Measured, path: Path, *, recipe: str, title: str = "Denoising") -> Path:

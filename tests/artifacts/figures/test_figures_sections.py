@@ -1,0 +1,165 @@
+"""Sections' pictures: one each from what is measured, parts that are missing left out, refusals."""
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ebmnist.artifacts.figures import SECTION_FIGURES, save_section
+from ebmnist.artifacts.figures.lookup import bar, by_name
+from ebmnist.artifacts.figures.ood import _table
+from ebmnist.artifacts.figures.restoration import _lines
+from ebmnist.errors import BadInput
+from ebmnist.evaluation.base import Figure, Measured
+
+RNG = torch.Generator().manual_seed(5)
+
+
+def images(*n):
+    return torch.rand(*n, 1, 28, 28, generator=RNG)
+
+
+def uniform(*shape):
+    return torch.rand(*shape, generator=RNG)
+
+
+def fidelity():
+    arrays = {"samples": images(30), "nearest": images(30), "digit_histogram": torch.full((10,), 0.1)}
+    arrays |= {"digit_histogram_test": torch.full((10,), 0.1)}
+    arrays |= {"nearest_distances": 5 + uniform(40), "nearest_distances_test": 4 + uniform(40)}
+    return Measured((Figure("digit-histogram KL", 0.1, 0.02, "nats"),), arrays=arrays)
+
+
+def chain_length():
+    figures = [Figure("from noise: best K", 128, unit="steps"), Figure("from noise: drift", 1.4, 0.2)]
+    figures += [Figure("from data: chains lost at", 256, unit="steps")]
+    arrays = {"digit_histogram_test": torch.full((10,), 0.1)}
+    for start, distances in (("from noise", [80.0, 20.0, 28.0]), ("from data", [5.0, 12.0])):
+        steps = [64 << i for i in range(len(distances))]
+        figures += [Figure(f"{start}: distance at K = {k}", d, 1.5) for k, d in zip(steps, distances, strict=True)]
+        key = start.replace(" ", "_")
+        arrays |= {f"{key}_n_steps": torch.tensor(steps), f"{key}_distance": torch.tensor(distances)}
+        arrays |= {f"{key}_digit_histogram": uniform(len(steps), 10).softmax(1)}
+    floor = Figure("floor, training images: Fréchet distance", 3.0, 0.4)
+    return Measured(tuple(figures), (floor,), arrays)
+
+
+def mixing():
+    groups = ("energy", "ink", "digit logits", "principal components")
+    figures = [Figure(f"{g}: R̂", 1.1 + 0.1 * i, 0.02) for i, g in enumerate(groups)]
+    figures += [Figure(f"{g}: bulk ESS", 50.0, 9.0) for g in groups]
+    lags = torch.arange(20) * 10
+    rates = torch.linspace(0.002, 0.02, 15)
+    arrays = {"lags": lags, "autocorrelation": torch.exp(-rates[:, None] * lags)}
+    arrays |= {"mala_scales": 4.0 ** -torch.arange(7), "mala_acceptance": torch.linspace(0, 1, 7)}
+    return Measured((*figures, Figure("label changes per 100 steps", 3.2, 0.4)), arrays=arrays)
+
+
+def ood():
+    kinds, scores = ("noise", "half_size", "fashion"), ("E", "|E − median|", "‖∇E‖", "PCA", "5-NN")
+    rows = [Figure(f"{s}: {k} AUROC", float(uniform(1)), 0.02) for k in kinds for s in scores]
+    rows += [Figure("E: noise AUPR", 0.9, 0.1)]
+    return Measured(tuple(rows), arrays={"images: noise": images(10), "images: half_size": images(2)})
+
+
+def landscape():
+    t = torch.linspace(0, 1, 17)
+    bump = 4 * t * (1 - t) * (1 + uniform(30, 1))
+    arrays = {"on straight lines: one digit": bump, "on straight lines: two digits": 2 * bump}
+    arrays |= {"on relaxed paths: two digits": bump / 3}
+    arrays |= {"images: straight lines": images(6, 17), "images: relaxed paths": images(6, 17)}
+    for kind in ("noise", "blur", "overlaid", "chimera", "half-size"):
+        arrays |= {f"images: {kind}": images(6), f"−∇E: {kind}": images(6) - 0.5}
+    figures = [Figure("E(test), standard deviation", 0.2, 0.01)]
+    figures += [Figure("barrier, straight line, two digits", 3.1, 0.2, "σ")]
+    figures += [Figure("−∇E towards the clean digit, noise", 0.41, 0.01, "cosine")]
+    return Measured(tuple(figures), arrays=arrays)
+
+
+def denoising():
+    methods = {"descent": 20, "Tweedie": 22, "noisy": 14, "Wiener": 21, "a new one": 18}
+    rows = [Figure(f"{m}, σ={s:g}: PSNR", p - 10 * s, 0.3, "dB") for m, p in methods.items() for s in (0.1, 0.3)]
+    arrays = {"clean": images(10)} | {f"{m}, σ={s:g}": images(10) for m in methods for s in (0.1, 0.3)}
+    return Measured(tuple(rows), arrays=arrays)
+
+
+def inpainting():
+    arrays, figures = {"clean": images(10)}, []
+    for mask in ("right half", "random pixels"):
+        arrays |= {f"{row}, {mask}": images(10) for row in ("masked", "one chain", "linear regression")}
+        figures += [Figure(f"one chain, {mask}: PSNR", 14.2, 0.3, "dB")]
+    return Measured(tuple(figures), arrays=arrays)
+
+
+def likelihood(least=100.0, most=180.0):
+    ends = (Figure("log-likelihood at least", least, 9.0), Figure("log-likelihood at most", most, 9.0))
+    anchors = (Figure("uniform: log-likelihood", 0.0, 0.0), Figure("Gaussian: log-likelihood", 90.0, 1.0))
+    return Measured(ends, anchors, {"annealed": images(20).double(), "starts": images(20).double()})
+
+
+MEASURED = {f.__name__: f for f in (fidelity, chain_length, mixing, ood, landscape, denoising, inpainting, likelihood)}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_draws(tmp_path, name):
+    path = save_section(name, MEASURED[name](), tmp_path / "a.png", recipe="default")
+    with Image.open(path) as picture:
+        picture.load()
+        assert picture.width >= 940
+        assert len(set(picture.convert("L").tobytes())) > 50
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_without_a_figure_or_an_array_the_rest_is_drawn(tmp_path, name):
+    whole = MEASURED[name]()
+    needed = {"fidelity": ("samples", "nearest"), "mixing": ("lags", "autocorrelation")}.get(name, ())
+    needed += {"chain_length": ("from_noise_n_steps", "from_noise_distance"), "inpainting": ("clean",)}.get(name, ())
+    kept = {k: x for k, x in whole.arrays.items() if k in needed or k.startswith(("on straight", "masked, "))}
+    figures = whole.figures[:1] if name in ("ood", "denoising", "likelihood") else ()
+    full = save_section(name, whole, tmp_path / "full.png", recipe="default")
+    less = save_section(name, Measured(figures, arrays=kept), tmp_path / "less.png", recipe="default")
+    assert less.read_bytes() != full.read_bytes()
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_nothing_to_draw_is_refused_in_one_line(tmp_path, name):
+    with pytest.raises(BadInput, match=f"^{name}: .* to draw$"):
+        save_section(name, Measured(()), tmp_path / "a.png", recipe="default")
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_picture_has_the_same_parameters():
+    assert set(SECTION_FIGURES) == set(MEASURED)
+    for save in SECTION_FIGURES.values():
+        assert list(inspect.signature(save).parameters) == ["measured", "path", "recipe", "title"]
+
+
+def test_a_section_without_a_picture(tmp_path):
+    assert save_section("unheard of", Measured(()), tmp_path / "a.png", recipe="default") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_crossed_bracket_looks_otherwise(tmp_path):
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path, ends in zip(paths, ((100.0, 180.0), (180.0, 100.0)), strict=True):
+        save_section("likelihood", Measured(likelihood(*ends).figures), path, recipe="default")
+    pictures = [np.asarray(Image.open(path).convert("RGB")).astype(int) for path in paths]
+    red = [int(((p[..., 0] > 180) & (p[..., 1] < 90) & (p[..., 2] < 60)).sum()) for p in pictures]
+    assert red[0] == 0 < red[1]
+
+
+def test_infinite_figures_are_left_out_and_no_error_draws_no_bar():
+    assert set(by_name(Measured((Figure("a", math.inf), Figure("b", 1.0))))) == {"b"}
+    assert math.isnan(bar(Figure("b", 1.0)))
+
+
+def test_rows_are_sorted_by_the_auroc_of_the_energy():
+    figures = [Figure(f"E: {k} AUROC", v) for k, v in (("near", 0.6), ("far", 1.0), ("wrong", 0.1))]
+    assert list(_table(Measured((*figures, Figure("E: near AUPR", 0.5))))) == ["wrong", "near", "far"]
+
+
+def test_lines_hold_each_sigma():
+    assert {m: sorted(line) for m, line in _lines(denoising()).items()}["Tweedie"] == [0.1, 0.3]
