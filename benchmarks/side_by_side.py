@@ -2,8 +2,8 @@
 
 python benchmarks/side_by_side.py [--minutes 5] [--recipes uva-t8 mnist]
 
-Writes results/side_by_side.png and .json. Fréchet distances are in the features of this project's own digit
-classifier, against the 10,000 test images; nothing is chosen on them.
+Writes docs/pictures/side-by-side.png and results/side_by_side.json. Fréchet distances are in the features of this
+project's own digit classifier, against the 10,000 test images; nothing is chosen on them.
 """
 
 import argparse
@@ -60,7 +60,12 @@ def main() -> None:
         panels.append((f"{name}: {state.step:,} updates", colour, x[:100]))
         console.print(name, rows[name])
     subtitle = f"256 Langevin steps from uniform noise · seed 0 · {args.minutes:g} minutes each on the same machine"
-    save_panels(panels, RESULTS / "side_by_side.png", title="Trained for the same wall time", subtitle=subtitle)
+    save_panels(
+        panels,
+        RESULTS.parent.parent / "docs/pictures/side-by-side.png",
+        title="Trained for the same wall time",
+        subtitle=subtitle,
+    )
     report = {"environment": describe_environment(), "minutes": args.minutes, "N": N, "recipes": rows}
     (RESULTS / "side_by_side.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

@@ -104,22 +104,16 @@ MEASURED = {f.__name__: f for f in (fidelity, chain_length, mixing, ood, landsca
 
 
 @pytest.mark.parametrize("name", MEASURED)
-def test_draws(tmp_path, name):
-    path = save_section(name, MEASURED[name](), tmp_path / "a.png", recipe="default")
-    with Image.open(path) as picture:
-        picture.load()
+def test_draws_all_and_without_a_figure_or_an_array_the_rest(tmp_path, name):
+    whole = MEASURED[name]()
+    full = save_section(name, whole, tmp_path / "full.png", recipe="default")
+    with Image.open(full) as picture:
         assert picture.width >= 940
         assert len(set(picture.convert("L").tobytes())) > 50
-
-
-@pytest.mark.parametrize("name", MEASURED)
-def test_without_a_figure_or_an_array_the_rest_is_drawn(tmp_path, name):
-    whole = MEASURED[name]()
     needed = {"fidelity": ("samples", "nearest"), "mixing": ("lags", "autocorrelation")}.get(name, ())
     needed += {"chain_length": ("from_noise_n_steps", "from_noise_distance"), "inpainting": ("clean",)}.get(name, ())
     kept = {k: x for k, x in whole.arrays.items() if k in needed or k.startswith(("on straight", "masked, "))}
     figures = whole.figures[:1] if name in ("ood", "denoising", "likelihood") else ()
-    full = save_section(name, whole, tmp_path / "full.png", recipe="default")
     less = save_section(name, Measured(figures, arrays=kept), tmp_path / "less.png", recipe="default")
     assert less.read_bytes() != full.read_bytes()
 

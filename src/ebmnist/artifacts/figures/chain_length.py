@@ -8,16 +8,15 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from ebmnist.artifacts.figures.canvas import Canvas, canvas, frame
-from ebmnist.artifacts.figures.lookup import KEY, PANEL_TITLE, array, bar, by_name, ticks
+from ebmnist.artifacts.figures.lookup import KEY, PANEL_TITLE, array, bar, by_name, spoken, ticks
 from ebmnist.artifacts.figures.style import DATA, GREY, HEADER, INK, MARGIN, MODEL, MUTED, PAPER, SMALL
-from ebmnist.artifacts.measurements import words
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Figure, Measured
 
 STARTS = {"from noise": MODEL, "from data": DATA}
 WIDTH, HEIGHT = 560, 440  # pixels of the curves
 NUMBERS, BETWEEN = 60, 70  # pixels left of them, and right
-CELL, CELLS = 34, 240  # pixels: height of a row of the heat map, and its width
+CELL, CELLS = 42, 240  # pixels: height of a row of the heat map, and its width
 SHARES = LinearSegmentedColormap.from_list("shares", [PAPER, "#9ccbe8", DATA, "#0b2f4a"])
 
 
@@ -40,7 +39,7 @@ def save_chain_length(
         for start in starts:
             _draw_curve(axes, start, measured)
         _finish(axes, measured)
-        sheet.text(MARGIN + NUMBERS + WIDTH, top + HEIGHT + 32, "K, Langevin steps", **SMALL | {"ha": "right"})
+        sheet.text(MARGIN + NUMBERS + WIDTH, top + HEIGHT + 38, "K, Langevin steps", **SMALL | {"ha": "right"})
         left = MARGIN + NUMBERS + WIDTH + BETWEEN
         sheet.text(left, HEADER, "Share of each digit, %", **PANEL_TITLE)
         sheet.text(MARGIN, HEADER, "Distance to test images", **PANEL_TITLE)
@@ -56,7 +55,7 @@ def _key(start: str) -> str:
 def _drift(measured: Measured) -> str:
     """Say how far each start drifts, and where chains were lost."""
     figures = by_name(measured)
-    said = [f"drift {start}: ×{words(f)}" for start in STARTS if (f := figures.get(f"{start}: drift"))]
+    said = [f"drift {start}: ×{spoken(f)}" for start in STARTS if (f := figures.get(f"{start}: drift"))]
     said += [
         f"{start}: lost at {f.value:,.0f} steps" for start in STARTS if (f := figures.get(f"{start}: chains lost at"))
     ]
@@ -101,7 +100,8 @@ def _finish(axes: Axes, measured: Measured) -> None:
     axes.set_xticks(steps, ticks(steps))
     axes.xaxis.set_minor_locator(NullLocator())
     low, high = axes.get_ylim()
-    wanted = [f * 10.0**p for p in range(-3, 7) for f in (1, 2, 5)]
+    factors = (1, 2, 5) if high > 8 * low else (1, 1.5, 2, 3, 5, 7)
+    wanted = [f * 10.0**p for p in range(-3, 7) for f in factors]
     axes.set_yticks([y for y in wanted if low <= y <= high])
     axes.set_ylim(low, high)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from ebmnist.artifacts.figures.canvas import Canvas, canvas, frame
-from ebmnist.artifacts.figures.lookup import PANEL_TITLE, array, beside, by_name, strip, strip_size
-from ebmnist.artifacts.figures.style import DATA, GREY, HEADER, MARGIN, MODEL, SMALL
-from ebmnist.artifacts.measurements import words
+from ebmnist.artifacts.figures.lookup import PANEL_TITLE, array, beside, by_name, spoken, strip, strip_size
+from ebmnist.artifacts.figures.style import DATA, HEADER, MARGIN, MODEL, SMALL
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Measured
 
@@ -60,21 +59,20 @@ def _draw_pairs(sheet: Canvas, top: int, measured: Measured, chosen: slice) -> N
 
 def _draw_digits(sheet: Canvas, left: float, top: float, measured: Measured) -> None:
     """Draw the share of each digit among samples and test images."""
+    sets = ((-0.2, "digit_histogram", "samples", MODEL), (0.2, "digit_histogram_test", "test", DATA))
+    found = [(shift, measured.arrays[key], name, colour) for shift, key, name, colour in sets if key in measured.arrays]
+    if not found:
+        return
     sheet.text(left - 50, top - 42, "Share of each digit", **PANEL_TITLE)
     axes = sheet.axes(left, top, PANEL - 50, HEIGHT)
-    for shift, key, name, colour in (
-        (-0.2, "digit_histogram", "samples", MODEL),
-        (0.2, "digit_histogram_test", "test", DATA),
-    ):
-        if key in measured.arrays:
-            share = 100 * array(measured.arrays[key])
-            axes.bar(np.arange(len(share)) + shift, share, 0.38, color=colour, label=name)
+    for shift, shares, name, colour in found:
+        axes.bar(np.arange(len(shares)) + shift, 100 * array(shares), 0.38, color=colour, label=name)
     axes.set_xticks(range(10))
     axes.yaxis.set_major_formatter("{x:g} %")
     axes.tick_params(axis="x", length=0)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5)
     if kl := by_name(measured).get("digit-histogram KL"):
-        sheet.text(left, top + HEIGHT + 32, f"as a classifier reads them · KL(samples‖test) {words(kl)}", **SMALL)
+        sheet.text(left, top + HEIGHT + 38, f"as a classifier reads them · KL(samples‖test) {spoken(kl)}", **SMALL)
 
 
 def _draw_distances(sheet: Canvas, left: float, top: float, measured: Measured) -> None:
@@ -85,15 +83,15 @@ def _draw_distances(sheet: Canvas, left: float, top: float, measured: Measured) 
         return
     sheet.text(left, top - 42, "Distance to the nearest training image", **PANEL_TITLE)
     axes = sheet.axes(left, top, PANEL, HEIGHT)
-    edges = np.linspace(0, max(float(values.max()) for values, _, _ in found) * 1.02, 41)
+    low, high = (float(end([end(values) for values, _, _ in found])) for end in (np.min, np.max))
+    edges = np.linspace(0.9 * low, 1.02 * high, 51)
     for values, name, colour in found:
         heights, _ = np.histogram(values, edges, density=True)
         axes.stairs(heights, edges, fill=True, color=colour, alpha=0.15)
         axes.stairs(heights, edges, color=colour, linewidth=1.6, label=name)
         axes.axvline(float(np.median(values)), color=colour, linewidth=1, linestyle=":")
-    axes.set(yticks=[], xlim=(0, edges[-1]), xlabel="")
+    axes.set(yticks=[], xlim=(edges[0], edges[-1]))
     axes.set_ylim(bottom=0)
-    axes.spines["left"].set_color(GREY)
     axes.spines["left"].set_visible(False)
-    axes.legend(loc="upper left", frameon=False, fontsize=8.5)
-    sheet.text(left, top + HEIGHT + 32, "Euclidean over pixels in [0, 1] · dotted: medians", **SMALL)
+    axes.legend(loc="upper right", frameon=False, fontsize=8.5)
+    sheet.text(left, top + HEIGHT + 38, "Euclidean over pixels in [0, 1] · dotted: medians", **SMALL)

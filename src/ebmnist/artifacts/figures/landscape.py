@@ -9,10 +9,9 @@ from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
 from ebmnist.artifacts.figures.canvas import Canvas, canvas, frame
-from ebmnist.artifacts.figures.lookup import KEY, PANEL_TITLE, array, beside, by_name, strip, strip_size
+from ebmnist.artifacts.figures.lookup import KEY, PANEL_TITLE, array, beside, by_name, spoken, strip, strip_size
 from ebmnist.artifacts.figures.smoothing import Array
 from ebmnist.artifacts.figures.style import BLUE, DATA, GREY, HEADER, MARGIN, MODEL, ORANGE, PAPER, SMALL
-from ebmnist.artifacts.measurements import words
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Measured
 from ebmnist.evaluation.saliency import KINDS
@@ -55,8 +54,8 @@ def save_landscape(
         f"recipe {recipe} · 0: the higher of a path's ends · shaded: the middle half of the paths",
     ) as sheet:
         _draw_curves(sheet.axes(MARGIN + NUMBERS, top, WIDTH, HEIGHT), measured)
-        unit = ", in σ of E over test images" if SCALE in by_name(measured) else ""
-        sheet.text(MARGIN, top - 40, f"Energy along paths, median{unit}", **PANEL_TITLE)
+        unit = ", in σ of E(test)" if SCALE in by_name(measured) else ""
+        sheet.text(MARGIN, top - 40, f"Median energy along paths{unit}", **PANEL_TITLE)
         sheet.text(MARGIN + NUMBERS + WIDTH, top + HEIGHT + 14, "from one end to the other", **SMALL | {"ha": "right"})
         _draw_saliency(sheet, MARGIN + NUMBERS + WIDTH + BETWEEN, top, measured)
         if lines is not None and relaxed is not None:
@@ -75,7 +74,7 @@ def _draw_curves(axes: Axes, measured: Measured) -> None:
         energy = array(measured.arrays[key]) / (1.0 if scale is None else scale.value)
         above: Array = energy - np.maximum(energy[:, :1], energy[:, -1:])
         height = figures.get(f"barrier, {name}")
-        label = name if height is None else f"{name}: barrier {words(height)}"
+        label = name if height is None else f"{name}: barrier {spoken(height)}"
         t = np.linspace(0, 1, above.shape[1])
         low, middle, high = np.quantile(above, (0.25, 0.5, 0.75), axis=0)
         axes.fill_between(t, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -83,7 +82,9 @@ def _draw_curves(axes: Axes, measured: Measured) -> None:
     axes.axhline(0, color=GREY, linestyle="--", linewidth=1.2)
     axes.set(xlim=(0, 1), xticks=[0, 1], xticklabels=["", ""])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}".replace("-", "−")))
-    axes.legend(loc="best", **KEY)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, low + 1.3 * (high - low))  # room for the names
+    axes.legend(loc="upper left", **KEY)
 
 
 def _draw_saliency(sheet: Canvas, left: float, top: float, measured: Measured) -> None:
@@ -103,8 +104,8 @@ def _draw_saliency(sheet: Canvas, left: float, top: float, measured: Measured) -
             _tile(sheet, place, below, array(images[j, 0]), signed=False)
             _tile(sheet, place, below + STEP, array(descents[j, 0]), signed=True)
         if cosine := figures.get(f"−∇E towards the clean digit, {kind}"):
-            words_below = f"cosine {cosine.value:.2f}".replace("-", "−")
-            sheet.text(place, top + 24 + N_TRIPLES * (2 * STEP + 8), words_below, **SMALL)
+            note = f"cos {cosine.value:.2f}".replace("-", "−")
+            sheet.text(place, top + 24 + N_TRIPLES * (2 * STEP + 8), note, **SMALL)
 
 
 def _tile(sheet: Canvas, left: float, top: float, image: Array, *, signed: bool) -> None:

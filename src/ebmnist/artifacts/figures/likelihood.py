@@ -43,7 +43,7 @@ def save_likelihood(measured: Measured, path: Path, *, recipe: str, title: str =
             look = {"va": "center", "color": MODEL if i == len(rows) else GREY}
             sheet.text(MARGIN, HEADER + 40 + ROW * (i + 0.5), name, **LABEL | look)
         sheet.text(MARGIN, HEADER, "Mean log p(x) of test images", **PANEL_TITLE)
-        sheet.text(MARGIN + SIDE + WIDTH, HEADER + 40 + height + 32, "nats", **SMALL | {"ha": "right"})
+        sheet.text(MARGIN + SIDE + WIDTH, HEADER + 40 + height + 38, "nats", **SMALL | {"ha": "right"})
         for i, (name, key, colour) in enumerate(shown):
             top = HEADER + 40 + height + 70 + i * (strip_height + 8)
             beside(sheet, MARGIN, top + strip_height / 2, name, colour=colour)
@@ -64,12 +64,12 @@ def _draw(axes: Axes, anchors: dict[str, Figure], ends: dict[str, Figure]) -> No
     if len(ends) == 2:
         axes.plot([ends["least"].value, ends["most"].value], [last, last], color=colour, linewidth=7, alpha=0.3)
     for side, marker, name in (("least", ">", "at least (reverse AIS)"), ("most", "<", "at most (AIS)")):
-        if figure := ends.get(side):
+        if end := ends.get(side):
             label = name + (", crossed" if crossed else "")
             axes.errorbar(
-                figure.value,
+                end.value,
                 last,
-                xerr=bar(figure),
+                xerr=bar(end),
                 color=colour,
                 marker=marker,
                 markersize=9,

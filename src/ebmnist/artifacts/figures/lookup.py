@@ -27,6 +27,19 @@ def bar(figure: Figure) -> float:
     return math.nan if figure.error is None else figure.error
 
 
+def spoken(figure: Figure) -> str:
+    """Return a figure in words, to two digits of its error.
+
+    >>> spoken(Figure("PSNR", 21.0172, 0.181, "dB")), spoken(Figure("drift", 1.4142))
+    ('21.02 ± 0.18 dB', '1.41')
+    """
+    unit = f" {figure.unit}" if figure.unit else ""
+    if not figure.error:
+        return f"{figure.value:.3g}{unit}".replace("-", "−")
+    n_decimals = max(0, 1 - math.floor(math.log10(figure.error)))
+    return f"{figure.value:,.{n_decimals}f} ± {figure.error:,.{n_decimals}f}{unit}".replace("-", "−")
+
+
 def array(x: Tensor) -> Array:
     """Return a tensor as float64 numbers for matplotlib."""
     values: Array = x.detach().double().cpu().numpy()

@@ -5,16 +5,15 @@ from pathlib import Path
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from ebmnist.artifacts.figures.canvas import Canvas, canvas, frame
-from ebmnist.artifacts.figures.lookup import KEY, PANEL_TITLE, array, bar, by_name
+from ebmnist.artifacts.figures.lookup import KEY, PANEL_TITLE, array, bar, by_name, spoken
 from ebmnist.artifacts.figures.style import BLUE, GREY, HEADER, MAGENTA, MARGIN, ORANGE, SMALL, TEAL
-from ebmnist.artifacts.measurements import words
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Measured
 from ebmnist.evaluation.mixing import FUNCTIONALS
 
 COLOURS = dict(zip(FUNCTIONALS, (ORANGE, TEAL, BLUE, MAGENTA), strict=True))
 WIDTH, HEIGHT = 600, 430  # pixels of the autocorrelation
-NUMBERS, BETWEEN = 60, 180  # pixels left of it, and right, for the names of the functionals
+NUMBERS, BETWEEN = 60, 220  # pixels left of it, and right, for the names of the functionals
 SMALLER, UPPER, LOWER = 380, 120, 160  # pixels of the two plots on the right
 
 
@@ -27,20 +26,23 @@ def save_mixing(measured: Measured, path: Path, *, recipe: str, title: str = "Do
     if "autocorrelation" not in measured.arrays or "lags" not in measured.arrays:
         raise BadInput("mixing: no autocorrelation to draw")
     changes = by_name(measured).get("label changes per 100 steps")
-    said = f" · label changes per 100 steps: {words(changes)}" if changes else ""
+    said = f" · label changes per 100 steps: {spoken(changes)}" if changes else ""
     with canvas(
-        path, *frame(NUMBERS + WIDTH + BETWEEN + SMALLER, 40 + HEIGHT + 60), title, f"recipe {recipe}{said}"
+        path,
+        *frame(NUMBERS + WIDTH + BETWEEN + SMALLER, 66 + HEIGHT + 60),
+        title,
+        f"recipe {recipe} · bold: the slowest of its group{said}",
     ) as sheet:
-        _draw_autocorrelation(sheet, MARGIN + NUMBERS, HEADER + 40, measured)
+        _draw_autocorrelation(sheet, MARGIN + NUMBERS, HEADER + 66, measured)
         left = MARGIN + NUMBERS + WIDTH + BETWEEN
-        _draw_rhat(sheet, left, HEADER + 40, measured)
-        _draw_acceptance(sheet, left, HEADER + 40 + HEIGHT - LOWER, measured)
+        _draw_rhat(sheet, left, HEADER + 66, measured)
+        _draw_acceptance(sheet, left, HEADER + 66 + HEIGHT - LOWER, measured)
     return path
 
 
 def _draw_autocorrelation(sheet: Canvas, left: float, top: float, measured: Measured) -> None:
     """Draw one thin line for each functional, a bold one for the slowest of its group."""
-    sheet.text(left - NUMBERS, top - 40, "Autocorrelation", **PANEL_TITLE)
+    sheet.text(left - NUMBERS, top - 66, "Autocorrelation", **PANEL_TITLE)
     axes = sheet.axes(left, top, WIDTH, HEIGHT)
     lags, rho = array(measured.arrays["lags"]), array(measured.arrays["autocorrelation"])
     for group, columns in FUNCTIONALS.items():
@@ -49,13 +51,12 @@ def _draw_autocorrelation(sheet: Canvas, left: float, top: float, measured: Meas
         for i, line in enumerate(lines):
             if i != slowest:
                 axes.plot(lags, line, color=COLOURS[group], linewidth=0.7, alpha=0.45)
-        name = group if len(lines) == 1 else f"{group}, slowest bold"
-        axes.plot(lags, lines[slowest], color=COLOURS[group], linewidth=2.2, label=name, zorder=3)
+        axes.plot(lags, lines[slowest], color=COLOURS[group], linewidth=2.2, label=group, zorder=3)
     axes.axhline(0, color=GREY, linewidth=1)
     axes.set(xlim=(0, lags[-1]), ylim=(min(-0.1, 1.05 * float(rho.min())), 1.02))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.1f}".replace("-", "−")))
-    axes.legend(loc="upper right", **KEY)
-    sheet.text(left + WIDTH, top + HEIGHT + 32, "lag, Langevin steps", **SMALL | {"ha": "right"})
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, **KEY | {"columnspacing": 1.2, "handlelength": 1.2})
+    sheet.text(left + WIDTH, top + HEIGHT + 38, "lag, Langevin steps", **SMALL | {"ha": "right"})
 
 
 def _draw_rhat(sheet: Canvas, left: float, top: float, measured: Measured) -> None:
@@ -64,7 +65,7 @@ def _draw_rhat(sheet: Canvas, left: float, top: float, measured: Measured) -> No
     found = [(group, figures[f"{group}: R̂"]) for group in FUNCTIONALS if f"{group}: R̂" in figures]
     if not found:
         return
-    sheet.text(left - 150, top - 40, "R̂ at worst · bulk ESS", **PANEL_TITLE)
+    sheet.text(left - 190, top - 66, "R̂, worst of each group", **PANEL_TITLE)
     axes = sheet.axes(left, top, SMALLER - 60, UPPER)
     for i, (group, figure) in enumerate(found):
         # 1 is perfect, so what counts is how far above it R̂ is.
@@ -79,7 +80,7 @@ def _draw_rhat(sheet: Canvas, left: float, top: float, measured: Measured) -> No
     axes.set_yticks(range(len(found)), [group for group, _ in found])
     axes.set_xlim(left=1 - 0.02 * max(0.05, axes.get_xlim()[1] - 1))
     axes.set_ylim(len(found) - 0.5, -0.5)
-    sheet.text(left, top + UPPER + 32, "dashed: 1.01, under which chains count as mixed", **SMALL)
+    sheet.text(left, top + UPPER + 38, "dashed: 1.01 · right: bulk ESS", **SMALL)
 
 
 def _draw_acceptance(sheet: Canvas, left: float, top: float, measured: Measured) -> None:
@@ -87,13 +88,13 @@ def _draw_acceptance(sheet: Canvas, left: float, top: float, measured: Measured)
     if "mala_scales" not in measured.arrays or "mala_acceptance" not in measured.arrays:
         return
     scales, shares = array(measured.arrays["mala_scales"]), array(measured.arrays["mala_acceptance"])
-    sheet.text(left - 150, top - 40, "Accepted by MALA", **PANEL_TITLE)
-    axes = sheet.axes(left - 95, top, SMALLER + 95, LOWER)
+    sheet.text(left - 190, top - 40, "Accepted by MALA", **PANEL_TITLE)
+    axes = sheet.axes(left - 135, top, SMALLER + 135, LOWER)
     axes.axhline(50, color=GREY, linestyle="--", linewidth=1.2)
     axes.plot(scales, 100 * shares, color=BLUE, marker="o", markersize=5)
     axes.set(xscale="log", ylim=(-4, 104), yticks=[0, 50, 100])
-    axes.set_xticks(scales, [f"1/{1 / s:,.0f}" if s < 1 else "1" for s in scales.tolist()])
+    axes.set_xticks(scales, [f"1/{1 / s:.0f}" if s < 1 else "1" for s in scales.tolist()])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:g} %")
     axes.invert_xaxis()
-    sheet.text(left + SMALLER, top + LOWER + 32, "step size / the kernel's own", **SMALL | {"ha": "right"})
+    sheet.text(left + SMALLER, top + LOWER + 38, "step size / the kernel's own", **SMALL | {"ha": "right"})

@@ -47,7 +47,7 @@ def save_ood(measured: Measured, path: Path, *, recipe: str, title: str = "Outli
         for score, (colour, marker, size) in reversed(SCORES.items()):
             axes.plot([], [], marker, color=colour, markersize=size, label=score)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(SCORES), **KEY | {"columnspacing": 1.6})
-        sheet.text(MARGIN + SIDE + WIDTH, top + height + 32, "AUROC", **SMALL | {"ha": "right"})
+        sheet.text(MARGIN + SIDE + WIDTH, top + height + 38, "AUROC", **SMALL | {"ha": "right"})
     return path
 
 

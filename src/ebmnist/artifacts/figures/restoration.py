@@ -6,9 +6,8 @@ from pathlib import Path
 from matplotlib.ticker import MaxNLocator
 
 from ebmnist.artifacts.figures.canvas import Canvas, canvas, frame
-from ebmnist.artifacts.figures.lookup import KEY, PANEL_TITLE, bar, beside, by_name, strip, strip_size
+from ebmnist.artifacts.figures.lookup import KEY, PANEL_TITLE, bar, beside, by_name, spoken, strip, strip_size
 from ebmnist.artifacts.figures.style import CYAN, GREY, HEADER, INK, MAGENTA, MARGIN, MUTED, ORANGE, SMALL, TEAL
-from ebmnist.artifacts.measurements import words
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Figure, Measured
 
@@ -30,7 +29,7 @@ FILLS = {  # row: colour
 SPARE = CYAN  # of a method that is not named above
 NAMED = re.compile(r"(?P<method>.+), σ=(?P<sigma>[\d.e+-]+): PSNR")
 N_COLUMNS, SCALE = 8, 2
-SIDE = 160  # pixels left of the images, for the names of the rows
+SIDE = 190  # pixels left of the images, for the names of the rows
 WIDTH, NUMBERS, BETWEEN = 440, 60, 70  # pixels of the plot of PSNR, left of it, and right
 N_FILLED, GAP = 5, 26  # images for each mask, and pixels between two masks
 
@@ -62,7 +61,7 @@ def save_psnr(measured: Measured, path: Path, *, recipe: str, title: str = "Deno
             name, place = row.partition(", σ=")[0], top + i * (strip_height + 6)
             colour, _ = METHODS.get(name, (MUTED, ""))
             value = lines.get(name, {}).get(shown)
-            beside(sheet, left, place + strip_height / 2, name, "" if value is None else words(value), colour)
+            beside(sheet, left, place + strip_height / 2, name, "" if value is None else spoken(value), colour)
             strip(sheet, measured.arrays[row][:N_COLUMNS], left + SIDE, place, SCALE)
     return path
 
@@ -78,22 +77,23 @@ def save_inpainting(measured: Measured, path: Path, *, recipe: str, title: str =
     if clean is None or not masks:
         raise BadInput("inpainting: no images to draw")
     figures = by_name(measured)
+    rows = [row for row in FILLS if row == "clean" or any(f"{row}, {mask}" in measured.arrays for mask in masks)]
     width, height = strip_size(min(N_FILLED, len(clean)), SCALE)
     pitch = height + 26
-    size = frame(SIDE + len(masks) * (width + GAP) - GAP, 40 + len(FILLS) * pitch)
+    size = frame(SIDE + len(masks) * (width + GAP) - GAP, 40 + len(rows) * pitch)
     with canvas(
         path, *size, title, f"recipe {recipe} · PSNR in dB on the hidden pixels under each row, over all test images"
     ) as sheet:
         top = HEADER + 40
-        for row, (name, colour) in enumerate(FILLS.items()):
-            beside(sheet, MARGIN, top + row * pitch + height / 2, name, colour=colour)
+        for row, name in enumerate(rows):
+            beside(sheet, MARGIN, top + row * pitch + height / 2, name, colour=FILLS[name])
             for column, mask in enumerate(masks):
                 left = MARGIN + SIDE + column * (width + GAP)
                 images = clean if name == "clean" else measured.arrays.get(f"{name}, {mask}")
                 if images is not None:
                     strip(sheet, images[:N_FILLED], left, top + row * pitch, SCALE)
                 if figure := figures.get(f"{name}, {mask}: PSNR"):
-                    sheet.text(left, top + row * pitch + height + 2, words(figure), **SMALL)
+                    sheet.text(left, top + row * pitch + height + 2, spoken(figure), **SMALL)
         for column, mask in enumerate(masks):
             sheet.text(MARGIN + SIDE + column * (width + GAP), top - 40, f"{mask} hidden", **PANEL_TITLE)
     return path
@@ -118,5 +118,7 @@ def _draw_lines(sheet: Canvas, top: float, height: float, lines: dict[str, dict[
         values, errors = [line[s].value for s in sigmas], [bar(line[s]) for s in sigmas]
         axes.errorbar(sigmas, values, errors, color=colour, linestyle=style, marker="o", markersize=4, label=name)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.legend(loc="upper right", **KEY | {"handlelength": 2.4})
-    sheet.text(MARGIN + NUMBERS + WIDTH, top + height + 32, "σ of the noise", **SMALL | {"ha": "right"})
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, low + 1.25 * (high - low))  # room for the names
+    axes.legend(loc="upper right", ncols=2, **KEY | {"handlelength": 2.2, "columnspacing": 1.2})
+    sheet.text(MARGIN + NUMBERS + WIDTH, top + height + 38, "σ of the noise", **SMALL | {"ha": "right"})
