@@ -66,6 +66,8 @@ def headline(measurements: Measurements) -> list[tuple[str, str, str]]:
         if (section := measurements.sections.get(name)) is None:
             continue
         figures = {f.name: f for f in (*section.figures, *section.anchors)}
+        if figure_name not in figures:
+            continue
         beside = [f"{a}: {words(figures[f'{a}: {figure_name}'])}" for a in anchors if f"{a}: {figure_name}" in figures]
         cards.append((figure_name, words(figures[figure_name]), "; ".join(beside)))
     return cards

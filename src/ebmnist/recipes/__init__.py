@@ -12,9 +12,7 @@ from ebmnist.errors import BadInput
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
-    return sorted(
-        p.name.removesuffix(".yaml") for p in files(__package__).iterdir() if p.name.endswith(".yaml")
-    )
+    return sorted(p.name.removesuffix(".yaml") for p in files(__package__).iterdir() if p.name.endswith(".yaml"))
 
 
 def read_recipe(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -28,9 +26,7 @@ def read_recipe(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     is_path = name.endswith((".yaml", ".yml"))
     path: Traversable = Path(name) if is_path else files(__package__) / f"{name}.yaml"
     if not path.is_file():
-        raise BadInput(
-            f"recipe {name!r} not found: use a path to a .yaml file, or one of {', '.join(recipe_names())}"
-        )
+        raise BadInput(f"recipe {name!r} not found: use a path to a .yaml file, or one of {', '.join(recipe_names())}")
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -19,7 +19,7 @@ class Limits:
     """max|E| above this many times its usual, and above as many times the regulariser's 1/(2λ), is a blow-up."""
     gap_growth: float = 10.0
     """|E(x⁻) − E(x⁺)| above this many times its usual, and above a tenth of 1/(2λ), is a spike."""
-    gap_saturation: float = 0.2
+    gap_saturation: float = 0.3
     """A gap above this share of 1/λ, the regulariser's own optimum, means the chains no longer follow the energy."""
     gap_collapse: float = 1e-4
     """|E(x⁻) − E(x⁺)| below this share of its usual, for long: the energy no longer tells anything apart."""
