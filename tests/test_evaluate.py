@@ -146,7 +146,9 @@ def test_the_headline_shows_floor_and_anchor() -> None:
 
 
 def test_every_section_follows_the_grammar() -> None:
-    assert {"fidelity", "chain_length", "mixing", "ood", "landscape", "likelihood"} <= set(REGISTRY)
+    assert {"fidelity", "chain_length", "mixing", "ood", "landscape", "likelihood", "denoising", "inpainting"} == set(
+        REGISTRY
+    )
     for name, cls in REGISTRY.items():
         assert cls.__module__ == f"ebmnist.evaluation.{name}"
         assert cls.__doc__

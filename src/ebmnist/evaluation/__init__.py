@@ -2,7 +2,9 @@
 
 from ebmnist.evaluation.base import Figure, Measured, Section, Subject, Unmeasurable
 from ebmnist.evaluation.chain_length import ChainLength
+from ebmnist.evaluation.denoising import Denoising
 from ebmnist.evaluation.fidelity import Fidelity
+from ebmnist.evaluation.inpainting import Inpainting
 from ebmnist.evaluation.landscape import Landscape
 from ebmnist.evaluation.likelihood import Likelihood
 from ebmnist.evaluation.mixing import Mixing
@@ -12,6 +14,8 @@ REGISTRY: dict[str, type[Section]] = {
     "fidelity": Fidelity,
     "chain_length": ChainLength,
     "mixing": Mixing,
+    "denoising": Denoising,
+    "inpainting": Inpainting,
     "ood": OutOfDistribution,
     "landscape": Landscape,
     "likelihood": Likelihood,
