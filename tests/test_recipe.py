@@ -128,3 +128,10 @@ def test_extends_itself(tmp_path: Path) -> None:
 def test_unknown_name_lists_the_known() -> None:
     with pytest.raises(BadInput, match="one of fashion, holdout-9, mnist"):
         load_recipe("mnst")
+
+
+def test_a_folder_of_ones_own_is_a_path_again(tmp_path: Path) -> None:
+    recipe = load_recipe("fashion", ["--data.root", str(tmp_path / "nowhere")])
+    assert recipe.fields["data"]["root"] == str(tmp_path / "nowhere")
+    with pytest.raises(BadInput, match="no such folder"):
+        recipe.load_data()

@@ -105,7 +105,7 @@ def denoising(setting: Setting) -> Part:
     save_denoising(levels, picture, recipe=model.recipe.basics.name)
     words = (
         f"The first {N_DENOISED} test images with Gaussian noise of standard deviation σ (pixels on [0, 1]), cleaned "
-        "by descent on the energy (T = 0). How many steps, and of what size, was chosen on 200 validation images. "
+        "by descent on the energy (T = 0). How many steps was chosen on 200 validation images. "
         "PSNR in dB, mean ± standard error; the picture shows the first ten."
     )
     columns = ("σ", "noisy, dB", "cleaned, dB", "descent")

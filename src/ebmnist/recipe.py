@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonargparse
 import torch
@@ -22,29 +22,12 @@ from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.generation import Generation
 from ebmnist.recipes import read_recipe
+from ebmnist.recipes.basics import Basics
 from ebmnist.sampling import start
 from ebmnist.sampling.base import Kernel
 from ebmnist.training import Training, TrainState, objective
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
-
-
-@dataclass(frozen=True)
-class Basics:
-    """What belongs to no room."""
-
-    name: str = "unnamed"
-    """The recipe's name; a run's folder is called after it."""
-    about: str = ""
-    """One line on what the recipe is for."""
-    seed: int = 0
-    """Of the weights and of every random stream, ≥ 0."""
-    device: str = "auto"
-    """auto (a GPU if there is one), cpu, cuda, cuda:1, …"""
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise BadInput(f"seed must be ≥ 0, not {self.seed}")
 
 
 # Sections whose fields depend on their `kind`, and sections that are one dataclass.
@@ -228,10 +211,17 @@ def _with_kinds(fields: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str
 
 
 def _build(cls: type, fields: Mapping[str, Any]) -> Any:
-    """Call `cls` on plain fields, building the dataclasses among them first."""
-    nested = {f.name: f.type for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
-    made = {k: _build(t, v) if dataclasses.is_dataclass(t := nested.get(k)) else v for k, v in fields.items()}  # type: ignore[arg-type]
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in made.items()})
+    """Call `cls` on plain fields, making what YAML does not know: dataclasses, tuples and paths."""
+    types = {f.name: f.type for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
+    return cls(**{name: _made(types.get(name), value) for name, value in fields.items()})
+
+
+def _made(kind: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _build(kind, value)  # type: ignore[arg-type]
+    if isinstance(value, str) and (kind is Path or Path in get_args(kind)):
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

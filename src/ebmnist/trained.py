@@ -13,9 +13,6 @@ from ebmnist.evaluation.denoising import Stop, choose_stop, denoise
 from ebmnist.recipe import Recipe, make_recipe
 from ebmnist.training.state import load_weights
 
-# Steps of this share of the training step are tried beside whole ones: small steps stop closer to the best point.
-STEP_SCALES = (1.0, 0.5, 0.25)
-
 
 class Trained(nn.Module):
     """The averaged (EMA) energy of a checkpoint, with its recipe and the kernel it was trained with.
@@ -44,7 +41,7 @@ class Trained(nn.Module):
     def choose_stop(self, sigma: float, rng: torch.Generator, dataset: Dataset | None = None) -> Stop:
         """Where a descent from images of noise σ should stop: the best on 200 validation images."""
         clean = (dataset or self.recipe.load_data()).validation.images[:200].to(self.device)
-        return choose_stop(self.energy, self.kernel, clean, sigma, rng=rng, step_scales=STEP_SCALES)
+        return choose_stop(self.energy, self.kernel, clean, sigma, rng=rng)
 
     def denoise(self, y: Tensor, sigma: float, rng: torch.Generator) -> Tensor:
         """Clean images `y` of noise σ, (B, 1, 28, 28), by energy descent stopped where validation says."""

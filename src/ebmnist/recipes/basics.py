@@ -1,0 +1,23 @@
+"""What a recipe says that belongs to no room."""
+
+from dataclasses import dataclass
+
+from ebmnist.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Basics:
+    """What belongs to no room."""
+
+    name: str = "unnamed"
+    """The recipe's name; a run's folder is called after it."""
+    about: str = ""
+    """One line on what the recipe is for."""
+    seed: int = 0
+    """Of the weights and of every random stream, ≥ 0."""
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu, cuda, cuda:1, …"""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise BadInput(f"seed must be ≥ 0, not {self.seed}")
