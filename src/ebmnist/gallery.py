@@ -88,17 +88,16 @@ def denoising(setting: Setting) -> Part:
     for sigma in SIGMAS:
         stop = model.choose_stop(sigma, rng, dataset)
         noisy = add_noise(clean, sigma, rng)
-        cleaned = denoise(model.energy, model.kernel, noisy, stop.n_steps, rng=rng, step_scale=stop.step_scale)
+        cleaned = denoise(model.energy, model.kernel, noisy, stop.n_steps, rng=rng)
         before, after = psnr(noisy, clean), psnr(cleaned, clean)
         levels.append(Denoised(sigma, *(t[:N_SHOWN].cpu() for t in (clean, noisy, cleaned, before, after))))
         error = float(after.std()) / len(after) ** 0.5
-        stop_words = f"{stop.n_steps} × {stop.step_scale:g} ε"
         rows.append(
             (
                 f"{sigma:g}",
                 f"{float(before.mean()):.1f}",
                 f"{float(after.mean()):.1f} ± {error:.1f}",
-                stop_words,
+                f"{stop.n_steps} steps",
             )
         )
     picture = run.figures / "denoising.png"

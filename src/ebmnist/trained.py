@@ -46,7 +46,7 @@ class Trained(nn.Module):
     def denoise(self, y: Tensor, sigma: float, rng: torch.Generator) -> Tensor:
         """Clean images `y` of noise σ, (B, 1, 28, 28), by energy descent stopped where validation says."""
         stop = self.choose_stop(sigma, rng)
-        return denoise(self.energy, self.kernel, y, stop.n_steps, rng=rng, step_scale=stop.step_scale)
+        return denoise(self.energy, self.kernel, y, stop.n_steps, rng=rng)
 
 
 def load(path: str | Path, device: str = "cpu") -> Trained:
