@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from ebmnist.artifacts import load_checkpoint
 from ebmnist.data.base import Dataset
+from ebmnist.energy.fast import packed_of
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import Stop, choose_stop, denoise
+from ebmnist.native import Packed
 from ebmnist.recipe import Recipe, make_recipe
 from ebmnist.training.state import load_weights
 
@@ -32,6 +34,10 @@ class Trained(nn.Module):
         """E(x)."""
         value: Tensor = self.energy(x)
         return value
+
+    def packed(self, *, rough: bool) -> Packed | None:
+        """The energy's weights as the C++ reads them (`energy.fast.Packable`)."""
+        return packed_of(self.energy, rough=rough)
 
     @property
     def device(self) -> torch.device:

@@ -33,21 +33,27 @@ def energy_and_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
 def frozen(energy: Energy) -> Iterator[None]:
     """Hold an energy's weights fixed for the length of a chain.
 
-    Evaluation mode (no power iteration), no weight gradients, and every parametrised weight, W/σ for
-    spectral normalisation, computed once for the whole block instead of once per step. Afterwards all is as before.
+    Evaluation mode (no power iteration), no weight gradients, and all that follows from the weights alone, W/σ for
+    spectral normalisation and the copy that the C++ reads, made once for the whole block instead of once per step.
+    Afterwards all is as before.
     """
     if not isinstance(energy, nn.Module):
         yield
         return
     modes = [(module, module.training) for module in energy.modules()]
     trainable = [p for p in energy.parameters() if p.requires_grad]
+    keepers = [module for module in energy.modules() if getattr(module, "kept", ...) is None]
     energy.eval()
     for p in trainable:
         p.requires_grad_(False)
+    for keeper in keepers:
+        keeper.kept = {}  # type: ignore[assignment]
     try:
         with parametrize.cached():
             yield
     finally:
+        for keeper in keepers:
+            keeper.kept = None  # type: ignore[assignment]
         for p in trainable:
             p.requires_grad_(True)
         for module, training in modes:

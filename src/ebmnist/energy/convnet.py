@@ -2,10 +2,13 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
+from ebmnist.energy.fast import NativeEnergy
 from ebmnist.energy.layers import Activation, activation_layer, normalised
-from ebmnist.energy.precision import Precision, computing_in, known
+from ebmnist.energy.precision import Precision, computing_in, known, native_bf16
 from ebmnist.errors import BadInput
+from ebmnist.native import Conv, Packed, library
 
 
 class ConvNet(nn.Module):
@@ -42,6 +45,8 @@ class ConvNet(nn.Module):
         if width < 1 or not 2 <= depth <= 5:
             raise BadInput(f"convnet: width must be ≥ 1 and depth 2 to 5, not width {width}, depth {depth}")
         self.precision: Precision = known(precision)
+        self.activation = activation
+        self.kept: dict[bool, Packed] | None = None  # packed weights, while `frozen` holds them fixed
         channels = [1, *(width * min(2**i, 4) for i in range(depth))]
         layers: list[nn.Module] = []
         for i in range(depth):
@@ -58,8 +63,49 @@ class ConvNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """E(x). Pixels enter as 2x − 1, so that the zero padding is mid-grey, as in the tutorial."""
+        with parametrize.cached():  # W/σ once, for whoever computes
+            weights = [w for layer in (*self._layers(), self.head) for w in (layer.weight, layer.bias)]
+            learns = torch.is_grad_enabled() and any(w is not None and w.requires_grad for w in weights)
+            packed = self.packed(rough=learns and self.training)
+            # The C++ gives no gradient of a gradient.
+            if packed is None or not packed.takes(x) or (learns and x.requires_grad):
+                return self._in_torch(x)
+            value: Tensor = NativeEnergy.apply(x, packed, *weights)  # type: ignore[no-untyped-call]
+            return value
+
+    def _in_torch(self, x: Tensor) -> Tensor:
         with computing_in(self.precision, x.device):
             features: Tensor = self.net(2 * x - 1)
         # The last sum at full precision: rounded to bfloat16, an energy near 10 would come in steps of 0.06.
         value: Tensor = self.head(features.to(x.dtype))
         return value.squeeze(1)
+
+    def packed(self, *, rough: bool) -> Packed | None:
+        """The weights as the C++ reads them (`energy.fast.Packable`); None for what only PyTorch computes."""
+        if (
+            self.activation != "silu"
+            or self.head.weight.dtype != torch.float32
+            or self.head.weight.device.type != "cpu"
+        ):
+            return None
+        if library() is None or (bf16 := native_bf16(self.precision, rough=rough)) is None:
+            return None
+        if self.kept is not None and bf16 in self.kept:
+            return self.kept[bf16]
+        side, convs = 28, []
+        for layer in self._layers():
+            assert layer.bias is not None
+            if isinstance(layer, nn.Conv2d):
+                conv = Conv(layer.weight, layer.bias, layer.stride[0], int(layer.padding[0]), side)
+            else:
+                conv = Conv(layer.weight.view(layer.out_features, -1, side, side), layer.bias, 1, 0, side)
+            convs.append(conv)
+            side = conv.side_out
+        packed = Packed(convs, (self.head.weight, self.head.bias), scale=2.0, shift=-1.0, bf16=bf16)
+        if self.kept is not None:
+            self.kept[bf16] = packed
+        return packed
+
+    def _layers(self) -> list[nn.Conv2d | nn.Linear]:
+        """All layers with weights but the last."""
+        return [layer for layer in self.net if isinstance(layer, nn.Conv2d | nn.Linear)]

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import torch
 
 from ebmnist.errors import BadInput
+from ebmnist.native import bf16_is_fast, library
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -35,3 +36,15 @@ def uses_bf16(precision: Precision, device: torch.device) -> bool:
 def computing_in(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """Autocast to bfloat16 where `precision` says so; weights, energies and gradients stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(precision, device))
+
+
+def native_bf16(precision: Precision, *, rough: bool) -> bool | None:
+    """Whether the C++ of `native/` multiplies in bfloat16; None where it cannot as `precision` asks.
+
+    `auto` takes it for what is rough, chains and weight gradients, where the processor gains by it; energies that are
+    read as numbers are in float32, for differences of 1e-6 matter at T = 1e-6.
+    """
+    if precision == "bf16":
+        functions = library()
+        return True if functions is not None and functions.has_bf16() else None
+    return precision == "auto" and rough and bf16_is_fast()

@@ -1,6 +1,6 @@
 """A chain is a kernel applied n_steps times; a sample is where a chain that began in noise ends."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -9,7 +9,10 @@ from torch import Tensor
 
 from ebmnist.energy.base import Energy, frozen
 from ebmnist.errors import BadInput
+from ebmnist.native import Packed
 from ebmnist.sampling.base import Kernel, StepInfo
+from ebmnist.sampling.clipping import clip_grad
+from ebmnist.sampling.fused import fused, walk
 from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.start.noise import uniform_noise
 
@@ -67,27 +70,85 @@ def run_chain(
         raise BadInput(f"temperatures: {len(temperatures)} of them for {n_steps} steps; give one per step")
     if any(not 0 <= step <= n_steps for step in keep):
         raise BadInput(f"keep: steps must be from 0, the start, to {n_steps}, not {sorted(keep)}")
-    kept = [x.detach()] if 0 in keep else []
-    rows: list[tuple[Tensor, ...]] = []
-    info = None
     with frozen(energy):
-        state = kernel.init(energy, x)
-        for i in range(n_steps):
-            # A kernel is a frozen dataclass, so a new temperature is a new kernel.
-            now = kernel if temperatures is None else _at_temperature(kernel, temperatures[i])
-            state, info = now.step(energy, state, rng)
-            if i + 1 in keep:
-                kept.append(state.x)
-            if record:
-                rows.append(_trace_row(info))
-            if progress is not None:
+        packed = fused(energy, kernel, x)
+        if packed is not None:
+            steps = _walked(packed, cast(Langevin, kernel), x, n_steps, rng, temperatures, keep)
+        else:
+            steps = _stepped(energy, kernel, x, n_steps, rng, temperatures, record)
+        return _collected(steps, x.detach(), keep, record, progress)
+
+
+class _Stretch(NamedTuple):
+    """Where chains are after `n_steps`, and what the steps since the last stretch saw."""
+
+    n_steps: int
+    x: Tensor
+    last: StepInfo
+    trace: Trace | None  # of the stretch, (steps, B)
+
+
+def _collected(
+    stretches: Iterator[_Stretch],
+    x: Tensor,
+    keep: Collection[int],
+    record: bool,
+    progress: Callable[[int], None] | None,
+) -> Chain:
+    kept = [x] if 0 in keep else []
+    rows: list[Trace] = []
+    info, done = None, 0
+    for stretch in stretches:
+        x, info = stretch.x, stretch.last
+        if stretch.n_steps in keep:
+            kept.append(x)
+        if record and stretch.trace is not None:
+            rows.append(stretch.trace)
+        if progress is not None:
+            for i in range(done, stretch.n_steps):
                 progress(i + 1)
+        done = stretch.n_steps
     return Chain(
-        state.x,
+        x,
         info,
         torch.stack(kept) if kept else None,
-        Trace(*map(torch.stack, zip(*rows, strict=True))) if rows else None,
+        Trace(*map(torch.cat, zip(*rows, strict=True))) if rows else None,
     )
+
+
+def _stepped(
+    energy: Energy,
+    kernel: Kernel,
+    x: Tensor,
+    n_steps: int,
+    rng: torch.Generator,
+    temperatures: Sequence[float] | None,
+    record: bool,
+) -> Iterator[_Stretch]:
+    """One `kernel.step` after the other: any energy, any kernel, any device."""
+    state = kernel.init(energy, x)
+    for i in range(n_steps):
+        # A kernel is a frozen dataclass, so a new temperature is a new kernel.
+        now = kernel if temperatures is None else _at_temperature(kernel, temperatures[i])
+        state, info = now.step(energy, state, rng)
+        yield _Stretch(i + 1, state.x, info, _trace_row(info) if record else None)
+
+
+def _walked(
+    packed: Packed,
+    kernel: Langevin,
+    x: Tensor,
+    n_steps: int,
+    rng: torch.Generator,
+    temperatures: Sequence[float] | None,
+    keep: Collection[int],
+) -> Iterator[_Stretch]:
+    """The same steps in C++, many at a time."""
+    for done, w in walk(packed, kernel, x, n_steps, rng=rng, temperatures=temperatures, stops=list(keep)):
+        drift_grad = clip_grad(w.grad, kernel.clip, kernel.clip_norm)
+        info = StepInfo(w.energy[-1], w.grad, drift_grad, w.before, w.x)
+        trace = Trace(w.energy, w.grad_norm, w.share_clipped, w.displacement, torch.ones_like(w.energy))
+        yield _Stretch(done, w.x, info, trace)
 
 
 def sample(
@@ -131,6 +192,6 @@ def _at_temperature(kernel: Kernel, temperature: float) -> Kernel:
     return cast(Kernel, replace(cast(Any, kernel), temperature=temperature))
 
 
-def _trace_row(info: StepInfo) -> tuple[Tensor, ...]:
+def _trace_row(info: StepInfo) -> Trace:
     accepted = torch.ones_like(info.energy) if info.accepted is None else info.accepted.float()
-    return info.energy, info.grad_norm, info.share_clipped, info.displacement, accepted
+    return Trace(*(row[None] for row in (info.energy, info.grad_norm, info.share_clipped, info.displacement, accepted)))

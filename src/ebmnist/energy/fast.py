@@ -1,0 +1,54 @@
+"""How a network's energy reaches the C++ of `native/` and comes back through autograd."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ebmnist.native import Packed
+
+
+class Packable(Protocol):
+    """An energy that can be handed to the C++."""
+
+    def packed(self, *, rough: bool) -> Packed | None:
+        """Its weights as the C++ reads them; None where it has to be computed in PyTorch.
+
+        `rough` is for chains and weight gradients, which may take bfloat16 where that is faster; energies and
+        gradients that are read as numbers are not rough.
+        """
+        ...
+
+
+def packed_of(energy: object, *, rough: bool) -> Packed | None:
+    """`energy.packed(rough=…)` if there is such a thing."""
+    ask = getattr(energy, "packed", None)
+    return None if ask is None else ask(rough=rough)
+
+
+class NativeEnergy(torch.autograd.Function):
+    """E(x), differentiable once: in x, or in the weights."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, packed: Packed, *weights: Tensor) -> Tensor:
+        """E(x), (B,); `weights` are those that `Packed.weight_grad` answers for, in its order."""
+        ctx.packed, ctx.needs, ctx.shapes = packed, ctx.needs_input_grad, [w.shape for w in weights]
+        if ctx.needs_input_grad[0]:
+            # Value and gradient come together, nearly for the price of the gradient.
+            value, grad = packed.energy_and_grad(x)
+            ctx.save_for_backward(grad)
+            return value
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(x)
+        return packed.energy(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """∂/∂x, or ∂/∂θ: the caller asks for one of the two."""
+        (saved,) = ctx.saved_tensors
+        if ctx.needs[0]:
+            return saved * upstream.view(-1, *[1] * (saved.dim() - 1)), None, *[None] * len(ctx.shapes)
+        grads = ctx.packed.weight_grad(saved, upstream)
+        return None, None, *(g.view(s) for g, s in zip(grads, ctx.shapes, strict=True))

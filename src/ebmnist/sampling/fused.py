@@ -1,0 +1,55 @@
+"""Langevin chains walked whole in C++, for the energies that can be handed to it: the same steps, none in Python."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from ebmnist.energy.base import Energy
+from ebmnist.energy.fast import packed_of
+from ebmnist.native import Packed, Walked
+from ebmnist.sampling.base import Kernel
+from ebmnist.sampling.langevin import Langevin
+
+# Image-steps between two returns to Python, where Ctrl-C is heard and progress is told: well under a second.
+STRIDE = 8192
+
+
+def fused(energy: Energy, kernel: Kernel, x: Tensor) -> Packed | None:
+    """The energy as the C++ reads it, if it can walk these chains; None if they are stepped one by one."""
+    if type(kernel) is not Langevin:
+        return None
+    packed = packed_of(energy, rough=True)
+    return packed if packed is not None and packed.takes(x) else None
+
+
+def walk(
+    packed: Packed,
+    kernel: Langevin,
+    x: Tensor,
+    n_steps: int,
+    *,
+    rng: torch.Generator,
+    temperatures: Sequence[float] | None,
+    stops: Sequence[int],
+) -> Iterator[tuple[int, Walked]]:
+    """Yield (steps done, what the last stretch left behind) at every stop, at n_steps, and every little while."""
+    at = [kernel.temperature] * n_steps if temperatures is None else temperatures
+    sigmas = kernel.step_size * torch.tensor(at, dtype=torch.float64).sqrt()
+    # One key a step, so that a chain cut anywhere is the same chain.
+    done, reach = 0, max(1, STRIDE // len(x))
+    while done < n_steps:
+        until = min([n_steps, done + reach, *(s for s in stops if s > done)])
+        keys = torch.randint(-(2**63), 2**63 - 1, (until - done,), generator=rng)
+        walked = packed.langevin(
+            x,
+            sigmas[done:until],
+            keys,
+            drift=0.5 * kernel.step_size**2,
+            clip=kernel.clip,
+            clip_norm=kernel.clip_norm,
+            clamp=kernel.clamp,
+            noise_first=kernel.noise_first,
+        )
+        x, done = walked.x, until
+        yield done, walked
