@@ -124,6 +124,32 @@ def test_a_batch_larger_than_the_buffer_is_refused(rng):
         ReplayBuffer(3).draw(BATCH, rng)
 
 
+@pytest.mark.parametrize(("age", "rate"), [(0, 0.2), (300, 0.1), (2_700, 0.02)])
+def test_old_chains_restart_more_rarely(age, rate, rng):
+    """fresh_fraction · a₀/(a₀ + age), with a₀ = 300."""
+    buffer = ReplayBuffer(4, 0.2, old_age=300)
+    buffer.draw(BATCH, rng)
+    n_born = buffer.n_born.item()
+    for _ in range(1_000):
+        buffer.age.fill_(age)
+        buffer.draw(BATCH, rng)
+    n_fresh = buffer.n_born.item() - n_born
+    assert abs(n_fresh - 4_000 * rate) <= 4.5 * math.sqrt(4_000 * rate * (1 - rate))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_share_of_the_restarts_begins_at_real_images(share, rng):
+    buffer, real = ReplayBuffer(4, 1.0, from_data=share), torch.full_like(BATCH, 7.0)
+    n_real = sum(int((buffer.draw(real, rng).x == 7.0).flatten(1).all(1).sum()) for _ in range(1_000))
+    assert abs(n_real - 4_000 * share) <= 4.5 * math.sqrt(4_000 * share * (1 - share))
+
+
+@pytest.mark.parametrize("fields", [{"old_age": 0}, {"from_data": -0.1}, {"from_data": 1.1}])
+def test_bad_ages_and_shares_are_refused(fields):
+    with pytest.raises(BadInput, match="replay: old_age must be ≥ 1 or null, from_data in"):
+        ReplayBuffer(8, **fields)
+
+
 @pytest.mark.parametrize(("size", "fraction"), [(0, 0.1), (8, -0.1), (8, 1.1), (8, math.nan)])
 def test_bad_fields_are_refused(size, fraction):
     with pytest.raises(BadInput, match="replay: size must be ≥ 1"):

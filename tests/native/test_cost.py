@@ -1,0 +1,43 @@
+"""What a step costs, counted and not timed: PyTorch operations, weight layouts and calls do not grow with the chain."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ebmnist.energy import ConvNet
+from ebmnist.native import Packed, library
+from ebmnist.sampling import Langevin, run_chain
+
+pytestmark = pytest.mark.skipif(library() is None, reason="nothing here compiles C++")
+
+
+class Counting(TorchDispatchMode):
+    """Counts the operations that reach PyTorch's dispatcher."""
+
+    def __init__(self):
+        super().__init__()
+        self.n = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
+        self.n += 1
+        return func(*args, **(kwargs or {}))
+
+
+def operations(n_steps: int, energy: ConvNet) -> int:
+    with Counting() as counting:
+        run_chain(energy, Langevin(), torch.rand(32, 1, 28, 28), n_steps, rng=torch.Generator().manual_seed(0))
+    return counting.n
+
+
+@pytest.mark.parametrize("spectral_norm", [False, True])
+def test_a_longer_chain_takes_no_more_operations(spectral_norm):
+    energy = ConvNet(4, spectral_norm=spectral_norm)
+    assert operations(2, energy) == operations(200, energy) < 120
+
+
+def test_weights_are_laid_out_once_a_chain_and_the_loop_is_entered_once(monkeypatch):
+    seen = []
+    monkeypatch.setattr(Packed, "__init__", lambda *a, _was=Packed.__init__, **k: seen.append("pack") or _was(*a, **k))
+    monkeypatch.setattr(Packed, "langevin", lambda *a, _was=Packed.langevin, **k: seen.append("walk") or _was(*a, **k))
+    operations(200, ConvNet(4))
+    assert seen == ["pack", "walk"]

@@ -1,0 +1,231 @@
+"""The C++ against PyTorch: the same energy, the same gradients, the same chain."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ebmnist.energy import ConvNet, energy_and_grad, frozen
+from ebmnist.energy.fast import packed_of
+from ebmnist.native import Packed, library
+from ebmnist.sampling import Langevin, run_chain
+
+pytestmark = pytest.mark.skipif(library() is None, reason="nothing here compiles C++")
+FREE = {"drift": 2.5, "clip": None, "clip_norm": None, "clamp": None, "noise_first": False}
+bf16_only = pytest.mark.skipif(library() is None or not library().has_bf16(), reason="no bfloat16 dot products here")
+
+
+def in_torch(energy: ConvNet, monkeypatch: pytest.MonkeyPatch) -> ConvNet:
+    """The same weights, computed by PyTorch."""
+    twin = copy.deepcopy(energy)
+    monkeypatch.setattr(twin, "packed", lambda *, rough: None)  # noqa: ARG005
+    return twin
+
+
+def packed(energy: ConvNet, *, rough: bool = False) -> Packed:
+    found = packed_of(energy, rough=rough)
+    assert found is not None
+    return found
+
+
+def close(a: Tensor, b: Tensor, tolerance: float) -> None:
+    assert float((a - b).norm() / b.norm()) < tolerance
+
+
+@pytest.mark.parametrize("spectral_norm", [False, True])
+@pytest.mark.parametrize(("width", "depth"), [(1, 4), (3, 2), (4, 5), (8, 3), (16, 4)])
+@pytest.mark.parametrize("batch", [1, 33])
+def test_energy_and_gradient_are_torchs(width, depth, batch, spectral_norm, rng, monkeypatch):
+    energy = ConvNet(width, depth, spectral_norm=spectral_norm, precision="fp32").eval()
+    x = torch.rand(batch, 1, 28, 28, generator=rng)
+    twin = in_torch(energy, monkeypatch)
+    with frozen(energy), frozen(twin):
+        for ours, theirs in zip(energy_and_grad(energy, x), energy_and_grad(twin, x), strict=True):
+            close(ours, theirs, 1e-5)
+
+
+@pytest.mark.parametrize("spectral_norm", [False, True])
+@pytest.mark.parametrize(("width", "depth"), [(1, 4), (3, 2), (16, 4)])
+def test_weight_gradients_are_torchs(width, depth, spectral_norm, rng, monkeypatch):
+    energy = ConvNet(width, depth, spectral_norm=spectral_norm, precision="fp32").eval()
+    twin, x = in_torch(energy, monkeypatch), torch.rand(70, 1, 28, 28, generator=rng)
+    for net in (energy, twin):
+        (net(x) * torch.linspace(-1, 2, 70)).sum().backward()
+    for ours, theirs in zip(energy.parameters(), twin.parameters(), strict=True):
+        assert ours.grad is not None
+        close(ours.grad, theirs.grad, 1e-4)
+
+
+@bf16_only
+def test_bfloat16_is_as_close_as_its_eight_bits(rng, monkeypatch):
+    energy, x = ConvNet(16, precision="bf16"), torch.rand(64, 1, 28, 28, generator=rng)
+    exact = in_torch(ConvNet(16, precision="fp32"), monkeypatch)
+    exact.load_state_dict(energy.state_dict())
+    for net in (energy, exact):
+        (net(x) * torch.linspace(-1, 2, 64)).sum().backward()
+    for ours, theirs in zip(energy.parameters(), exact.parameters(), strict=True):
+        close(ours.grad, theirs.grad, 0.03)
+    close(energy_and_grad(energy, x)[1], energy_and_grad(exact, x)[1], 0.03)
+
+
+def test_energies_read_as_numbers_are_not_rough():
+    assert not packed(ConvNet(4)).bf16
+    assert not packed(ConvNet(4, precision="fp32"), rough=True).bf16
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        Langevin(),
+        Langevin(noise_first=True),
+        Langevin(clip=None, clip_norm=1e-3, clamp=None),
+        Langevin(clip=2e-5, clip_norm=4e-4, temperature=1e-4),
+    ],
+    ids=["default", "noise_first", "clip_norm", "both"],
+)
+def test_given_the_same_noise_it_is_the_same_chain(kernel, rng, monkeypatch):
+    """Step by step in PyTorch, with `randn` handing out the noise that the C++ is given."""
+    energy, n_steps = ConvNet(8, precision="fp32"), 7
+    x, noise = torch.rand(5, 1, 28, 28, generator=rng), torch.randn(n_steps, 5, 1, 28, 28, generator=rng)
+    walked = packed(energy).langevin(
+        x, torch.full((n_steps,), kernel.step_size * kernel.temperature**0.5), torch.zeros(n_steps, dtype=torch.int64),
+        drift=0.5 * kernel.step_size**2, clip=kernel.clip, clip_norm=kernel.clip_norm, clamp=kernel.clamp,
+        noise_first=kernel.noise_first, noise=noise,
+    )  # fmt: skip
+    twin, given = in_torch(energy, monkeypatch), iter(noise)
+    monkeypatch.setattr(torch, "randn", lambda *_, **__: next(given))
+    chain = run_chain(twin, kernel, x, n_steps, rng=rng, record=True)
+    assert chain.trace is not None
+    assert chain.last is not None
+    torch.testing.assert_close(walked.x, chain.x, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(walked.before, chain.last.x_before, atol=1e-6, rtol=1e-5)
+    close(walked.grad, chain.last.grad, 1e-4)
+    torch.testing.assert_close(walked.energy, chain.trace.energy)
+    torch.testing.assert_close(walked.grad_norm, chain.trace.grad_norm, rtol=1e-4, atol=0)
+    torch.testing.assert_close(walked.displacement, chain.trace.displacement, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(walked.share_clipped, chain.trace.share_clipped, atol=3 / 784, rtol=0)
+
+
+def flat() -> ConvNet:
+    """E(x) = 0 for every x."""
+    energy = ConvNet(1, precision="fp32")
+    nn.init.zeros_(energy.head.weight)
+    nn.init.zeros_(energy.head.bias)
+    return energy
+
+
+def test_its_noise_is_standard_normal_and_independent():
+    kernel = Langevin(step_size=1.0, temperature=1.0, clamp=None)
+    x, rng = torch.zeros(300, 1, 28, 28), torch.Generator().manual_seed(5)
+    chain = run_chain(flat(), kernel, x, 4, rng=rng, keep=range(5))
+    assert chain.trajectory is not None
+    noise = chain.trajectory.diff(dim=0).flatten(2).double()  # (4 steps, 300 chains, 784 pixels)
+    n = noise.numel()
+    for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        assert abs(float((noise**power).mean()) - moment) < 4 * (variance / n) ** 0.5
+    quantiles = torch.tensor([0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999], dtype=torch.float64)
+    at = torch.distributions.Normal(0.0, 1.0).icdf(quantiles)
+    shares = torch.stack([(noise < a).double().mean() for a in at])
+    assert ((shares - quantiles).abs() < 4 * (quantiles * (1 - quantiles) / n).sqrt()).all()
+    # Between chains, between steps, between neighbouring pixels, squares too.
+    for values in (noise, noise**2 - 1):
+        scale = float(values.square().mean())
+        pairs = (values[:, 1:] * values[:, :-1], values[1:] * values[:-1], values[..., 1:] * values[..., :-1])
+        for product in pairs:
+            assert abs(float(product.mean())) < 4.5 * scale / product.numel() ** 0.5
+
+
+def test_same_seed_same_bits_on_any_number_of_threads():
+    x, kernel, ends = torch.rand(70, 1, 28, 28), Langevin(), []
+    energy, threads = ConvNet(4), torch.get_num_threads()
+    for n in (1, 2, 3):
+        torch.set_num_threads(n)
+        ends.append(run_chain(energy, kernel, x, 5, rng=torch.Generator().manual_seed(1)).x)
+    torch.set_num_threads(threads)
+    assert torch.equal(ends[0], ends[1])
+    assert torch.equal(ends[0], ends[2])
+
+
+def test_a_chain_cut_anywhere_is_the_same_chain(monkeypatch):
+    energy, x = ConvNet(4), torch.rand(40, 1, 28, 28)
+    whole = run_chain(energy, Langevin(), x, 9, rng=torch.Generator().manual_seed(2), record=True)
+    rng = torch.Generator().manual_seed(2)
+    half = run_chain(energy, Langevin(), x, 4, rng=rng).x
+    assert torch.equal(run_chain(energy, Langevin(), half, 5, rng=rng).x, whole.x)
+    monkeypatch.setattr("ebmnist.sampling.fused.STRIDE", 80)
+    told: list[int] = []
+    rng = torch.Generator().manual_seed(2)
+    cut = run_chain(energy, Langevin(), x, 9, rng=rng, record=True, keep=[3], progress=told.append)
+    assert torch.equal(cut.x, whole.x)
+    assert torch.equal(cut.trace.energy, whole.trace.energy)
+    assert told == list(range(1, 10))
+
+
+def test_annealing_reaches_the_noise():
+    x, kernel = torch.zeros(64, 1, 28, 28), Langevin(step_size=1.0, clamp=None)
+    chain = run_chain(
+        flat(), kernel, x, 3, rng=torch.Generator().manual_seed(0), temperatures=[4.0, 0.0, 0.25], keep=range(4)
+    )
+    spread = chain.trajectory.diff(dim=0).flatten(1).std(dim=1)
+    torch.testing.assert_close(spread, torch.tensor([2.0, 0.0, 0.5]), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_stays_so(bad):
+    """The guard has to see it."""
+    energy = ConvNet(4)
+    with torch.no_grad():
+        next(iter(energy.parameters()))[0, 0, 0, 0] = bad
+    x = torch.rand(3, 1, 28, 28)
+    chain = run_chain(energy, Langevin(), x, 2, rng=torch.Generator().manual_seed(0))
+    assert not chain.last.energy.isfinite().any()
+    assert not chain.x.isfinite().all()
+    energy(x).sum().backward()
+    assert not all(p.grad.isfinite().all() for p in energy.parameters())
+
+
+def test_one_bad_chain_leaves_the_others_alone():
+    energy, x = ConvNet(4, precision="fp32"), torch.rand(40, 1, 28, 28)
+    clean = run_chain(energy, Langevin(), x, 3, rng=torch.Generator().manual_seed(0)).x
+    x[7] = float("nan")
+    dirty = run_chain(energy, Langevin(), x, 3, rng=torch.Generator().manual_seed(0)).x
+    others = torch.arange(40) != 7
+    assert torch.equal(dirty[others], clean[others])
+    assert dirty[7].isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("energy", "x"),
+    [
+        (ConvNet(2, activation="elu"), torch.rand(2, 1, 28, 28)),
+        (ConvNet(2).double(), torch.rand(2, 1, 28, 28, dtype=torch.float64)),
+        (ConvNet(2), torch.empty(0, 1, 28, 28)),
+    ],
+    ids=["elu", "float64", "empty"],
+)
+def test_what_it_does_not_know_goes_to_torch(energy, x, monkeypatch):
+    expected = in_torch(energy, monkeypatch)(x)
+    assert torch.equal(energy(x), expected)
+    assert len(run_chain(energy, Langevin(), x, 1, rng=torch.Generator().manual_seed(0)).x) == len(x)
+
+
+def test_a_gradient_of_a_gradient_goes_to_torch():
+    """Score matching differentiates ∇E with respect to the weights."""
+    energy, x = ConvNet(2), torch.rand(2, 1, 28, 28, requires_grad=True)
+    (grad,) = torch.autograd.grad(energy(x).sum(), x, create_graph=True)
+    grad.square().sum().backward()
+    assert all(p.grad is not None for name, p in energy.named_parameters() if name != "head.bias")
+
+
+def test_packed_weights_never_outlive_the_block_that_froze_them():
+    energy, x = ConvNet(4).requires_grad_(False), torch.rand(2, 1, 28, 28)
+    with frozen(energy):
+        before, kept = energy(x), packed(energy)
+        assert packed(energy) is kept
+    with torch.no_grad():
+        energy.head.bias.data.add_(1.0)  # a write that autograd's version counter does not see
+    torch.testing.assert_close(energy(x), before + 1)
+    with frozen(energy), frozen(energy):
+        assert packed(energy) is packed(energy)
+        assert packed(energy) is not kept
