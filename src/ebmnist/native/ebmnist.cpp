@@ -15,11 +15,12 @@ struct Handle {
 
 template <class W>
 Network<W>* packed(int n_layers, const Shape* shapes, const float* const* weights, const float* const* biases,
-                   const float* head, float head_bias, float scale, float shift) {
-    auto* net = new Network<W>{{}, {}, head_bias, scale, shift};
+                   const float* head, float head_bias, float scale, float shift, const int32_t* order) {
+    auto* net = new Network<W>{{}, {}, head_bias, scale, shift, {}};
     for (int l = 0; l < n_layers; l++) net->layers.emplace_back(shapes[l], weights[l], biases[l]);
     // The head sees (channel, position) flattened; here it is [position][channel], padded.
     const Shape& s = shapes[n_layers - 1];
+    net->order.assign(order, order + net->pixels());
     int positions = s.h_out * s.w_out, width = padded(s.c_out);
     net->head.assign((size_t)positions * width, 0.0f);
     for (int c = 0; c < s.c_out; c++)
@@ -38,20 +39,24 @@ void over_tiles(int n_images, int n_threads, Work work) {
     for (auto& thread : others) thread.join();
 }
 
-// Images are rows of `pixels` floats; in a tile, a pixel is VECTORS vectors. The last tile's spare lanes are zero.
-void load(const float* images, int n_images, int pixels, int tile, Floats* x) {
-    int lanes = std::min(TILE, n_images - tile * TILE);
+// Images are rows of floats; in a tile, pixel p is VECTORS vectors, and comes from order[p] of its row.
+// The last tile's spare lanes are zero.
+using Order = std::vector<int32_t>;
+const Order SCALAR{0};  // for one number an image
+
+void load(const float* images, int n_images, const Order& order, int tile, Floats* x) {
+    int lanes = std::min(TILE, n_images - tile * TILE), pixels = (int)order.size();
     std::fill(x, x + (size_t)pixels * VECTORS, Floats{});
     for (int i = 0; i < lanes; i++)
         for (int p = 0; p < pixels; p++)
-            x[p * VECTORS + i / LANES][i % LANES] = images[(size_t)(tile * TILE + i) * pixels + p];
+            x[p * VECTORS + i / LANES][i % LANES] = images[(size_t)(tile * TILE + i) * pixels + order[p]];
 }
 
-void store(const Floats* x, int n_images, int pixels, int tile, float* images) {
-    int lanes = std::min(TILE, n_images - tile * TILE);
+void store(const Floats* x, int n_images, const Order& order, int tile, float* images) {
+    int lanes = std::min(TILE, n_images - tile * TILE), pixels = (int)order.size();
     for (int i = 0; i < lanes; i++)
         for (int p = 0; p < pixels; p++)
-            images[(size_t)(tile * TILE + i) * pixels + p] = x[p * VECTORS + i / LANES][i % LANES];
+            images[(size_t)(tile * TILE + i) * pixels + order[p]] = x[p * VECTORS + i / LANES][i % LANES];
 }
 
 template <class W>
@@ -62,12 +67,12 @@ void evaluate(const Network<W>& net, const float* images, int n_images, float* e
         std::vector<Floats> x((size_t)pixels * VECTORS);
         for (int tile; (tile = next()) >= 0;) {
             Floats e[VECTORS];
-            load(images, n_images, pixels, tile, x.data());
+            load(images, n_images, net.order, tile, x.data());
             pass.forward(x.data(), e);
-            store(e, n_images, 1, tile, energy);
+            store(e, n_images, SCALAR, tile, energy);
             if (!grad) continue;
             pass.backward(x.data());
-            store(x.data(), n_images, pixels, tile, grad);
+            store(x.data(), n_images, net.order, tile, grad);
         }
     });
 }
@@ -84,8 +89,8 @@ void weight_gradient(const Network<W>& net, const float* images, int n_images, c
         std::vector<Floats> x((size_t)pixels * VECTORS);
         for (int tile = thread; tile < n_tiles; tile += n_threads) {
             Floats c[VECTORS];
-            load(images, n_images, pixels, tile, x.data());
-            load(coefficients, n_images, 1, tile, c);
+            load(images, n_images, net.order, tile, x.data());
+            load(coefficients, n_images, SCALAR, tile, c);
             sums[thread].add(pass, x.data(), c);
         }
     };
@@ -165,22 +170,21 @@ struct Walker {
 template <class W>
 void langevin(const Network<W>& net, const Langevin& kernel, float* images, int n_images, const uint64_t* keys,
               const float* sigmas, const float* noise, float* before, float* grad, float* trace, int n_threads) {
-    int pixels = net.pixels();
     over_tiles(n_images, n_threads, [&](auto next) {
         Walker<W> walker(net, kernel);
         for (int tile; (tile = next()) >= 0;) {
-            load(images, n_images, pixels, tile, walker.x.data());
+            load(images, n_images, net.order, tile, walker.x.data());
             for (int i = 0; i < kernel.n_steps; i++) {
-                if (noise) load(noise + (size_t)i * n_images * pixels, n_images, pixels, tile, walker.noise.data());
+                if (noise) load(noise + (size_t)i * n_images * net.pixels(), n_images, net.order, tile, walker.noise.data());
                 else if (sigmas[i] > 0) walker.draw(keys[i], tile);
                 Floats seen[4][VECTORS];
                 walker.step(sigmas[i], seen);
                 for (int j = 0; j < 4; j++)
-                    store(seen[j], n_images, 1, tile, trace + (size_t)(j * kernel.n_steps + i) * n_images);
+                    store(seen[j], n_images, SCALAR, tile, trace + (size_t)(j * kernel.n_steps + i) * n_images);
             }
-            store(walker.x.data(), n_images, pixels, tile, images);
-            store(walker.before.data(), n_images, pixels, tile, before);
-            store(walker.grad.data(), n_images, pixels, tile, grad);
+            store(walker.x.data(), n_images, net.order, tile, images);
+            store(walker.before.data(), n_images, net.order, tile, before);
+            store(walker.grad.data(), n_images, net.order, tile, grad);
         }
     });
 }
@@ -206,16 +210,16 @@ int has_bf16() {
 }
 
 void* pack(int bf16, int n_layers, const Shape* shapes, const float* const* weights, const float* const* biases,
-           const float* head, float head_bias, float scale, float shift) {
+           const float* head, float head_bias, float scale, float shift, const int32_t* order) {
     auto* handle = new Handle;
 #ifdef __AVX512BF16__
     if (bf16) {
-        handle->pair = packed<Pair>(n_layers, shapes, weights, biases, head, head_bias, scale, shift);
+        handle->pair = packed<Pair>(n_layers, shapes, weights, biases, head, head_bias, scale, shift, order);
         return handle;
     }
 #endif
     (void)bf16;
-    handle->single = packed<Single>(n_layers, shapes, weights, biases, head, head_bias, scale, shift);
+    handle->single = packed<Single>(n_layers, shapes, weights, biases, head, head_bias, scale, shift, order);
     return handle;
 }
 

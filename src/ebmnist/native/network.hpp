@@ -158,7 +158,8 @@ struct Network {
     std::vector<Layer<W>> layers;
     std::vector<float> head;  // of the last linear layer, to one number; in float32, as energies near 10 need it
     float head_bias;
-    float scale, shift;  // the network sees scale·x + shift
+    float scale, shift;          // the network sees scale·x + shift
+    std::vector<int32_t> order;  // pixel p of the first layer's input is order[p] of an image's row
 
     int pixels() const { return layers[0].s.c_in * layers[0].s.h_in * layers[0].s.w_in; }
 };

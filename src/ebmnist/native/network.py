@@ -74,8 +74,10 @@ class Packed:
         self._folds = (
             convs[0].weight.shape[1] == 1 and convs[0].stride == 2 and not (convs[0].padding | convs[0].side) % 2
         )
-        self._first = convs[0]
+        self._first = first = convs[0]
         self._convs = [_folded(convs[0]) if self._folds else convs[0], *convs[1:]]
+        pixels = torch.arange(first.side**2, dtype=torch.int32).view(1, 1, first.side, first.side)
+        order = functional.pixel_unshuffle(pixels, 2).flatten().contiguous() if self._folds else pixels
         self._head = head[0].detach().float().contiguous()
         shapes = (_Shape * len(convs))(*map(_shape, self._convs))
         weights = [c.weight.detach().contiguous(memory_format=torch.contiguous_format) for c in self._convs]
@@ -84,6 +86,7 @@ class Packed:
             functions.pack(
                 int(bf16), len(shapes), shapes, _addresses(weights), _addresses(biases), _address(self._head),
                 ctypes.c_float(head[1].item()), ctypes.c_float(scale), ctypes.c_float(shift),
+                _address(order),
             )
         )  # fmt: skip
 
@@ -105,12 +108,12 @@ class Packed:
 
     def energy_and_grad(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """E(x), (B,), and ∂E/∂x, like x."""
-        grad = torch.empty_like(self._in(x))
-        return self._evaluated(x, grad), self._out(grad)
+        grad = torch.empty(x.shape)
+        return self._evaluated(x, grad), grad
 
     def weight_grad(self, x: Tensor, coefficients: Tensor) -> list[Tensor]:
         """∂/∂θ of Σ coefficientsᵢ E(xᵢ): weight and bias of each convolution, then of the head."""
-        images, c = self._in(x), coefficients.detach().float().contiguous()
+        images, c = x.detach().contiguous(), coefficients.detach().float().contiguous()
         weights = [torch.empty(conv.weight.shape) for conv in self._convs]
         biases = [torch.empty(conv.bias.shape) for conv in self._convs]
         head = torch.empty_like(self._head)
@@ -149,30 +152,23 @@ class Packed:
         n_steps, free = len(sigmas), float("inf")
         low, high = clamp or (-free, free)
         settings = _Langevin(n_steps, noise_first, drift, clip or free, clip_norm or free, low, high)
-        moved = self._in(x).clone()
+        moved = x.detach().clone(memory_format=torch.contiguous_format)
         before, grad = torch.empty_like(moved), torch.empty_like(moved)
         seen = torch.empty(4, n_steps, len(x))
         sigmas, keys = sigmas.float().contiguous(), keys.contiguous()
-        given = None if noise is None else self._in(noise.flatten(0, 1))
+        given = None if noise is None else noise.contiguous()
         self._lib.langevin_chain(
             self._handle, ctypes.byref(settings), _address(moved), len(x), _address(keys), _address(sigmas),
             None if given is None else _address(given), _address(before), _address(grad), _address(seen),
             torch.get_num_threads(),
         )  # fmt: skip
-        return Walked(self._out(moved), self._out(before), self._out(grad), *seen)
+        return Walked(moved, before, grad, *seen)
 
     def _evaluated(self, x: Tensor, grad: Tensor | None) -> Tensor:
-        images, energy = self._in(x), torch.empty(len(x))
+        images, energy = x.detach().contiguous(), torch.empty(len(x))
         to = None if grad is None else _address(grad)
         self._lib.energy_and_grad(self._handle, _address(images), len(x), _address(energy), to, torch.get_num_threads())
         return energy
-
-    def _in(self, x: Tensor) -> Tensor:
-        x = x.detach()
-        return (functional.pixel_unshuffle(x, 2) if self._folds else x).contiguous()
-
-    def _out(self, x: Tensor) -> Tensor:
-        return functional.pixel_shuffle(x, 2) if self._folds else x
 
 
 def _folded(conv: Conv) -> Conv:
