@@ -31,7 +31,7 @@ def test_a_usual_record_is_healthy_and_teaches_what_is_usual() -> None:
 
 
 def test_instability_eases_once_per_cooldown_up_to_the_cap() -> None:
-    guard = Guard(cooldown=3, max_ease=2, patience=100)
+    guard = Guard(ease_after=1, cooldown=3, max_ease=2, patience=100)
     said, memory = verdicts(guard, [SPIKE] * 10)
     assert said == "EWWEWWWWWW"
     assert guard.lr_factor(memory) == 0.25
@@ -45,8 +45,14 @@ def test_a_cap_of_zero_never_eases() -> None:
     assert guard.after_rollback(memory, SETTLED).ease == 0
 
 
+def test_a_lone_spike_is_left_to_the_clip() -> None:
+    guard = Guard(cooldown=3)
+    assert verdicts(guard, [SPIKE, *[RECORD] * 3, SPIKE])[0] == "WHHHW"
+    assert verdicts(guard, [SPIKE, *[RECORD] * 2, SPIKE])[0] == "WHHE"
+
+
 def test_calm_takes_the_easings_back_one_by_one() -> None:
-    guard = Guard(cooldown=1, calm_after=4)
+    guard = Guard(ease_after=1, cooldown=1, calm_after=4)
     said, memory = verdicts(guard, [SPIKE] * 2 + [RECORD] * 9)
     assert said == "EEHHHLHHHLH"
     assert guard.lr_factor(memory) == guard.regularisation(memory) == 1.0

@@ -57,7 +57,7 @@ def test_a_gradient_that_stays_nan_diverges_and_leaves_the_weights_whole(warm: S
     guard = Guard(patience=4, max_rollbacks=1, limits=Limits(settling=25))
     state, run = warmed(warm, guard)
     said, caught = until_diverged(run, lambda: nan_in_gradient(state))
-    assert said == "EWWRWWWR"
+    assert said == "WEWRWWWR"
     assert "the loss or its weight gradient is not finite" in str(caught)
     assert state.step == WARM
     assert all_finite(state)

@@ -46,6 +46,8 @@ class Guard:
     """Updates between two easings, for the first to act; and healthy updates in a row that end a trouble."""
     calm_after: int = 100
     """Healthy updates in a row after which one easing is taken back."""
+    ease_after: int = 2
+    """Troubled updates, counted as for `patience`, from which on easing answers; the clip sees to a lone spike."""
     patience: int = 20
     """Troubled updates, with no `cooldown` healthy ones in a row between them, after which the answer is a rollback."""
     snapshot_every: int = 50
@@ -57,9 +59,9 @@ class Guard:
     def __post_init__(self) -> None:
         if not 0 < self.ease_factor < 1:
             raise BadInput(f"guard: ease_factor must be in (0, 1), not {self.ease_factor}")
-        counts = (self.cooldown, self.calm_after, self.patience, self.snapshot_every)
+        counts = (self.cooldown, self.calm_after, self.ease_after, self.patience, self.snapshot_every)
         if min(counts) < 1 or min(self.max_ease, self.max_rollbacks) < 0:
-            raise BadInput("guard: cooldown, calm_after, patience and snapshot_every must be ≥ 1, the caps ≥ 0")
+            raise BadInput("guard: ease_after, cooldown, calm_after, patience, snapshot_every must be ≥ 1, caps ≥ 0")
 
     def lr_factor(self, memory: Memory) -> float:
         """What the learning rate is multiplied by now."""
@@ -99,7 +101,8 @@ class Guard:
             return Verdict.ROLLED_BACK, memory
         if severity is Severity.CLEAN:
             return Verdict.CLEANED, memory
-        may_ease = memory.ease < self.max_ease and (memory.ease == 0 or memory.since_eased >= self.cooldown)
+        waited = memory.ease == 0 or memory.since_eased >= self.cooldown
+        may_ease = memory.ease < self.max_ease and waited and memory.trouble >= self.ease_after
         if severity is Severity.EASE and may_ease:
             return Verdict.EASED, memory._replace(ease=memory.ease + 1, since_eased=0)
         return Verdict.WATCHED, memory
