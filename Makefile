@@ -18,7 +18,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev
-	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks $(ARGS)
 
 docs: $(VENV)/.dev
 	$(BIN)/jupytext --to notebook --execute --output notebook.ipynb docs/notebook.py

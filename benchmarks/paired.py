@@ -1,73 +1,105 @@
-"""Paired timing: A and B in turn in one process, so that the ratio holds when the machine's speed drifts."""
+"""Paired timing: all contestants in turn, round by round, so that ratios hold when the machine's speed drifts."""
 
-import json
+import argparse
+import inspect
 import os
-import platform
-import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
-import torch
 from rich.console import Console
-from rich.table import Table
-
-from ebmnist.artifacts.environment import describe_environment
+from rich.progress import track
 
 RESULTS = Path(__file__).parent / "results"
+ROUNDS = 11  # at least ten, and an odd number has a median that was measured
+
+Work = Callable[[], object]
+Rounds = dict[str, list[float]]  # what was measured of each contestant, one figure a round
 
 
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Mean wall time of one call over `repeats` of them."""
+def paired(works: dict[str, Work], *, rounds: int, repeats: int = 1, warmup: int = 2, per: int = 1) -> Rounds:
+    """Time every work in turn, `rounds` times, after `warmup` calls of each: milliseconds, divided by `per`.
+
+    Args:
+        works: name -> what is timed.
+        rounds: ≥ 1; ten or more for figures to quote.
+        repeats: calls in a row that one figure is the mean of.
+        warmup: calls of each work that are not counted.
+        per: steps in one call, where a step is what is asked for.
+    """
+    for work in works.values():
+        _seconds(work, warmup)
+    times: Rounds = {name: [] for name in works}
+    for _ in track(range(rounds), "rounds", console=Console(stderr=True), transient=True):
+        for name, work in works.items():
+            times[name].append(1e3 * _seconds(work, repeats) / per)
+    return times
+
+
+def _seconds(work: Work, repeats: int) -> float:
     begin = time.perf_counter()
     for _ in range(repeats):
         work()
-    return (time.perf_counter() - begin) / repeats
+    return (time.perf_counter() - begin) / repeats if repeats else 0.0
 
 
-def paired(works: dict[str, Callable[[], object]], *, rounds: int, repeats: int, warmup: int = 3) -> dict[str, Any]:
-    """Time every work in turn, `rounds` times; ratios are the first one's time over each other's, round by round."""
-    for work in works.values():
-        seconds(work, warmup)
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds):
-        for name, work in works.items():
-            times[name].append(seconds(work, repeats))
-    first = next(iter(works))
-    return {
-        name: {
-            "median_ms": 1e3 * statistics.median(t),
-            "speedup": statistics.median(a / b for a, b in zip(times[first], t, strict=True)),
-            "speedup_range": [f(a / b for a, b in zip(times[first], t, strict=True)) for f in (min, max)],
-        }
-        for name, t in times.items()
-    }
+class Elsewhere(AbstractContextManager["Elsewhere"]):
+    """A work in a process of its own, for what a process cannot change of itself; a call runs it once there.
+
+    The other end is `serve`. Sending word there and back takes some 0.05 ms.
+    """
+
+    def __init__(self, arguments: Sequence[str], **environment: str) -> None:
+        self._child = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+        )
+
+    def __call__(self) -> None:
+        """Run it. Raises: RuntimeError if the process has ended."""
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        self._child.stdin.write("go\n")
+        self._child.stdin.flush()
+        if self._child.stdout.readline() != "done\n":
+            raise RuntimeError(f"{self._child.args}: ended with code {self._child.wait()}; what it said is above")
+
+    def __exit__(self, *_: object) -> None:
+        self._child.communicate()  # closes its input, which ends `serve`
 
 
-def publish(name: str, title: str, tables: dict[str, dict[str, Any]]) -> None:
-    """Print the tables, and write them with machine, commit and versions to results/<name>.json and .md."""
-    console = Console()
-    lines = [f"# {title}", ""]
-    environment = describe_environment() | {
-        "load_average": os.getloadavg()[0],
-        "torch_threads": torch.get_num_threads(),
-    }
-    for what, rows in tables.items():
-        table = Table(title=what)
-        columns = ("", "median, ms", "times faster than the first", "range")
-        lines += [f"## {what}", "", "| " + " | ".join(columns) + " |", "|---|---|---|---|"]
-        for column in columns:
-            table.add_column(column)
-        for row, r in rows.items():
-            low, high = r["speedup_range"]
-            cells = (row, f"{r['median_ms']:.2f}", f"{r['speedup']:.2f} ×", f"{low:.2f} – {high:.2f}")
-            table.add_row(*cells)
-            lines.append("| " + " | ".join(cells) + " |")
-        lines.append("")
-        console.print(table)
-    lines += [f"{k}: {v}  " for k, v in environment.items()]
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    report = {"environment": environment, "tables": tables, "platform": platform.platform()}
-    (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def serve(work: Work) -> None:
+    """Run `work` once for every line on standard input, and say so."""
+    for _ in sys.stdin:
+        work()
+        print("done", flush=True)
+
+
+def options(doc: str | None, rounds: int | None = ROUNDS) -> argparse.ArgumentParser:
+    """A parser with what every script takes; `doc` is the script's own docstring."""
+    parser = argparse.ArgumentParser(
+        description=inspect.cleandoc(doc or ""), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rounds",
+        type=_positive,
+        default=rounds,
+        help=f"each contestant in turn, so often (default {rounds or 'the script’s own'})",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, metavar="DIR", help="where table, chart and raw rounds go (results/)"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be ≥ 1, not {value}")
+    return value

@@ -6,21 +6,21 @@ import torch
 from torch import Tensor, nn
 
 
-def tutorial_net() -> nn.Sequential:
-    """The tutorial's network: 76,993 parameters; its output is −E."""
+def tutorial_net(width: int = 16) -> nn.Sequential:
+    """The tutorial's network: width 16 is its own, 76,993 parameters; its output is −E."""
     return nn.Sequential(
-        nn.Conv2d(1, 16, 5, stride=2, padding=4),
+        nn.Conv2d(1, width, 5, stride=2, padding=4),
         nn.SiLU(),
-        nn.Conv2d(16, 32, 3, stride=2, padding=1),
+        nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
         nn.SiLU(),
-        nn.Conv2d(32, 64, 3, stride=2, padding=1),
+        nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1),
         nn.SiLU(),
-        nn.Conv2d(64, 64, 3, stride=2, padding=1),
+        nn.Conv2d(4 * width, 4 * width, 3, stride=2, padding=1),
         nn.SiLU(),
         nn.Flatten(),
-        nn.Linear(256, 64),
+        nn.Linear(16 * width, 4 * width),
         nn.SiLU(),
-        nn.Linear(64, 1),
+        nn.Linear(4 * width, 1),
     )
 
 
@@ -31,7 +31,7 @@ def tutorial_chain(net: nn.Module, images: Tensor, n_steps: int) -> Tensor:
     for p in net.parameters():
         p.requires_grad = False
     images.requires_grad = True
-    noise = torch.randn(images.shape)
+    noise = torch.randn(images.shape, device=images.device)
     for _ in range(n_steps):
         noise.normal_(0, 0.005)
         images.data.add_(noise.data)

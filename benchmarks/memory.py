@@ -1,0 +1,120 @@
+"""How much memory do a chain of 128 and a training update take, ours against the tutorial's?
+
+Each is measured in a fresh process, by the kernel's own record of its largest resident set (VmHWM; Linux only):
+how far the first call lifts it above what the process held before, with all that is loaded and compiled on the way;
+and how far a later call does, once all that could be freed has been given back.
+
+  python benchmarks/memory.py               about a minute and a half on two cores
+  python benchmarks/memory.py --rounds 1    a trial
+"""
+
+import argparse
+import ctypes
+import gc
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from rich.progress import track
+
+from contestants import BATCH, OURS, SAME, TUTORIAL, ours, ours_as_the_tutorial, start, tutorial
+from ebmnist.data import MNIST
+from ebmnist.recipe import load_recipe
+from ebmnist.training import train_step
+from paired import Rounds, Work, options
+from report import Table, publish
+from tutorial import TutorialTrainer, tutorial_net
+
+STEPS = 60
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def tutorial_update() -> Work:
+    """The tutorial's update, 60 steps."""
+    trainer, images = TutorialTrainer(tutorial_net()), MNIST().load().train.images[:BATCH]
+    return lambda: trainer.update(2 * images - 1)
+
+
+def our_update(recipe: str) -> Work:
+    """A recipe's update."""
+    return partial(train_step, load_recipe(recipe).make_state(), MNIST().load().train.images[:BATCH])
+
+
+# What each table compares, the first of each being the tutorial's; made only in the process that measures it.
+CHAINS: dict[str, Callable[[], Work]] = {
+    TUTORIAL: lambda: partial(tutorial(tutorial_net(), start()), STEPS),
+    SAME: lambda: partial(ours_as_the_tutorial(tutorial_net(), start()), STEPS),
+    OURS: lambda: partial(ours(tutorial_net(), start()), STEPS),
+}
+UPDATES: dict[str, Callable[[], Work]] = {
+    "the tutorial's update: 60 steps": tutorial_update,
+    "ebmnist, recipe uva-t8: 60 steps": partial(our_update, "uva-t8"),
+    "ebmnist, recipe mnist as it is": partial(our_update, "mnist"),
+}
+
+
+def resident(field: str) -> float:
+    """VmRSS, what is resident now, or VmHWM, the most there was since the last `forget_peak`; in MB of 10⁶ bytes."""
+    lines = STATUS.read_text().splitlines()
+    return next(1024 * int(line.split()[1]) / 1e6 for line in lines if line.startswith(f"{field}:"))
+
+
+def growth(work: Work) -> float:
+    """How far above what is held before it a call lifts the peak."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what glibc keeps of freed memory would hide what the call needs
+    CLEAR.write_text("5")  # VmHWM starts again from what is resident now
+    before = resident("VmRSS")
+    work()
+    return resident("VmHWM") - before
+
+
+def in_a_fresh_process(name: str) -> tuple[float, float]:
+    """The first call's growth and a later one's, of one contestant."""
+    command = [sys.executable, __file__, "--measure", name]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    first, later = json.loads(done.stdout)
+    return first, later
+
+
+def measure(name: str) -> None:
+    """In the fresh process: print both figures."""
+    torch.manual_seed(0)
+    work = (CHAINS | UPDATES)[name]()
+    first = growth(work)
+    work()
+    print(json.dumps([first, growth(work)]))
+
+
+def main() -> None:
+    """Measure all in turn."""
+    parser = options(__doc__, rounds=3)
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if not CLEAR.exists():
+        print(f"memory.py reads a process's peak from {STATUS}, which this system does not have: nothing measured")
+        return
+    if args.measure:
+        measure(args.measure)
+        return
+    first: Rounds = {name: [] for name in CHAINS | UPDATES}
+    later: Rounds = {name: [] for name in CHAINS | UPDATES}
+    for _ in track(range(args.rounds), "rounds", transient=True):
+        for name in first:
+            values = in_a_fresh_process(name)
+            for figures, value in zip((first, later), values, strict=True):
+                figures[name].append(value)
+    parts = [
+        Table(f"{what}, {when}", {name: figures[name] for name in names}, "MB", "times the first's", over_first=True)
+        for what, names in ((f"{STEPS} steps of 128 chains", CHAINS), ("a training update, batch 128", UPDATES))
+        for when, figures in (("a later call", later), ("the first call of a process", first))
+    ]
+    publish("memory", "Peak memory above what the process held", parts, out=args.out, quotable=3)
+
+
+if __name__ == "__main__":
+    main()
