@@ -33,7 +33,9 @@ def test_help_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     assert build_parser().format_help() == (GOLDEN / "help.txt").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("verb", ["run", "train", "resume", "report", "recipe", "info", "sample", "denoise", "score"])
+@pytest.mark.parametrize(
+    "verb", ["run", "train", "resume", "report", "recipe", "info", "sample", "denoise", "score", "evaluate"]
+)
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([verb, "--help"])

@@ -1,19 +1,22 @@
 """`ebmnist evaluate` and `compare`: what is written, what fails and how, with sections that take no time."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import pytest
 import torch
 
-from ebmnist import examination
+from ebmnist import examination, pipeline
+from ebmnist.artifacts import checkpoint
 from ebmnist.artifacts.measurements import Measurements, Section, read_measurements, write_measurements
 from ebmnist.cli import main
 from ebmnist.errors import BadInput
-from ebmnist.evaluation import REGISTRY, Figure, Measured, Subject, Unmeasurable
-from ebmnist.examination import headline
+from ebmnist.evaluation import REGISTRY, Figure, Measured, Subject, Unmeasurable, feature_net
+from ebmnist.evaluation.chain_length import ChainLength
+from ebmnist.examination import Begun, Examined, comparison, examine, headline, sections_asked_for, subject_of
+from ebmnist.trained import Trained, load
 
 
 @dataclass(frozen=True)
@@ -103,18 +106,169 @@ def test_a_bare_checkpoint_needs_a_place(model: Path, tmp_path: Path, capsys: py
     assert not (tmp_path / "there").exists()
 
 
+def test_an_exported_model_is_all_it_takes_to_use_it(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "to-pass-on"
+    (model / "evaluation.json").unlink(missing_ok=True)
+    assert main(["export", str(model), "--out", str(out)]) == 2
+    assert "has no figures to go with it" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["evaluate", str(model), "--only", "fine"]) == 0
+    assert main(["export", str(model), "--out", str(out)]) == 0
+    assert sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) < 100_000
+    # As the package's own, by the name `pretrained`.
+    monkeypatch.setattr(checkpoint, "PRETRAINED", out)
+    monkeypatch.chdir(tmp_path)
+    x = torch.rand(3, 1, 28, 28)
+    assert torch.equal(load("pretrained")(x), load(model)(x))
+    capsys.readouterr()
+    assert main(["info", "pretrained", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["figures"]["sections"]["fine"]["figures"][1]["value"] == 8
+    assert facts["made"] == json.loads((model / "env.json").read_text())
+    assert main(["evaluate", "pretrained", "--only", "fine", "--out", str(tmp_path / "again")]) == 0
+
+
 def test_compare(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["evaluate", str(model), "--only", "fine"])
     capsys.readouterr()
     page = tmp_path / "page.html"
     assert main(["compare", str(model), str(model), "--markdown", "--out", str(page)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith("| --- |")
-    assert any(line.startswith("| fine: mean E |") for line in lines)
-    assert any(line.startswith("| fine: floor: mean E |") for line in lines)
-    assert page.is_file()
+    assert lines[:2] == ["## Runs", ""]
+    assert lines[3].startswith("| --- |")
+    assert "| recipe | smoke |" in "".join(lines)
+    assert lines.index("## Fine") < lines.index(next(line for line in lines if line.startswith("| mean E |")))
+    assert any(line.startswith("| floor: mean E |") for line in lines)
+    assert "Fine" in page.read_text(encoding="utf-8")
     assert main(["compare", str(model)]) == 0
     assert main(["compare", str(tmp_path)]) == 2
+
+
+def test_runs_that_were_measured_differently_can_be_compared() -> None:
+    """A section that is missing, one that failed, a figure that only one run has."""
+    figures = {f"K = {k}": Figure(f"K = {k}", float(k), 1.0) for k in (64, 128)}
+    anchor = Figure("floor: K = 64", 2.0)
+    a = Section((figures["K = 64"],), (anchor,), "", 1.0)
+    b = Section((figures["K = 64"], figures["K = 128"]), (), "", 1.0)
+    long = Measurements({"recipe": "long"}, {}, {"fine": b}, {})
+    failed = Measurements({"recipe": "failed"}, {}, {}, {"fine": "fine: the energy is NaN"})
+    runs = {"short": Measurements({"recipe": "short"}, {}, {"fine": a}, {}), "long": long, "failed": failed}
+    facts, table = comparison({**runs, "other": Measurements({"recipe": "other"}, {}, {}, {})})
+    assert (facts.title, table.title) == ("Runs", "Fine")
+    assert facts.rows[0] == ("recipe", "short", "long", "failed", "other")
+    assert table.columns == ("", "short", "long", "failed", "other")
+    assert table.rows == (
+        ("K = 64", "64 ± 1", "64 ± 1", "–", "–"),
+        ("floor: K = 64", "2", "–", "–", "–"),
+        ("K = 128", "–", "128 ± 1", "–", "–"),
+        ("not measured", "–", "–", "fine: the energy is NaN", "–"),
+    )
+
+
+def test_chains_are_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examination, "REGISTRY", REGISTRY)
+    assert sections_asked_for(long=100_000)["chain_length"] == ChainLength(long=100_000)
+    assert sections_asked_for(quick=True, long=64)["chain_length"] == replace(ChainLength.quick(), long=64)
+    assert sections_asked_for(["ood", "fidelity"]).keys() == {"fidelity", "ood"}
+    assert sections_asked_for()["chain_length"] == ChainLength(long=4096)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--long", "63"], "chain_length: long must be ≥ 64, not 63"),
+        (["--long", "100", "--only", "ood"], "--only leaves out"),
+        (["--device", "cuda:77"], "use cpu or auto"),
+        (["--only", "beauty"], "section 'beauty' is unknown"),
+    ],
+)
+def test_bad_words_are_one_line_and_write_nothing(
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    says: str,
+) -> None:
+    monkeypatch.setattr(examination, "REGISTRY", REGISTRY)
+    assert main(["evaluate", str(model), *words]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("ebmnist: ")
+    assert says in last
+    assert not list(tmp_path.iterdir())
+
+
+def test_everything_is_computed_where_the_recipe_says_unless_told(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def watched(path: Path, device: str = "cpu") -> Trained:
+        asked.append(device)
+        return load(path)
+
+    monkeypatch.setattr(pipeline, "load", watched)
+    assert main(["evaluate", str(model), "--only", "fine"]) == 0
+    assert main(["evaluate", str(model), "--only", "fine", "--device", "cpu"]) == 0
+    assert asked == ["auto", "cpu"]
+    assert read_measurements(model / "evaluation.json").subject["device"] == "cpu"
+
+
+def test_a_section_is_announced_and_its_failure_carries_its_name_once(model: Path) -> None:
+    @dataclass(frozen=True)
+    class Refused(Fine):
+        """Meets input that it cannot use."""
+
+        def measure(self, subject: Subject, rng: torch.Generator) -> Measured:  # noqa: ARG002
+            raise BadInput("the images are torn")
+
+    sections = {"sick": Sick(), "refused": Refused(), "fine": Fine()}
+    trained = load(model)
+    events = list(examine(subject_of(trained, trained.recipe.load_data(), None), sections, seed=0))
+    assert events[0::2] == [Begun("sick", 1, 3), Begun("refused", 2, 3), Begun("fine", 3, 3)]
+    outcomes = [event.outcome for event in events[1::2] if isinstance(event, Examined)]
+    assert outcomes[:2] == ["sick: the energy is NaN", "refused: the images are torn"]
+    assert isinstance(outcomes[2], Section)
+
+
+def test_the_report_says_what_a_reader_needs(model: Path) -> None:
+    main(["evaluate", str(model), "--only", "fine", "--seed", "5"])
+    page = (model / "report.html").read_text(encoding="utf-8")
+    assert "not comparable with Inception FIDs" in page
+    for fact in ("seed", "commit", "processor", "date", "measured in", "device"):
+        assert f"<dt>{fact}</dt>" in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["NaN weights", "no feature net"])
+def test_what_is_broken_is_one_line_for_each_section_and_the_others_report(
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fault: str,
+) -> None:
+    monkeypatch.setattr(examination, "REGISTRY", REGISTRY)
+    in_features = ["fidelity", "chain_length", "mixing"]
+    only = list(REGISTRY) if fault == "NaN weights" else [*in_features, "ood"]
+    if fault == "NaN weights":
+        trained = load(model)
+        for parameter in trained.parameters():
+            parameter.fill_(torch.nan)
+        monkeypatch.setattr(pipeline, "load", lambda *_: trained)
+    else:
+        monkeypatch.setattr(feature_net, "WEIGHTS", tmp_path / "feature_net.safetensors")
+    out = tmp_path / "out"
+    assert main(["evaluate", str(model), "--quick", "--only", ",".join(only), "--out", str(out)]) == 1
+    said = capsys.readouterr().err
+    found = read_measurements(out / "evaluation.json")
+    assert set(found.failures) == (set(only) if fault == "NaN weights" else set(in_features))
+    assert set(found.sections) == set(only) - set(found.failures)
+    for name, why in found.failures.items():
+        assert why.startswith(f"{name}: ")
+        assert "\n" not in why
+        assert f"not measured: {why}" in said
+    assert (out / "report.html").is_file()
 
 
 def test_measurements_come_back(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The command line: parse, call, print. `ebmnist --help` starts here, and does not import torch."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +21,29 @@ examples:
   ebmnist evaluate runs/mnist --quick           numbers beside floors and baselines
   ebmnist compare runs/mnist runs/uva-t8        two evaluated runs side by side
   ebmnist score runs/mnist --input digits.npy   one energy per image: low is likely
+  ebmnist sample pretrained --out digits.png    with the energy that comes with the package
 
 Every verb says more with --help.
 Exit codes: 0 done, 1 not all measured, 2 bad input, 3 training diverged, 130 interrupted.
 """
-MODEL = "a run folder (its latest checkpoint), or one checkpoint"
+SECTIONS = """\
+sections:
+  fidelity      are samples from noise like the test images, and as varied? Fréchet distance, KID, precision, …
+  chain_length  the same against the length of the chains: where they are best, and how far they drift
+  mixing        do chains agree and forget where they began? R̂, effective sample size, MALA acceptance
+  denoising     PSNR and SSIM of noisy images cleaned in three ways, beside a Wiener filter and an autoencoder
+  inpainting    PSNR of a missing half, beside linear regression
+  ood           does the energy rank what is no digit above digits? AUROC, AUPR, FPR@95
+  landscape     energies of data, samples and noise, and the barriers between digits
+  likelihood    log p(x) from both sides by annealed importance sampling, or that nothing can be said
+
+A section that cannot be measured says why; the others still report, and the exit code is 1.
+
+examples:
+  ebmnist evaluate runs/mnist --quick
+  ebmnist evaluate runs/mnist --only chain_length --long 100000    do chains stay true on very long runs?
+"""
+MODEL = "a run folder (its latest checkpoint), one checkpoint, or pretrained: the one that comes with ebmnist"
 BASIC_OVERRIDES = ("--name", "--about", "--seed", "--device")
 
 
@@ -72,6 +91,7 @@ def _training_verbs(verbs: Verbs) -> None:
 
     p = _verb(verbs, "report", "draw a run's pictures again and write its report.html")
     p.add_argument("dir", type=Path, help="the run folder")
+    _device(p, default=None)
 
     p = _verb(verbs, "recipe", "print a recipe with every field and default filled in, or list the recipes")
     p.add_argument("recipe", nargs="?", help="name or .yaml file; none: list them")
@@ -81,6 +101,10 @@ def _model_verbs(verbs: Verbs) -> None:
     p = _verb(verbs, "info", "say what a run or checkpoint is, how it was made, and its figures")
     p.add_argument("model", type=Path, help=MODEL)
     p.add_argument("--json", action="store_true", help="as JSON")
+
+    p = _verb(verbs, "export", "write a run's averaged weights, recipe and figures alone, to pass on")
+    p.add_argument("model", type=Path, help="an evaluated run folder")
+    p.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="must not exist; 1 to 4 MB")
 
     p = _verb(verbs, "sample", "draw images by Langevin chains from uniform noise")
     p.add_argument("model", type=Path, help=MODEL)
@@ -110,12 +134,15 @@ def _model_verbs(verbs: Verbs) -> None:
 
 
 def _judging_verbs(verbs: Verbs) -> None:
-    p = _verb(verbs, "evaluate", "measure a run or checkpoint: figures with errors, floors and baselines beside them")
+    about = "measure a run or checkpoint: figures with errors, floors and baselines beside them"
+    p = _verb(verbs, "evaluate", about, SECTIONS)
     p.add_argument("model", type=Path, help=MODEL)
-    p.add_argument("--quick", action="store_true", help="small sizes, for a first look in seconds")
+    p.add_argument("--quick", action="store_true", help="small sizes and wide errors, for a first look in seconds")
     p.add_argument("--only", default="", metavar="A,B", help="sections to measure, such as fidelity,ood (default: all)")
+    p.add_argument("--long", type=int, metavar="N", help="steps of the chains in chain_length, ≥ 64 (default: 4096)")
     p.add_argument("--out", type=Path, help="folder for evaluation.json and report.html (default: the run's own)")
     p.add_argument("--seed", type=int, default=0, help="of every section's random stream (default: 0)")
+    _device(p, default=None)
 
     p = _verb(verbs, "compare", "put the figures of evaluated runs side by side")
     p.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders that hold an evaluation.json")
@@ -138,8 +165,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
     _device(parser)
 
 
-def _device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
+def _device(parser: argparse.ArgumentParser, default: str | None = "cpu") -> None:
+    whose = default or "the recipe's own, a GPU if there is one"
+    parser.add_argument("--device", default=default, help=f"where to compute: auto, cpu, cuda, … (default: {whose})")
 
 
 def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -177,6 +205,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.verb is None:
         parser.print_help()
         return 0
+    # What the library has to say, such as that it compiles something, it says through logging.
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("ebmnist").setLevel(logging.INFO)
     from ebmnist import verbs  # imports torch: only now, so that --help is quick
 
     try:

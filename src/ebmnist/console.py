@@ -13,11 +13,12 @@ from rich.progress import (
     Progress,
     SpinnerColumn,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 from ebmnist.artifacts.measurements import Section, words
-from ebmnist.examination import Examined
+from ebmnist.examination import Begun, Examined
 from ebmnist.pipeline import Drawn, Event, Events, Saved, Updated
 from ebmnist.training import Verdict
 
@@ -45,15 +46,16 @@ class Watch:
     def __init__(self) -> None:
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("[bold]training"),
+            TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[numbers]}"),
+            TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=None, numbers="")
+        self._task = self._bar.add_task("training", total=None, numbers="", visible=False)
         self._told = self._began = time.monotonic()
 
     def __enter__(self) -> "Watch":
@@ -72,8 +74,12 @@ class Watch:
                 self._line(f"[dim]saved {path}[/]")
             case Drawn(path):
                 self._line(f"wrote {path}")
-            case Examined(name, str(why), _):
-                self._line(f"[red]{name}: not measured[/]: {why}")
+            case Begun(name, number, n_sections):
+                self._bar.reset(self._task, total=n_sections, completed=number - 1, description="measuring")
+                self._bar.update(self._task, visible=True, numbers=name)
+                self._line(f"[dim]measuring {name}, {number} of {n_sections}[/]")
+            case Examined(_, str(why), _):
+                self._line(f"[red]not measured:[/] {why}")
             case Examined(name, Section() as section, _):
                 self._line(f"measured {name} in {section.seconds:.0f} s")
                 for figure in section.figures:
@@ -84,17 +90,16 @@ class Watch:
         energies = f"E(x⁺) {record.energy_pos:+.2f}  E(x⁻) {record.energy_neg:+.2f}  gap {record.gap:+.2f}"
         numbers = f"{energies}  lr {record.lr:.1e}"
         state = _mark(judgement.verdict)
-        self._bar.update(self._task, total=total, completed=record.step, numbers=f"{numbers}  {state}")
+        said = f"{numbers}  {state}"
+        self._bar.update(self._task, total=total, completed=record.step, visible=True, numbers=said)
         if judgement.verdict not in (Verdict.HEALTHY, Verdict.WATCHED):
             self._line(f"[yellow]update {record.step}: {judgement.verdict.value}[/] ({'; '.join(judgement.signals)})")
         now = time.monotonic()
         last = record.step == total
         if not console.is_terminal and (last or now - self._told > SECONDS_BETWEEN_LINES):
             elapsed = now - self._began
-            self._line(f"update {record.step}/{total}  {numbers}  {state}  {elapsed:.0f} s")
+            self._line(f"update {record.step}/{total}  {said}  {elapsed:.0f} s")
             self._told = now
-        if last:
-            self._bar.stop()
 
     def _line(self, words: str) -> None:
         self._bar.console.print(words, soft_wrap=True)

@@ -1,18 +1,23 @@
 """From a trained energy to evaluation.json: measure section by section, and word the figures for a reader."""
 
+import itertools
 import time
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
+from ebmnist import evaluation
 from ebmnist.artifacts.measurements import Measurements, Section, section_of, words
 from ebmnist.artifacts.report import Part
 from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY, Subject, Unmeasurable
 from ebmnist.evaluation.base import Figure, Measured
+from ebmnist.evaluation.chain_length import ChainLength
+from ebmnist.evaluation.energies import energies
 from ebmnist.trained import Trained
 
 # What a report opens with: section, figure, and the anchors shown beside it.
@@ -21,6 +26,22 @@ HEADLINE = (
     ("fidelity", "digit-histogram KL", ("floor, training images", "class Gaussians")),
     ("fidelity", "confident share", ("floor, training images", "class Gaussians")),
 )
+
+# What a comparison opens with: how each run was made and measured.
+SHOWN = ("recipe", "updates", "seed", "quick", "date", "commit", "dirty", "processor", "cores", "accelerator")
+COMPARABLE = (
+    "Distances are in the feature space of this project's own digit classifier: they are not comparable with "
+    "Inception FIDs."
+)
+LONG = "chain_length"  # the section whose chains may be as long as a reader has patience
+
+
+class Begun(NamedTuple):
+    """A section is about to be measured, which may take minutes."""
+
+    name: str
+    number: int  # from 1
+    n_sections: int
 
 
 class Examined(NamedTuple):
@@ -31,12 +52,25 @@ class Examined(NamedTuple):
     measured: Measured | None  # with the tensors for a picture; None where it could not be measured
 
 
-def section_names(only: Collection[str] = ()) -> list[str]:
-    """The sections asked for, all of them if none is named. Raises `BadInput` for an unknown one."""
+def sections_asked_for(
+    only: Collection[str] = (), *, quick: bool = False, long: int | None = None
+) -> dict[str, evaluation.Section]:
+    """The sections by name, all of them if none is named, at full or `quick` sizes.
+
+    `long` is how many steps the chains of `chain_length` run, in place of its own number.
+
+    Raises:
+        BadInput: an unknown section; a `long` that is too short, or that no section would use.
+    """
     for name in only:
         if name not in REGISTRY:
             raise BadInput(f"section {name!r} is unknown: use {', '.join(REGISTRY)}")
-    return [name for name in REGISTRY if not only or name in only]
+    sections = {name: made.quick() if quick else made() for name, made in REGISTRY.items() if not only or name in only}
+    if long is not None:
+        if not isinstance(chains := sections.get(LONG), ChainLength):
+            raise BadInput(f"--long is for the section {LONG}, which --only leaves out")
+        sections[LONG] = replace(chains, long=long)
+    return sections
 
 
 def subject_of(model: Trained, dataset: Dataset, replay: torch.Tensor | None) -> Subject:
@@ -44,17 +78,19 @@ def subject_of(model: Trained, dataset: Dataset, replay: torch.Tensor | None) ->
     return Subject(model, model.kernel, model.n_steps, dataset, model.device, replay)
 
 
-def examine(subject: Subject, names: Collection[str], *, quick: bool, seed: int) -> Iterator[Examined]:
+def examine(subject: Subject, sections: Mapping[str, evaluation.Section], *, seed: int) -> Iterator[Begun | Examined]:
     """Measure section by section; one that cannot be measured leaves the others alone."""
-    for name in names:
-        section = REGISTRY[name].quick() if quick else REGISTRY[name]()
+    glance = subject.dataset.test.images[:100].to(subject.device)
+    for number, (name, section) in enumerate(sections.items(), 1):
+        yield Begun(name, number, len(sections))
         # A stream of its own, so that a section's figures do not depend on which others were asked for.
         rng = torch.Generator(subject.device).manual_seed(seed)
         begin = time.perf_counter()
         try:
+            energies(subject.energy, glance, "test")  # of a diverged model, before minutes of chains
             measured = section.measure(subject, rng)
-        except Unmeasurable as error:
-            yield Examined(name, str(error), None)
+        except (Unmeasurable, BadInput) as error:
+            yield Examined(name, f"{name}: {str(error).removeprefix(f'{name}: ')}", None)
             continue
         yield Examined(name, section_of(measured, time.perf_counter() - begin), measured)
 
@@ -87,23 +123,43 @@ def parts_of(measurements: Measurements, folder: Path) -> list[Part]:
     return parts
 
 
-def comparison(runs: Mapping[str, Measurements]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Columns and rows of a table of all figures of all runs, then the anchors of the first run that has them."""
-    rows: dict[str, dict[str, str]] = {}
-    for run, measurements in runs.items():
-        for name, section in measurements.sections.items():
-            for figure in section.figures:
-                rows.setdefault(f"{name}: {figure.name}", {})[run] = words(figure)
-            for anchor in section.anchors:
-                rows.setdefault(f"{name}: {anchor.name}", {})[run] = words(anchor)
-    return ("figure", *runs), [(name, *(cells.get(run, "–") for run in runs)) for name, cells in rows.items()]
+def comparison(runs: Mapping[str, Measurements]) -> list[Part]:
+    """Tables of all figures of all runs side by side: how each was measured, the headline, then section by section.
+
+    A run without a figure has a dash there. No value is marked as best: many have no better direction.
+    """
+    columns = ("", *runs)
+    facts: list[dict[str, Any]] = [m.subject | m.environment for m in runs.values()]
+    made = [(fact, *(str(f.get(fact, "–")) for f in facts)) for fact in SHOWN]
+    cards = [{name: value for name, value, _ in headline(m)} for m in runs.values()]
+    first = [(name, *(c.get(name, "–") for c in cards)) for _, name, _ in HEADLINE if any(name in c for c in cards)]
+    parts = [Part("Runs", "", (), columns, tuple(made)), Part("Headline", COMPARABLE, (), columns, tuple(first))]
+    for name in [n for n in REGISTRY if any(n in m.sections or n in m.failures for m in runs.values())]:
+        cells = [_cells(m, name) for m in runs.values()]
+        # The order of the first run, then what only later ones have.
+        names = dict.fromkeys(itertools.chain.from_iterable(cells))
+        rows = tuple((figure, *(c.get(figure, "–") for c in cells)) for figure in names)
+        parts.append(Part(_title(name), "", (), columns, rows))
+    return [part for part in parts if part.rows]
+
+
+def _cells(measurements: Measurements, name: str) -> dict[str, str]:
+    """What one run has to say in a section, by row, in words."""
+    if name in measurements.failures:
+        return {"not measured": measurements.failures[name]}
+    section = measurements.sections.get(name)
+    return {} if section is None else {figure.name: words(figure) for figure in _beside(section)}
 
 
 def _part(name: str, section: Section, picture: Path) -> Part:
     rows = tuple((f.name, words(f), f.note) for f in _beside(section))
     method = f"{section.method}\n\nMeasured in {section.seconds:.0f} s."
     pictures = (picture,) if picture.is_file() else ()
-    return Part(name.replace("_", " ").capitalize(), method, pictures, ("figure", "value", "note"), rows)
+    return Part(_title(name), method, pictures, ("figure", "value", "note"), rows)
+
+
+def _title(name: str) -> str:
+    return "Out of distribution" if name == "ood" else name.replace("_", " ").capitalize()
 
 
 def _beside(section: Section) -> Iterator[Figure]:

@@ -46,7 +46,7 @@ def gallery(setting: Setting) -> Iterator[Part]:
     model, _, _, rng = setting
     noise = uniform_noise(model.recipe.generation.n_images, (1, 28, 28), rng)
     chain = run_chain(model, model.kernel, noise, model.n_steps, rng=rng, keep=log_steps(model.n_steps))
-    yield samples(setting, chain.x)
+    yield samples(setting, chain.x.cpu())
     yield chains(setting, chain)
     yield denoising(setting)
     yield energies(setting, chain.x)
@@ -73,10 +73,10 @@ def chains(setting: Setting, chain: Chain) -> Part:
     """The way from noise, as a strip and a film."""
     model, _, run, _ = setting
     assert chain.trajectory is not None
-    steps = log_steps(model.n_steps)
+    steps, x = log_steps(model.n_steps), chain.trajectory.cpu()
     strip, film = run.figures / "chain.png", run.figures / "chain.webp"
-    save_film_strip(chain.trajectory[:, :8], steps, strip, recipe=model.recipe.basics.name)
-    save_animation(chain.trajectory[:, :36], steps, film)
+    save_film_strip(x[:, :8], steps, strip, recipe=model.recipe.basics.name)
+    save_animation(x[:, :36], steps, film)
     return Part("From noise to digits", "The same chains on their way.", (strip, film))
 
 

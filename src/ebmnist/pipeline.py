@@ -3,6 +3,7 @@
 Nothing here prints: whoever iterates sees each event as it happens, and shows what it likes.
 """
 
+import json
 import math
 from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
@@ -11,13 +12,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ebmnist.artifacts import RunFolder, TensorBoard, load_checkpoint, new_folder
+from ebmnist.artifacts import RunFolder, TensorBoard, load_checkpoint, new_folder, save_checkpoint
 from ebmnist.artifacts.environment import describe_environment
 from ebmnist.artifacts.figures import save_section
 from ebmnist.artifacts.measurements import Measurements, Section, write_measurements
 from ebmnist.artifacts.report import read_parts, write_parts, write_report
 from ebmnist.errors import BadInput
-from ebmnist.examination import Examined, examine, headline, parts_of, picture_of, section_names, subject_of
+from ebmnist.examination import (
+    COMPARABLE,
+    Begun,
+    Examined,
+    examine,
+    headline,
+    parts_of,
+    picture_of,
+    sections_asked_for,
+    subject_of,
+)
 from ebmnist.gallery import Setting, gallery
 from ebmnist.recipe import Recipe
 from ebmnist.trained import load, recipe_of
@@ -44,7 +55,7 @@ class Drawn(NamedTuple):
     path: Path
 
 
-Event = Updated | Saved | Drawn | Examined
+Event = Updated | Saved | Drawn | Begun | Examined
 Events = Generator[Event, None, None]
 
 
@@ -92,47 +103,59 @@ def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
         yield from _train(recipe, state, images, run)
 
 
-def finish(path: Path) -> Events:
-    """Draw a run's latest checkpoint, take a quick measure of it unless it has been measured, and write its report.
+def finish(path: Path, *, device: str | None = None) -> Events:
+    """Draw a run's latest checkpoint, take a quick measure of it, and write its report.
+
+    Everything is computed on `device`; by default on the recipe's own.
 
     Raises:
-        BadInput: no such run, or its checkpoint cannot be read.
+        BadInput: no such run, its checkpoint cannot be read, or no such device.
     """
     run = RunFolder.open(path)
-    model = load(path)
+    model = load(path, device or recipe_of(load_checkpoint(path).facts, path).basics.device)
     rng = torch.Generator(model.device).manual_seed(model.recipe.basics.seed)
     parts = []
     for part in gallery(Setting(model, model.recipe.load_data(), run, rng)):
         parts.append(part)
         yield from map(Drawn, part.pictures)
     write_parts(run.figures / "gallery.json", parts)
-    yield from evaluate(path, quick=True, only=("fidelity",))
+    yield from evaluate(path, quick=True, only=("fidelity",), device=device)
 
 
 def evaluate(
-    path: Path, *, out: Path | None = None, quick: bool = False, only: Collection[str] = (), seed: int = 0
+    path: Path,
+    *,
+    out: Path | None = None,
+    quick: bool = False,
+    only: Collection[str] = (),
+    long: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
 ) -> Events:
     """Measure a run or checkpoint section by section, and write evaluation.json and report.html.
 
-    A run's go into its folder; a bare checkpoint's into `out`, which must not exist.
+    A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only` and `long` are
+    those of `examination.sections_asked_for`. Everything is computed on `device`; by default on the recipe's own.
 
     Raises:
-        BadInput: no such model, an unknown section, or `out` is missing, or taken.
+        BadInput: no such model, section or device, a `long` that is too short, or `out` is missing, or taken.
     """
-    names = section_names(only)
+    asked_for = sections_asked_for(only, quick=quick, long=long)
     is_run = (path / "recipe.yaml").is_file()
     if out is None and not is_run:
         raise BadInput(f"{path}: is a bare checkpoint; say where its evaluation goes, with --out FOLDER")
     folder = path if out is None else new_folder(out)
     figures = folder / "figures" if out is None else new_folder(folder / "figures")
     tensors, facts = load_checkpoint(path)
-    model = load(path)
+    model = load(path, device or recipe_of(facts, path).basics.device)
     subject = subject_of(model, model.recipe.load_data(), tensors.get("start.images"))
     basics = model.recipe.basics
     sections: dict[str, Section] = {}
     failures: dict[str, str] = {}
-    for examined in examine(subject, names, quick=quick, seed=seed):
+    for examined in examine(subject, asked_for, seed=seed):
         yield examined
+        if isinstance(examined, Begun):
+            continue
         if isinstance(examined.outcome, str):
             failures[examined.name] = examined.outcome
         else:
@@ -142,9 +165,29 @@ def evaluate(
             if save_section(examined.name, examined.measured, picture, recipe=basics.name) is not None:
                 yield Drawn(picture)
     about = {"recipe": basics.name, "about": basics.about, "updates": facts["step"], "seed": seed, "quick": quick}
+    about["device"] = str(model.device)
     measurements = Measurements(about, describe_environment(), sections, failures)
     yield Drawn(write_measurements(folder / "evaluation.json", measurements))
     yield Drawn(write_page(folder, measurements))
+
+
+def export(path: Path, out: Path) -> Path:
+    """Write what it takes to use a model, and to say where it comes from, as a checkpoint in the folder `out`.
+
+    That is the averaged weights, the recipe, the environment it was trained in and the figures of its evaluation; not
+    the optimiser, the replay buffer and the rest of what training owns.
+
+    Raises:
+        BadInput: no such model, or it was not evaluated, or `out` exists.
+    """
+    tensors, facts = load_checkpoint(path)
+    run = RunFolder.open(path)
+    if not run.evaluation.is_file():
+        raise BadInput(f"{path}: has no figures to go with it; first: ebmnist evaluate {path}")
+    kept = {name: t for name, t in tensors.items() if name.startswith("ema.")}
+    origin = {"made": run.read_environment(), "figures": json.loads(run.evaluation.read_text(encoding="utf-8"))}
+    facts = {name: facts[name] for name in ("step", "seed", "recipe")} | origin
+    return save_checkpoint(new_folder(out), tensors=kept, facts=facts)
 
 
 def write_page(folder: Path, measurements: Measurements) -> Path:
@@ -153,6 +196,8 @@ def write_page(folder: Path, measurements: Measurements) -> Path:
     drawn = read_parts(gallery_file) if gallery_file.is_file() else []
     about, environment = measurements.subject, measurements.environment
     facts = {k: str(v) for k, v in {**about, **environment}.items() if v is not None and k != "about"}
+    facts["measured in"] = f"{sum(section.seconds for section in measurements.sections.values()):.0f} s"
+    facts["distances"] = COMPARABLE
     return write_report(
         folder / "report.html",
         title=f"ebmnist · {about['recipe']}",

@@ -81,7 +81,7 @@ def test_one_altered_byte_of_a_compressed_file_gives_the_data_or_bad_input(how, 
         (GOOD + b"\0", "overlong: 7 bytes of data, its shape (2, 3) needs 6"),
         (bytes([0, 0, 8, 1, 0, 0, 0, 0]), "holds nothing: its shape is (0,)"),
         (bytes([0, 0, 8, 4]) + b"\xff" * 16, "truncated"),
-        (gzip.compress(GOOD)[:-3], "corrupt compressed file"),
+        (gzip.compress(GOOD, mtime=0)[:-3], "corrupt compressed file"),
         (lzma.compress(GOOD)[:-3], "corrupt compressed file"),
     ],
 )

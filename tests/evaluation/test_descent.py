@@ -3,8 +3,9 @@ import torch
 from torch import Tensor
 
 from ebmnist.errors import BadInput
-from ebmnist.evaluation.descent import Stop, choose_stop, denoise
+from ebmnist.evaluation.descent import Stop, choose_stop, cold, denoise
 from ebmnist.sampling.langevin import Langevin
+from ebmnist.sampling.mala import MALA
 
 SHAPE = (1, 4, 4)
 
@@ -92,3 +93,11 @@ def test_choose_stop_never_chooses_nan() -> None:
 def test_choose_stop_refuses_an_energy_of_nan() -> None:
     with pytest.raises(BadInput, match="NaN images at every stop"):
         choose_stop(lambda x: grey_energy(x) * torch.nan, kernel(0.1), images_about_grey(3, 0.1), 0.1, rng=rng())
+
+
+def test_every_kernel_descends_in_its_own_box() -> None:
+    kernel = MALA(step_size=0.1, clip=0.5, clip_norm=3.0, clamp=(0.0, 0.4))
+    assert cold(kernel, 2.0) == Langevin(0.2, 0.0, 0.5, 3.0, (0.0, 0.4))
+    assert float(
+        denoise(grey_energy, kernel, torch.rand(3, 1, 4, 4, generator=rng()), 5, rng=rng()).max()
+    ) == pytest.approx(0.4)

@@ -32,7 +32,7 @@ def test_ink_where_training_never_had_any_is_far() -> None:
     inked = clean.clone()
     inked[..., -1, -1] = 0.1
     near, far = (mahalanobis(components.coordinates(x), components.eigenvalues) for x in (clean, inked))
-    torch.testing.assert_close(far - near, torch.full((20,), 0.1**2 / ROUNDING), rtol=1e-2, atol=0.0)
+    torch.testing.assert_close(far - near, torch.full((20,), 0.1**2 / ROUNDING).double(), rtol=1e-2, atol=0.0)
 
 
 @pytest.mark.parametrize("n_components", [1, 5])

@@ -105,11 +105,11 @@ def test_an_energy_that_copies_training_images_is_caught(dataset: Dataset) -> No
     ],
 )
 def test_a_dead_energy_is_unmeasurable_in_one_line(dataset: Dataset, energy: object, words: str) -> None:
-    with pytest.raises(Unmeasurable, match=f"^fidelity: .*{words}") as caught:
+    with pytest.raises(Unmeasurable, match=words) as caught:
         Fidelity(n=N, n_steps=10).measure(subject(dataset, energy), rng())
     assert "\n" not in str(caught.value)
 
 
 def test_too_few_samples_are_unmeasurable(dataset: Dataset) -> None:
-    with pytest.raises(Unmeasurable, match="fidelity: 20 samples are too few"):
+    with pytest.raises(Unmeasurable, match="20 samples are too few"):
         Fidelity(n=20).measure(subject(dataset), rng())

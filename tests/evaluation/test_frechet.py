@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from ebmnist.evaluation.frechet import Moments, frechet_distance, moments
+from ebmnist.evaluation.frechet import Moments, frechet_distance, frechet_error, leave_one_out_distances, moments
+from ebmnist.evaluation.jackknife import jackknife
 
 
 def random_moments(seed: int, dim: int = 6, rank: int | None = None) -> Moments:
@@ -54,3 +55,12 @@ def test_moments_are_the_unbiased_ones_in_double_precision() -> None:
     assert found.mean.tolist() == [1.0, 3.0]
     assert found.cov.tolist() == [[2.0, 4.0], [4.0, 8.0]]
     assert math.isclose(frechet_distance(found, found), 0.0, abs_tol=1e-12)
+
+
+def test_the_error_is_the_jackknife_of_the_distance() -> None:
+    rng = torch.Generator().manual_seed(3)
+    x, b = 100 + torch.randn(67, 5, generator=rng, dtype=torch.float64), random_moments(4, dim=5)
+    expected = jackknife(lambda rows: frechet_distance(moments(rows), b), x)
+    assert frechet_error(x, b) == pytest.approx(expected, rel=1e-9)
+    left_out = leave_one_out_distances(x, b, 67)
+    assert float(left_out[2]) == pytest.approx(frechet_distance(moments(torch.cat([x[:2], x[3:]])), b), rel=1e-9)

@@ -30,6 +30,13 @@ def test_density_of_classes_is_the_mixture_of_theirs(rng: torch.Generator) -> No
     torch.testing.assert_close(fit_gaussian_mixture(x, labels).log_density(x), expected)
 
 
+def test_ten_gaussians_as_one_are_the_one_of_all_data(rng: torch.Generator) -> None:
+    x, labels = points(rng), torch.arange(500) % 4 // 3 * 2
+    x[labels == 2] += 3
+    one, other = fit_gaussian_mixture(x), fit_gaussian_mixture(x, labels).as_one()
+    torch.testing.assert_close(other.log_density(x), one.log_density(x))
+
+
 def test_a_ridge_is_the_same_on_every_direction(rng: torch.Generator) -> None:
     x = points(rng)
     ridged = fit_gaussian_mixture(x)._replace(ridge=0.1)

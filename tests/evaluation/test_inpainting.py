@@ -176,11 +176,11 @@ def test_what_was_chosen_is_said(measured: Measured) -> None:
 
 
 def test_what_cannot_be_measured_is_said_in_one_line() -> None:
-    with pytest.raises(Unmeasurable, match=r"^inpainting: .*NaN pixels at every length") as caught:
+    with pytest.raises(Unmeasurable, match=r"^.*NaN pixels at every length") as caught:
         SMALL.measure(subject(lambda x: torch.nan * grey_levels(x)), rng())
     assert "\n" not in str(caught.value)
     few = subject()._replace(dataset=DATASET._replace(test=split(3, 7)))
-    with pytest.raises(Unmeasurable, match="inpainting: 3 test images are too few"):
+    with pytest.raises(Unmeasurable, match="3 test images are too few"):
         SMALL.measure(few, rng())
 
 

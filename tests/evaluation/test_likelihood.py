@@ -135,14 +135,14 @@ def test_arrays_hold_what_a_picture_needs(measured: Measured) -> None:
     [(lambda x: -bowl(x), "no lower energy than uniform noise"), (lambda x: bowl(x) * torch.nan, "not finite")],
 )
 def test_a_dead_energy_is_unmeasurable_in_one_line(dataset: Dataset, energy: object, words: str) -> None:
-    with pytest.raises(Unmeasurable, match=f"^likelihood: .*{words}") as caught:
+    with pytest.raises(Unmeasurable, match=words) as caught:
         SMALL.measure(subject(dataset, energy), rng())
     assert "\n" not in str(caught.value)
 
 
 def test_too_few_images_are_unmeasurable(dataset: Dataset) -> None:
     few = dataset._replace(validation=Split(*(part[:9] for part in dataset.validation)))
-    with pytest.raises(Unmeasurable, match="likelihood: a split has fewer than 40 images"):
+    with pytest.raises(Unmeasurable, match="a split has fewer than 40 images"):
         SMALL.measure(subject(few), rng())
 
 

@@ -32,8 +32,8 @@ def test_a_set_covers_itself() -> None:
     x = gaussian(200, 0)
     found = figures(x, x)
     assert (found["precision"], found["recall"], found["coverage"]) == (1, 1, 1)
-    # Each ball holds its centre and its k nearest, the k-th up to rounding: (k + 1) / k.
-    assert found["density"] == pytest.approx(1.2, abs=0.03)
+    # Each ball holds its centre and its k nearest: (k + 1) / k.
+    assert found["density"] == pytest.approx(1.2)
 
 
 def test_far_apart_sets_share_nothing() -> None:

@@ -99,13 +99,13 @@ def test_a_held_out_digit_is_an_anomaly_among_the_test_images(dataset: Dataset, 
 
 @pytest.mark.parametrize("energy", [lambda x: ink(x).log(), lambda x: (ink(x) - 2).sqrt()])
 def test_energies_that_are_no_numbers_are_unmeasurable_in_one_line(dataset: Dataset, energy: object) -> None:
-    with pytest.raises(Unmeasurable, match=r"^ood: the energy of \d+ of 100 images of \w+ is NaN") as caught:
+    with pytest.raises(Unmeasurable, match=r"^the energy of \d+ of 100 images of \w+ is NaN") as caught:
         SIZES.measure(subject(dataset, energy), rng())
     assert "\n" not in str(caught.value)
 
 
 def test_too_few_test_images_are_unmeasurable(dataset: Dataset) -> None:
-    with pytest.raises(Unmeasurable, match="ood: 30 test images are too few"):
+    with pytest.raises(Unmeasurable, match="30 test images are too few"):
         SIZES.measure(subject(dataset._replace(test=first(dataset.test, 30))), rng())
 
 

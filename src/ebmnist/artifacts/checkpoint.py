@@ -19,6 +19,7 @@ from ebmnist.artifacts.atomic import remove_folder, standing, sweep, write_folde
 from ebmnist.errors import BadInput
 
 FORMAT = 1
+PRETRAINED = Path(__file__).parents[1] / "pretrained"  # the checkpoint that comes with the package
 TENSORS, FACTS, CHECKSUMS = "tensors.safetensors", "facts.json", "checksums.json"
 
 
@@ -72,9 +73,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def latest_checkpoint(path: Path) -> Path:
     """Return the newest checkpoint of a run folder or of a folder of checkpoints; a checkpoint is its own.
 
+    `pretrained` is the one that comes with the package, unless there is a folder of that name.
+
     Raises:
         BadInput: nothing of the kind is there.
     """
+    if path == Path("pretrained") and not path.exists():
+        path = PRETRAINED
     if not path.is_dir():
         mend = f"a checkpoint is a folder: try {path.parent}" if path.exists() else "no such folder: check the path"
         raise BadInput(f"{path}: {mend}")

@@ -1,8 +1,8 @@
 """What an evaluation measured, as evaluation.json: the file that reports and comparisons are made from.
 
-Schema, version 1: `format`; `subject` (recipe, updates, seed, quick); `environment`; `sections`, by name, each with
-`figures` and `anchors` (lists of name, value, error, unit, note; value and error are numbers, null where there is none,
-or "Infinity"), `method` (a paragraph) and `seconds`; `failures`, by section, each one line.
+Schema, version 1: `format`; `subject` (recipe, about, updates, seed, quick, device); `environment`; `sections`, by
+name, each with `figures` and `anchors` (lists of name, value, error, unit, note; value and error are numbers, null
+where there is none, or "Infinity"), `method` (a paragraph) and `seconds`; `failures`, by section, each one line.
 """
 
 import json

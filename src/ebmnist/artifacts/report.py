@@ -114,6 +114,14 @@ def write_report(
     return path
 
 
+def to_markdown(part: Part) -> str:
+    """Return a part as Markdown: heading, words and table, less its pictures."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in (part.columns, *part.rows)]
+    rows.insert(1, ["---"] * len(part.columns))
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n\n".join(block for block in (f"## {part.title}", part.words, table) if block) + "\n"
+
+
 def _cards(headline: Sequence[tuple[str, str, str]]) -> str:
     cards = (
         f'<div><dt>{escape(name)}</dt><dd class="value">{escape(value)}</dd><dd>{escape(note)}</dd></div>'

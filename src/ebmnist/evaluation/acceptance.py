@@ -12,6 +12,7 @@ from ebmnist.energy.base import Energy, energy_and_grad
 from ebmnist.sampling.base import ChainState, Kernel, StepInfo
 from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.clipping import clip_grad
+from ebmnist.sampling.mala import MALA
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,24 @@ class ReflectedMALA:
     space it takes all of them, downhill and out of the box, where no energy was trained.
     """
 
-    step_size: float
-    temperature: float
-    clip: float | None = None
-    clip_norm: float | None = None
-    clamp: tuple[float, float] | None = (0.0, 1.0)
+    mala: MALA
+    """Its step size, temperature and clip; its clamp is the box."""
     adjusted: bool = True
     """False takes every proposal: not exact, but chains settle fast."""
 
+    @property
+    def temperature(self) -> float:
+        """T > 0, in units of energy."""
+        return self.mala.temperature
+
+    @property
+    def clamp(self) -> tuple[float, float] | None:
+        """The box; null for the whole space."""
+        return self.mala.clamp
+
     def init(self, energy: Energy, x: Tensor) -> ChainState:
         """Chains that start at `x`, (B, *shape), with the energy and gradient there."""
-        return ChainState(x.detach(), *energy_and_grad(energy, x))
+        return self.mala.init(energy, x)
 
     def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
         """Propose, then accept or stay."""
@@ -43,23 +51,24 @@ class ReflectedMALA:
         assert grad is not None
         mean = self._mean(x, grad)
         noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
-        y = self._mirrored(mean + self.step_size * self.temperature**0.5 * noise)
+        y = self._mirrored(mean + self.mala.step_size * self.temperature**0.5 * noise)
         value_y, grad_y = energy_and_grad(energy, y)
         log_alpha = (value - value_y) / self.temperature - self._log_q(y, mean)
         log_alpha = log_alpha + self._log_q(x, self._mean(y, grad_y))
         u = torch.rand(value.shape, generator=rng, device=x.device, dtype=x.dtype)
         accepted = u.log() < log_alpha if self.adjusted else torch.ones_like(value, dtype=torch.bool)
         if self.clamp is not None:
-            accepted = accepted & ((y >= self.clamp[0]) & (y <= self.clamp[1])).flatten(1).all(1)
+            low, high = self.clamp
+            accepted = accepted & ((y >= low) & (y <= high)).flatten(1).all(1)
         mask = accepted.view(-1, *[1] * (x.dim() - 1))
         after = ChainState(
             torch.where(mask, y, x), torch.where(accepted, value_y, value), torch.where(mask, grad_y, grad)
         )
-        drift_grad = clip_grad(grad, self.clip, self.clip_norm)
+        drift_grad = clip_grad(grad, self.mala.clip, self.mala.clip_norm)
         return after, StepInfo(value, grad, drift_grad, x, after.x, accepted)
 
     def _mean(self, x: Tensor, grad: Tensor) -> Tensor:
-        return x - 0.5 * self.step_size**2 * clip_grad(grad, self.clip, self.clip_norm)
+        return x - 0.5 * self.mala.step_size**2 * clip_grad(grad, self.mala.clip, self.mala.clip_norm)
 
     def _mirrored(self, z: Tensor) -> Tensor:
         if self.clamp is None:
@@ -70,7 +79,7 @@ class ReflectedMALA:
     def _log_q(self, y: Tensor, mean: Tensor) -> Tensor:
         """Return log q up to a constant, (B,)."""
         images = [y] if self.clamp is None else [y, *(2 * wall - y for wall in self.clamp)]
-        square = (torch.stack(images) - mean).square() / (self.step_size**2 * self.temperature)
+        square = (torch.stack(images) - mean).square() / (self.mala.step_size**2 * self.temperature)
         return torch.logsumexp(-0.5 * square, dim=0).flatten(1).sum(1)
 
 
@@ -96,10 +105,10 @@ def mala_acceptance(
     own = cast(Any, kernel)  # the Protocol does not say so, but every kernel has these fields
     shares = []
     for scale in scales:
-        mala = ReflectedMALA(scale * own.step_size, own.temperature, own.clip, own.clip_norm, own.clamp)
-        settling = replace(mala, step_size=mala.step_size / 4, adjusted=False)
+        mala = MALA(scale * own.step_size, own.temperature, own.clip, own.clip_norm, own.clamp)
+        settling = ReflectedMALA(replace(mala, step_size=mala.step_size / 4), adjusted=False)
         x = run_chain(energy, settling, x, n_settle, rng=rng).x
-        trace = run_chain(exact, mala, x.double(), n_steps, rng=rng, record=True).trace
+        trace = run_chain(exact, ReflectedMALA(mala), x.double(), n_steps, rng=rng, record=True).trace
         assert trace is not None
         shares.append(trace.accepted.double().mean(0))
     return torch.stack(shares)

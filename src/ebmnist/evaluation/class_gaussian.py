@@ -32,15 +32,17 @@ class ClassGaussian(NamedTuple):
 
 
 def fit_class_gaussian(train: Split) -> ClassGaussian:
-    """Fit share, mean and covariance of every class by maximum likelihood.
+    """Fit share, mean and covariance of every class that has images by maximum likelihood.
 
     Raises:
         Unmeasurable: a class with fewer than two images has no covariance.
     """
-    counts = torch.bincount(train.labels)
+    counts = train.labels.bincount()
+    present = counts.nonzero()[:, 0]  # a digit may be held out
+    counts = counts[present]
     if int(counts.min()) < 2:
-        raise Unmeasurable(f"class Gaussians: class {int(counts.argmin())} has fewer than 2 training images")
-    classes = [train.images[train.labels == c].flatten(1) for c in range(len(counts))]
+        raise Unmeasurable(f"class Gaussians: class {int(present[counts.argmin()])} has fewer than 2 training images")
+    classes = [train.images[train.labels == c].flatten(1) for c in present]
     means = torch.stack([x.mean(0) for x in classes])
     roots = tuple((x - mean) / len(x) ** 0.5 for x, mean in zip(classes, means, strict=True))
     return ClassGaussian(counts.double() / counts.sum(), means, roots, train.images.shape[1:])

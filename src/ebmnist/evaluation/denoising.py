@@ -80,12 +80,6 @@ class Denoising:
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""
-        try:
-            return self._measure(subject, rng)
-        except (BadInput, Unmeasurable) as error:
-            raise Unmeasurable(f"denoising: {str(error).removeprefix('denoising: ')}") from error
-
-    def _measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         train = subject.dataset.train.images.to(subject.device)
         clean = _take(subject.dataset.test.images, self.n, subject.device)
         if len(clean) < N_MIN:

@@ -30,10 +30,11 @@ def dequantise(images: Tensor, rng: torch.Generator) -> Tensor:
     k = 0 … 255 is the byte nearest to 255 times the pixel. The mean log density of x is a lower bound on the mean
     log probability of the bytes, after −D log 256 (Theis et al. 2016). `rng` is on the images' device.
     """
-    k = (255 * images.flatten(1).double()).round()
-    u = torch.rand(k.shape, generator=rng, device=k.device, dtype=k.dtype)
-    # rand gives multiples of 2⁻⁵³ from 0 on; moved by half of that, it gives neither end.
-    return (k + (u + 2.0**-54)) / N_LEVELS
+    k = (255 * images.flatten(1)).round_()
+    u = torch.rand(k.shape, generator=rng, device=k.device, dtype=torch.float64)
+    # rand gives multiples of 2⁻⁵³ from 0 on; moved by half of that, it gives neither end. In place: 55,000 images are
+    # 345 MB, and dividing by a power of two is exact.
+    return u.add_(2.0**-54).add_(k).mul_(1 / N_LEVELS)
 
 
 def bits_per_dimension(log_likelihood: float, n_dims: int) -> float:

@@ -1,7 +1,6 @@
 """Energy descent from a noisy image, stopped where validation images say: the way this project denoises."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -13,6 +12,7 @@ from ebmnist.errors import BadInput
 from ebmnist.evaluation.image_quality import psnr
 from ebmnist.sampling.base import Kernel
 from ebmnist.sampling.chain import run_chain
+from ebmnist.sampling.langevin import Langevin
 
 STOPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
@@ -27,12 +27,8 @@ class Stop(NamedTuple):
 def denoise(
     energy: Energy, kernel: Kernel, y: Tensor, n_steps: int, *, rng: torch.Generator, step_scale: float = 1.0
 ) -> Tensor:
-    """Return where gradient descent on the energy from clamp(y, 0, 1) is after `n_steps`, (B, *shape).
-
-    Raises:
-        BadInput: a kernel that cannot be run at T = 0 (MALA).
-    """
-    return run_chain(energy, _cold(kernel, step_scale), y.clamp(0, 1), n_steps, rng=rng).x
+    """Return where gradient descent on the energy from clamp(y, 0, 1) is after `n_steps`, (B, *shape)."""
+    return run_chain(energy, cold(kernel, step_scale), y.clamp(0, 1), n_steps, rng=rng).x
 
 
 def choose_stop(
@@ -57,15 +53,15 @@ def choose_stop(
     for scale in step_scales:
         x, done = y, 0
         for n_steps in sorted(stops):
-            x, done = run_chain(energy, _cold(kernel, scale), x, n_steps - done, rng=rng).x, n_steps
+            x, done = run_chain(energy, cold(kernel, scale), x, n_steps - done, rng=rng).x, n_steps
             scores[Stop(n_steps, scale)] = float(psnr(x, clean).mean())
     finite = {stop: score for stop, score in scores.items() if score == score}
     if not finite:
-        raise BadInput("denoising: descent leaves NaN images at every stop; the energy has diverged")
+        raise BadInput("descent leaves NaN images at every stop; the energy has diverged")
     return max(finite, key=lambda stop: finite[stop])
 
 
-def _cold(kernel: Kernel, step_scale: float) -> Kernel:
-    """Return the kernel at T = 0 with its step size scaled."""
-    any_kernel = cast(Any, kernel)  # the Protocol does not say so, but every kernel is a frozen dataclass
-    return cast(Kernel, replace(any_kernel, temperature=0.0, step_size=step_scale * any_kernel.step_size))
+def cold(kernel: Kernel, step_scale: float = 1.0) -> Langevin:
+    """Return the descent that takes the kernel's steps, whichever kernel it is, scaled and at T = 0."""
+    k = cast(Any, kernel)  # the Protocol does not say so, but every kernel has these fields
+    return Langevin(step_scale * k.step_size, 0.0, k.clip, k.clip_norm, k.clamp)

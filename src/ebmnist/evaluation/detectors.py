@@ -5,27 +5,30 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ebmnist.evaluation.once import once
+
 # Pixels are multiples of 1/255: rounding alone has this variance, so no direction is known better.
 ROUNDING = 1 / (12 * 255**2)
 
 
 class PrincipalComponents(NamedTuple):
-    """Mean and eigendecomposed covariance of images, over D pixels."""
+    """Mean and eigendecomposed covariance of images, over D pixels, float64."""
 
     mean: Tensor  # (D,)
     eigenvalues: Tensor  # (D,) rising, ≥ 0
     basis: Tensor  # (D, D), one eigenvector a column
 
     def coordinates(self, images: Tensor) -> Tensor:
-        """Return images as sums of the components, (N, *shape) -> (N, D)."""
-        return (images.flatten(1) - self.mean) @ self.basis
+        """Return images as sums of the components, (N, *shape) -> (N, D), in the images' type."""
+        return (images.flatten(1) - self.mean.to(images)) @ self.basis.to(images)
 
 
+@once
 def fit_components(images: Tensor) -> PrincipalComponents:
-    """Fit mean and covariance to images (N, *shape), N ≥ 2, in float64; the outcome is in the images' type."""
+    """Fit mean and covariance to images (N, *shape), N ≥ 2, in float64; once for each split, as four sections ask."""
     x = images.flatten(1).double()
     eigenvalues, basis = torch.linalg.eigh(torch.cov(x.T))
-    return PrincipalComponents(*(part.to(images) for part in (x.mean(0), eigenvalues.clamp_min(0), basis)))
+    return PrincipalComponents(x.mean(0), eigenvalues.clamp_min(0), basis)
 
 
 def mahalanobis(coordinates: Tensor, eigenvalues: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ebmnist.data.base import Dataset, Split
 from ebmnist.evaluation.base import Unmeasurable
+from ebmnist.evaluation.once import once
 
 FEATURE_DIM = 128
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
@@ -77,16 +79,21 @@ def load_feature_net(device: torch.device | str = "cpu") -> FeatureNet:
     """
     if not WEIGHTS.is_file():
         raise Unmeasurable(f"feature net: {WEIGHTS.name} is missing; reinstall ebmnist")
-    content = WEIGHTS.read_bytes()
+    return _load(WEIGHTS, torch.device(device))
+
+
+@cache  # one net a process, so that `see_once` knows it again
+def _load(path: Path, device: torch.device) -> FeatureNet:
+    content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise Unmeasurable(f"feature net: {WEIGHTS.name} is not the file of SHA-256 {SHA256[:12]}…; reinstall ebmnist")
+        raise Unmeasurable(f"feature net: {path.name} is not the file of SHA-256 {SHA256[:12]}…; reinstall ebmnist")
     net = FeatureNet()
     net.load_state_dict(safetensors.torch.load(content))
     return net.eval().requires_grad_(False).to(device)
 
 
 @torch.no_grad()
-def see(net: FeatureNet, images: Tensor, *, batch_size: int = 1000) -> Seen:
+def see(net: FeatureNet, images: Tensor, *, batch_size: int = 200) -> Seen:
     """Return features and class probabilities of images (N, 1, 28, 28), batch by batch, on the net's device.
 
     Raises:
@@ -100,6 +107,12 @@ def see(net: FeatureNet, images: Tensor, *, batch_size: int = 1000) -> Seen:
     features = torch.cat([net.features(images[i : i + batch_size].to(device)) for i in starts])
     probabilities = net.head(features).softmax(1)
     return Seen(features.double(), probabilities)
+
+
+@once
+def see_once(images: Tensor, net: FeatureNet) -> Seen:
+    """Return what `see` does, remembered: several sections measure against the same test images."""
+    return see(net, images)
 
 
 def to_bytes(net: FeatureNet) -> bytes:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ebmnist.data.base import Split
 from ebmnist.data.corruptions import binarised
-from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
+from ebmnist.evaluation.base import Figure, Measured, Subject
 from ebmnist.evaluation.class_gaussian import fit_class_gaussian
 from ebmnist.evaluation.feature_net import TEST_ACCURACY, load_feature_net
 from ebmnist.evaluation.jackknife import jackknife
@@ -39,12 +39,6 @@ class Fidelity:
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""
-        try:
-            return self._measure(subject, rng)
-        except Unmeasurable as error:
-            raise Unmeasurable(f"fidelity: {error}") from error
-
-    def _measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         train, test = (_to(split, subject.device) for split in (subject.dataset.train, subject.dataset.test))
         yardstick = Yardstick(load_feature_net(subject.device), test.images)
         n_steps = subject.n_steps if self.n_steps is None else self.n_steps

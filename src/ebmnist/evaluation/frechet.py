@@ -5,9 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ebmnist.evaluation.jackknife import N_GROUPS, group_error
+
 
 class Moments(NamedTuple):
-    """Mean (D,) and unbiased covariance (D, D) of features, float64."""
+    """Mean (*, D) and unbiased covariance (*, D, D) of one set of features, or of several, float64."""
 
     mean: Tensor
     cov: Tensor
@@ -29,11 +31,37 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     >>> round(frechet_distance(unit, Moments(unit.mean + 1, 4 * unit.cov)), 6)  # 2 + 2 (1 − 2)²
     4.0
     """
-    cross = torch.linalg.svdvals(_square_root(a.cov) @ _square_root(b.cov)).sum()
-    return float((a.mean - b.mean).square().sum() + a.cov.trace() + b.cov.trace() - 2 * cross)
+    return float(_distances(a, b))
+
+
+def leave_one_out_distances(features: Tensor, b: Moments, n_groups: int = N_GROUPS) -> Tensor:
+    """Return the distances to `b` of features (N, D) without the rows g, g + G, g + 2G, …, (G,) float64."""
+    return _distances(_leave_one_out(features, n_groups), b)
+
+
+def frechet_error(features: Tensor, b: Moments) -> float:
+    """Return the error of the distance from features (N, D) to `b`: the delete-a-group jackknife, `b` held fixed."""
+    return group_error(leave_one_out_distances(features, b))
+
+
+def _leave_one_out(features: Tensor, n_groups: int) -> Moments:
+    """Return the moments without each group, from the groups' own sums: one pass, where G would copy all the rows."""
+    centre = features.double().mean(0)
+    groups = [features[g::n_groups].double() - centre for g in range(n_groups)]
+    sums, squares = torch.stack([x.sum(0) for x in groups]), torch.stack([x.T @ x for x in groups])
+    n = len(features) - torch.tensor([len(x) for x in groups], device=centre.device).view(-1, 1, 1)  # (G, 1, 1)
+    mean = (sums.sum(0) - sums) / n[:, 0]
+    outer = mean[:, :, None] * mean[:, None, :]
+    return Moments(mean + centre, (squares.sum(0) - squares - n * outer) / (n - 1))
+
+
+def _distances(a: Moments, b: Moments) -> Tensor:
+    cross = torch.linalg.svdvals(_square_root(a.cov) @ _square_root(b.cov)).sum(-1)
+    traces = a.cov.diagonal(dim1=-2, dim2=-1).sum(-1) + b.cov.trace()
+    return (a.mean - b.mean).square().sum(-1) + traces - 2 * cross
 
 
 def _square_root(cov: Tensor) -> Tensor:
     """Return the symmetric square root of a covariance; eigenvalues that rounding left below 0 are 0."""
     eigenvalues, basis = torch.linalg.eigh(cov)
-    return (basis * eigenvalues.clamp_min(0).sqrt()) @ basis.T
+    return (basis * eigenvalues.clamp_min(0).sqrt()[..., None, :]) @ basis.mT

@@ -36,6 +36,15 @@ class GaussianMixture(NamedTuple):
             raise Unmeasurable("the covariance of the training images is singular, whatever the ridge")
         return self._replace(ridge=ridges[int(scores.where(scores.isfinite(), -torch.inf).argmax())])
 
+    def as_one(self) -> "GaussianMixture":
+        """Return the one Gaussian with the mixture's mean and covariance, which are those of all data together."""
+        mean = self.weights @ self.means
+        away = self.means - mean
+        covariance = (self.weights[:, None] * away).T @ away
+        for weight, values, basis in zip(self.weights, self.eigenvalues, self.bases, strict=True):
+            covariance += weight * (basis * values) @ basis.T
+        return _mixture(self.weights.new_ones(1), [mean], [covariance])
+
     @property
     def variances(self) -> Tensor:
         """Along the eigenvectors, the ridge included, (C, D)."""
@@ -59,13 +68,16 @@ def fit_gaussian_mixture(x: Tensor, labels: Tensor | None = None) -> GaussianMix
     """
     names = [] if labels is None else labels.bincount().nonzero().flatten().tolist()
     classes = [x[labels == c] for c in names] or [x]
-    means, eigenvalues, bases = [], [], []
-    for rows in classes:
-        mean = rows.mean(0)
-        covariance = rows.T @ rows / len(rows) - torch.outer(mean, mean)  # no centred copy of 55,000 images
-        values, basis = torch.linalg.eigh(covariance)
-        means.append(mean)
-        eigenvalues.append(values.clamp_min(0))  # rounding may leave a zero below it
-        bases.append(basis)
+    means = [rows.mean(0) for rows in classes]
+    # No centred copy of 55,000 images.
+    covariances = [
+        rows.T @ rows / len(rows) - torch.outer(mean, mean) for rows, mean in zip(classes, means, strict=True)
+    ]
     weights = torch.tensor([len(rows) / len(x) for rows in classes], dtype=x.dtype, device=x.device)
-    return GaussianMixture(weights, torch.stack(means), torch.stack(eigenvalues), torch.stack(bases))
+    return _mixture(weights, means, covariances)
+
+
+def _mixture(weights: Tensor, means: Sequence[Tensor], covariances: Sequence[Tensor]) -> GaussianMixture:
+    eigenvalues, bases = torch.linalg.eigh(torch.stack(list(covariances)))
+    # Rounding may leave a zero below it.
+    return GaussianMixture(weights, torch.stack(list(means)), eigenvalues.clamp_min(0), bases)

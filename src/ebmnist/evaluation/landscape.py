@@ -53,12 +53,6 @@ class Landscape:
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""
-        try:
-            return self._measure(subject, rng)
-        except Unmeasurable as error:
-            raise Unmeasurable(f"landscape: {error}") from error
-
-    def _measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         test = _take(seen_test(subject.dataset), self.n, subject.device)
         if len(test.images) < N_MIN:
             raise Unmeasurable(f"{len(test.images)} test images are too few; at least {N_MIN} are needed")

@@ -58,12 +58,6 @@ class Likelihood:
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""
-        try:
-            return self._measure(subject, rng)
-        except Unmeasurable as error:
-            raise Unmeasurable(f"likelihood: {error}") from error
-
-    def _measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         data = self._dequantised(subject, rng)
         density = fit_gaussian_mixture(images_to_y(data.train)).with_best_ridge(images_to_y(data.validation))
         base = probit_base(density)

@@ -68,9 +68,8 @@ def anchor_figures(data: Dequantised, density: GaussianMixture) -> tuple[Figure,
     `density` is the Gaussian in probit coordinates: on the box, log p(x) = log N(y; m, C) − log φ(y).
     """
     y = images_to_y(data.test)
-    one, ten = (
-        fit_gaussian_mixture(data.train, labels).with_best_ridge(data.validation) for labels in (None, data.labels)
-    )
+    classes = fit_gaussian_mixture(data.train, data.labels)
+    one, ten = (fit.with_best_ridge(data.validation) for fit in (classes.as_one(), classes))
     scores = {
         "uniform": torch.zeros(len(y), dtype=y.dtype),
         "Gaussian": one.log_density(data.test),

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+ROWS = 100  # of distances at a time: as many as stay in a processor's cache
+
 
 class Manifold(NamedTuple):
     """Points (N, D), each with the distance to its k-th nearest neighbour among the others, (N,)."""
@@ -12,6 +14,11 @@ class Manifold(NamedTuple):
     points: Tensor
     radii: Tensor
     k: int
+
+    @property
+    def reach(self) -> Tensor:
+        """Squares of the radii, a rounding error wider: the k-th neighbour itself is in the ball, (N,)."""
+        return self.radii.square() * (1 + 1e-9)
 
 
 class Neighbourhood(NamedTuple):
@@ -23,19 +30,19 @@ class Neighbourhood(NamedTuple):
     coverage: Tensor  # (N,) bool: is there a sample in this real image's ball?
 
 
-def manifold(points: Tensor, k: int = 5, *, rows: int = 1000) -> Manifold:
+def manifold(points: Tensor, k: int = 5, *, rows: int = ROWS) -> Manifold:
     """Return the k-nearest-neighbour balls of points (N, D), N > k, `rows` rows of distances at a time."""
     radii = []
     for start in range(0, len(points), rows):
-        distances = torch.cdist(points[start : start + rows], points)
+        squares = _squares(points[start : start + rows], points)
         # A point is not its own neighbour.
-        index = torch.arange(len(distances), device=points.device)
-        distances[index, start + index] = torch.inf
-        radii.append(distances.topk(k, dim=1, largest=False).values[:, -1])
-    return Manifold(points, torch.cat(radii), k)
+        index = torch.arange(len(squares), device=points.device)
+        squares[index, start + index] = torch.inf
+        radii.append(squares.topk(k, dim=1, largest=False).values[:, -1])
+    return Manifold(points, torch.cat(radii).clamp_min(0).sqrt(), k)
 
 
-def neighbourhood(real: Manifold, samples: Manifold, *, rows: int = 1000) -> Neighbourhood:
+def neighbourhood(real: Manifold, samples: Manifold, *, rows: int = ROWS) -> Neighbourhood:
     """Compare real images, N of them, with samples, M of them, in feature space.
 
     Precision and recall are Kynkäänniemi et al. 2019, eq. 2, density and coverage Naeem et al. 2020, sec. 3;
@@ -45,10 +52,15 @@ def neighbourhood(real: Manifold, samples: Manifold, *, rows: int = 1000) -> Nei
     recalled = torch.zeros_like(real.radii, dtype=torch.bool)
     covered = torch.zeros_like(real.radii, dtype=torch.bool)
     for start in range(0, len(samples.points), rows):
-        distances = torch.cdist(samples.points[start : start + rows], real.points)  # (rows, N)
-        in_real = distances <= real.radii
+        squares = _squares(samples.points[start : start + rows], real.points)  # (rows, N)
+        in_real = squares <= real.reach
         n_holding.append(in_real.sum(1))
         covered |= in_real.any(0)
-        recalled |= (distances <= samples.radii[start : start + rows, None]).any(0)
+        recalled |= (squares <= samples.reach[start : start + rows, None]).any(0)
     count = torch.cat(n_holding)
     return Neighbourhood(count > 0, recalled, count.double() / real.k, covered)
+
+
+def _squares(x: Tensor, y: Tensor) -> Tensor:
+    """Return ‖xᵢ − yⱼ‖² = ‖xᵢ‖² + ‖yⱼ‖² − 2 xᵢ·yⱼ, (M, N), with no root taken of what is only compared."""
+    return torch.addmm(y.square().sum(1), x, y.T, alpha=-2).add_(x.square().sum(1, keepdim=True))

@@ -13,6 +13,7 @@ from ebmnist.errors import BadInput
 from ebmnist.evaluation.acceptance import mala_acceptance
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.convergence import autocorrelation, ess_bulk, ess_tail, rhat
+from ebmnist.evaluation.detectors import fit_components
 from ebmnist.evaluation.feature_net import FeatureNet, load_feature_net
 from ebmnist.evaluation.jackknife import jackknife
 from ebmnist.evaluation.yardstick import spread
@@ -63,18 +64,13 @@ class Mixing:
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""
-        try:
-            return self._measure(subject, rng)
-        except Unmeasurable as error:
-            raise Unmeasurable(f"mixing: {error}") from error
-
-    def _measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         if self.n < N_MIN:
             raise Unmeasurable(f"{self.n} chains are too few; take {N_MIN} or more")
         if subject.kernel.temperature == 0:
             raise Unmeasurable("the kernel's temperature is 0: descent does not sample")
         draws = self._draws(subject, rng)  # (n_draws, n, 1, 28, 28)
-        basis = principal_components(subject.dataset.train.images).to(subject.device)
+        components = fit_components(subject.dataset.train.images.to(subject.device))
+        basis = components.basis[:, -N_COMPONENTS:].flip(1).float()
         values = _functionals(subject.energy, load_feature_net(subject.device), basis, draws)
         labels = values[:, :, LABELS].argmax(2)  # (n, n_draws)
         switches = (labels[:, 1:] != labels[:, :-1]).double().mean(1) * 100 / self.every
@@ -172,12 +168,6 @@ class Mixing:
 
 Worst = Callable[[list[float]], float]
 Estimator = Callable[[Tensor], float]
-
-
-def principal_components(images: Tensor, n: int = N_COMPONENTS) -> Tensor:
-    """Return the first `n` principal directions of at most 10,000 images (N, *shape), as columns, (D, n), float32."""
-    x = images[spread(len(images), min(len(images), 10_000))].flatten(1)
-    return torch.linalg.eigh(torch.cov(x.T).double()).eigenvectors[:, -n:].flip(1).float()
 
 
 def _functionals(energy: Energy, net: FeatureNet, basis: Tensor, draws: Tensor) -> Tensor:

@@ -76,12 +76,6 @@ class OutOfDistribution:
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""
-        try:
-            return self._measure(subject, rng)
-        except Unmeasurable as error:
-            raise Unmeasurable(f"ood: {error}") from error
-
-    def _measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         scorer = self._scorer(subject)
         trial, missing = self._trial(subject, rng)
         aside = _held_out_trial(subject.dataset, 5 * len(trial.inside), subject.device)

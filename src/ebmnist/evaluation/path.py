@@ -1,14 +1,14 @@
 """Paths between images: the straight line, the same line relaxed by the string method, and the barrier on either."""
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ebmnist.energy.base import Energy, frozen
 from ebmnist.evaluation.base import Unmeasurable
+from ebmnist.evaluation.descent import cold
 from ebmnist.sampling.base import ChainState, Kernel
-from ebmnist.sampling.langevin import Langevin
 
 # Of the kernel's step size. Among 0.1, 0.25, 0.5, 1 and 2 it left the lowest barriers between validation digits.
 STEP_SCALE = 2.0
@@ -54,12 +54,12 @@ def relax(energy: Energy, kernel: Kernel, line: Tensor, n_sweeps: int, *, step_s
     Raises:
         Unmeasurable: an energy on the way is NaN or infinite.
     """
-    cold = _cold(kernel, step_scale)
+    descent = cold(kernel, step_scale)
     rng = torch.Generator(line.device)  # at T = 0 nothing is drawn from it
     images, best = line, None
     with frozen(energy):
         for _ in range(n_sweeps + 1):
-            after, info = cold.step(energy, ChainState(images.flatten(0, 1)), rng)
+            after, info = descent.step(energy, ChainState(images.flatten(0, 1)), rng)
             now = Path(images, info.energy.view(images.shape[:2]))
             if not torch.isfinite(now.energies).all():
                 raise Unmeasurable("an energy on a path between digits is NaN or infinite")
@@ -91,9 +91,3 @@ def _spread_evenly(images: Tensor) -> Tensor:
     start, stop = (x.gather(1, i[..., None].expand_as(x)) for i in (end - 1, end))
     even = torch.lerp(start, stop, t[..., None]).view_as(images)
     return torch.cat([images[:, :1], even[:, 1:-1], images[:, -1:]], dim=1)  # the ends to the bit
-
-
-def _cold(kernel: Kernel, step_scale: float) -> Langevin:
-    """Return the descent that takes the kernel's steps, whichever kernel it is, at T = 0."""
-    k = cast(Any, kernel)  # the Protocol does not say so, but every kernel has these fields
-    return Langevin(step_scale * k.step_size, 0.0, k.clip, k.clip_norm, k.clamp)

@@ -4,15 +4,15 @@ Outliers are the positive class in all three, and a high score means outlier (He
 sec. 4.1). Not torchmetrics: it takes scores outside [0, 1] for logits, and a sigmoid makes ties of large energies.
 """
 
-from collections.abc import Callable
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ebmnist.evaluation.jackknife import jackknife
+from ebmnist.evaluation.jackknife import N_GROUPS, group_error
 
-N_MIN = 20  # scores on each side: as many as the jackknife has groups
+N_MIN = N_GROUPS  # scores on each side
 
 
 class Estimate(NamedTuple):
@@ -30,16 +30,30 @@ class Ranking(NamedTuple):
     fpr_at_95: Estimate
 
 
+class Counts(NamedTuple):
+    """How many of each side lie on each distinct score, from high to low, (*, L) float64."""
+
+    inside: Tensor
+    outside: Tensor
+
+
 def rank(inside: Tensor, outside: Tensor) -> Ranking:
     """Measure all three, each with its error, from scores (N,) and (M,), N and M ≥ `N_MIN`.
 
     Error of the AUROC: `delong`; of the others: the delete-a-group jackknife on either side, in quadrature.
     """
-    return Ranking(
-        Estimate(auroc(inside, outside), delong(inside, outside)),
-        Estimate(aupr(inside, outside), _two_sided(aupr, inside, outside)),
-        Estimate(fpr_at_95(inside, outside), _two_sided(fpr_at_95, inside, outside)),
+    by_group = _counts(inside, outside, N_GROUPS)
+    whole = Counts(by_group.inside.sum(0), by_group.outside.sum(0))
+    # One side at a time less each of its groups, (G, L).
+    lesser = (
+        Counts(whole.inside - by_group.inside, whole.outside.expand_as(by_group.outside)),
+        Counts(whole.inside.expand_as(by_group.inside), whole.outside - by_group.outside),
     )
+    by_counts = (
+        Estimate(float(statistic(whole)), math.hypot(*(group_error(statistic(counts)) for counts in lesser)))
+        for statistic in (_average_precision, _flagged_at_95)
+    )
+    return Ranking(Estimate(auroc(inside, outside), delong(inside, outside)), *by_counts)
 
 
 def auroc(inside: Tensor, outside: Tensor) -> float:
@@ -65,16 +79,12 @@ def aupr(inside: Tensor, outside: Tensor) -> float:
 
     For a score that says nothing it is the share of outliers, M/(N + M).
     """
-    caught, flagged = _flagged(inside, outside)
-    new = caught.diff(prepend=caught.new_zeros(1))
-    return float((new * caught / flagged).sum() / len(outside))
+    return float(_average_precision(_counts(inside, outside)))
 
 
 def fpr_at_95(inside: Tensor, outside: Tensor) -> float:
     """Return the share of the inside that is flagged at the highest threshold that catches 95 % of the outside."""
-    caught, flagged = _flagged(inside, outside)
-    k = int((caught >= 0.95 * len(outside)).nonzero()[0])
-    return float((flagged[k] - caught[k]) / len(inside))
+    return float(_flagged_at_95(_counts(inside, outside)))
 
 
 def _placements(scores: Tensor, among: Tensor) -> Tensor:
@@ -84,14 +94,26 @@ def _placements(scores: Tensor, among: Tensor) -> Tensor:
     return (below + up_to).double() / (2 * len(among))
 
 
-def _flagged(inside: Tensor, outside: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how many outliers, and how many of all, score at least each distinct score, from high to low."""
-    levels, which = torch.unique(torch.cat([outside, inside]).double(), return_inverse=True)
-    caught = torch.bincount(which[: len(outside)], minlength=len(levels)).flip(0).cumsum(0)
-    return caught.double(), torch.bincount(which).flip(0).cumsum(0).double()
+def _counts(inside: Tensor, outside: Tensor, n_groups: int = 1) -> Counts:
+    """Count both sides on each of the L distinct scores, by group (the rows g, g + G, g + 2G, …), (G, L)."""
+    levels, which = torch.unique(torch.cat([inside, outside]).double(), return_inverse=True)
+
+    def count(place: Tensor) -> Tensor:
+        group = torch.arange(len(place), device=place.device) % n_groups
+        cells = torch.bincount(group * len(levels) + place, minlength=n_groups * len(levels))
+        return cells.view(n_groups, -1).flip(1).double()
+
+    return Counts(count(which[: len(inside)]), count(which[len(inside) :]))
 
 
-def _two_sided(statistic: Callable[[Tensor, Tensor], float], inside: Tensor, outside: Tensor) -> float:
-    over_inside = jackknife(lambda scores: statistic(scores, outside), inside, N_MIN)
-    over_outside = jackknife(lambda scores: statistic(inside, scores), outside, N_MIN)
-    return float((over_inside**2 + over_outside**2) ** 0.5)
+def _average_precision(counts: Counts) -> Tensor:
+    caught = counts.outside.cumsum(-1)
+    flagged = caught + counts.inside.cumsum(-1)
+    # Where nothing is flagged yet, nothing new is caught either.
+    return (counts.outside * caught / flagged.clamp_min(1)).sum(-1) / caught[..., -1]
+
+
+def _flagged_at_95(counts: Counts) -> Tensor:
+    caught, flagged = counts.outside.cumsum(-1), counts.inside.cumsum(-1)
+    k = (caught < 0.95 * caught[..., -1:]).sum(-1, keepdim=True)  # the first level that catches enough
+    return flagged.gather(-1, k)[..., 0] / flagged[..., -1]

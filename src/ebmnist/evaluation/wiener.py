@@ -39,4 +39,4 @@ class Wiener(NamedTuple):
 
 def fit_wiener(clean: Tensor) -> Wiener:
     """Fit the estimator to clean images, (N, *shape) with N ≥ 2."""
-    return Wiener(*fit_components(clean.double()))
+    return Wiener(*fit_components(clean))

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ebmnist.evaluation.base import Figure, Unmeasurable
-from ebmnist.evaluation.feature_net import FEATURE_DIM, FeatureNet, Seen, see
-from ebmnist.evaluation.frechet import Moments, frechet_distance, moments
+from ebmnist.evaluation.feature_net import FEATURE_DIM, FeatureNet, Seen, see, see_once
+from ebmnist.evaluation.frechet import Moments, frechet_distance, frechet_error, moments
 from ebmnist.evaluation.jackknife import jackknife
 from ebmnist.evaluation.kernel_distance import kernel_distance
 from ebmnist.evaluation.manifold import Manifold, manifold, neighbourhood
@@ -32,7 +32,11 @@ class Yardstick:
     @cached_property
     def seen(self) -> Seen:
         """Features and class probabilities of the test images."""
-        return see(self.net, self.images)
+        return see_once(self.images, self.net)
+
+    @cached_property
+    def _scatter(self) -> float:
+        return float(_variance(self.images))
 
     @cached_property
     def moments(self) -> Moments:
@@ -53,7 +57,7 @@ class Yardstick:
         if len(images) < N_MIN:
             raise Unmeasurable(f"{len(images)} samples are too few for {FEATURE_DIM} features; take {N_MIN} or more")
         seen = see(self.net, images)
-        if float(_variance(images)) < 1e-4 * float(_variance(self.images)):
+        if float(_variance(images)) < 1e-4 * self._scatter:
             raise Unmeasurable(f"the {len(images)} samples are all but constant, so their covariance is singular")
         return seen
 
@@ -61,28 +65,33 @@ class Yardstick:
         """Return the Fréchet distance to the test images."""
         return frechet_distance(moments(seen.features), self.moments)
 
+    def frechet_error(self, seen: Seen) -> float:
+        """Return the error of that distance, the test images held fixed."""
+        return frechet_error(seen.features, self.moments)
+
+    def histogram_kl(self, seen: Seen) -> tuple[float, float | None]:
+        """Return KL(images‖test) in nats between the digits that the net reads, and its error.
+
+        Infinite where the images show a digit that the test images do not have; then it has no error.
+        """
+
+        def kl(probabilities: Tensor) -> float:
+            return histogram_kl(digit_histogram(probabilities), self.histogram)
+
+        value = kl(seen.probabilities)
+        return value, jackknife(kl, seen.probabilities) if math.isfinite(value) else None
+
     def figures(self, seen: Seen, rng: torch.Generator) -> tuple[Figure, ...]:
         """Return every figure in feature space, each with its error."""
         kid = kernel_distance(seen.features, self.seen.features, rng)
         confident = (seen.probabilities.amax(1) > self.confident).double()
         return (
-            Figure("Fréchet distance", self.frechet_distance(seen), self._frechet_error(seen)),
+            Figure("Fréchet distance", self.frechet_distance(seen), self.frechet_error(seen)),
             Figure("KID", kid.mean, kid.std, note="error: standard deviation between subsets"),
             *self._neighbours(seen),
-            Figure("digit-histogram KL", *self._histogram_kl(seen), unit="nats"),
+            Figure("digit-histogram KL", *self.histogram_kl(seen), unit="nats"),
             _mean_figure("confident share", confident),
         )
-
-    def _frechet_error(self, seen: Seen) -> float:
-        return jackknife(lambda features: frechet_distance(moments(features), self.moments), seen.features)
-
-    def _histogram_kl(self, seen: Seen) -> tuple[float, float | None]:
-        def kl(probabilities: Tensor) -> float:
-            return histogram_kl(digit_histogram(probabilities), self.histogram)
-
-        value = kl(seen.probabilities)
-        # Infinite where samples show a digit that the test images do not have; then it has no error.
-        return value, jackknife(kl, seen.probabilities) if math.isfinite(value) else None
 
     def _neighbours(self, seen: Seen) -> tuple[Figure, ...]:
         """Compare equal numbers of both: recall and coverage depend on how many there are."""

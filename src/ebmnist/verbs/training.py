@@ -1,0 +1,39 @@
+"""The verbs that train a recipe, go on with a run, or show a recipe."""
+
+import argparse
+
+from ebmnist import pipeline
+from ebmnist.artifacts import default_path
+from ebmnist.console import console
+from ebmnist.recipe import load_recipe
+from ebmnist.recipes import read_recipe, recipe_names
+from ebmnist.verbs.ends import follow_to_the_end
+
+
+def run(args: argparse.Namespace, fields: list[str]) -> int:
+    """Train, draw, report; or train alone."""
+    recipe = load_recipe(args.recipe, fields)
+    path = args.out or default_path(recipe.basics.name)
+    flow = pipeline.run if args.verb == "run" else pipeline.train
+    console.print(f"[bold]{recipe.basics.name}[/]: {recipe.basics.about} → {path}", soft_wrap=True)
+    return follow_to_the_end(flow(recipe, path), path)
+
+
+def resume(args: argparse.Namespace, fields: list[str]) -> int:
+    """Go on with a run."""
+    return follow_to_the_end(pipeline.run_on(args.dir, fields), args.dir)
+
+
+def report(args: argparse.Namespace, _: list[str]) -> int:
+    """Draw again."""
+    return follow_to_the_end(pipeline.finish(args.dir, device=args.device), args.dir)
+
+
+def recipe(args: argparse.Namespace, _: list[str]) -> int:
+    """Print a recipe whole, or list them."""
+    if args.recipe:
+        print(load_recipe(args.recipe).to_yaml(), end="")
+    else:
+        for name in recipe_names():
+            print(f"{name:12} {read_recipe(name)['about']}")
+    return 0
