@@ -1,4 +1,4 @@
-# make run: train the default recipe.  make test: lint, types, tests.  Each makes .venv itself on a fresh machine.
+# make run: train the default recipe.  make test: lint, types, tests.  make bench: speed.  make docs: run the notebook.  Each makes .venv itself on a fresh machine.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +21,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks $(ARGS)
 
 docs: $(VENV)/.dev
-	$(BIN)/jupytext --to notebook --execute --output notebook.ipynb docs/notebook.py
+	$(BIN)/jupytext --execute notebook.ipynb
 
 $(VENV)/.run: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
