@@ -1,6 +1,7 @@
 """Two recipes trained for the same wall time: what do their samples look like, and how far are they from MNIST?
 
-python benchmarks/side_by_side.py [--minutes 5] [--recipes uva-t8 mnist]
+  python benchmarks/side_by_side.py [--minutes 5] [--recipes uva-t8 mnist]    trains both
+  python benchmarks/side_by_side.py --runs runs/uva-t8 runs/mnist             takes two runs as they are
 
 Writes docs/pictures/side-by-side.png and results/side_by_side.json. Fréchet distances are in the features of this
 project's own digit classifier, against the 10,000 test images; nothing is chosen on them.
@@ -9,10 +10,12 @@ project's own digit classifier, against the 10,000 test images; nothing is chose
 import argparse
 import json
 import time
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 from ebmnist.artifacts.environment import describe_environment
 from ebmnist.artifacts.figures import save_panels
@@ -21,6 +24,8 @@ from ebmnist.evaluation.feature_net import load_feature_net
 from ebmnist.evaluation.yardstick import Yardstick, digit_histogram
 from ebmnist.recipe import load_recipe
 from ebmnist.sampling import sample
+from ebmnist.sampling.base import Kernel
+from ebmnist.trained import load
 from ebmnist.training import TrainState, fit
 from paired import RESULTS
 
@@ -38,35 +43,61 @@ def train_for(seconds: float, name: str, images: Tensor) -> TrainState:
     return state
 
 
+class Contestant(NamedTuple):
+    """A trained energy and how it is sampled."""
+
+    name: str
+    n_updates: int
+    energy: nn.Module
+    kernel: Kernel
+
+
+def contestants(args: argparse.Namespace, images: Tensor) -> Iterator[Contestant]:
+    """Two runs, or two recipes trained for as long."""
+    for path in args.runs or ():
+        model = load(path)
+        yield Contestant(model.recipe.basics.name, model.step, model, model.kernel)
+    for name in () if args.runs else args.recipes:
+        state = train_for(60 * args.minutes, name, images)
+        yield Contestant(name, state.step, state.ema, state.kernel)
+
+
 def main() -> None:
     """Train, sample, measure, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--recipes", nargs=2, default=["uva-t8", "mnist"])
+    parser.add_argument("--runs", nargs=2, metavar="RUN")
     args = parser.parse_args()
     data = MNIST().load()
     yardstick = Yardstick(load_feature_net(torch.device("cpu")), data.test.images)
     console, panels, rows = Console(), [], {}
-    for name, colour in zip(args.recipes, COLOURS, strict=True):
-        state = train_for(60 * args.minutes, name, data.train.images)
+    for (name, n_updates, energy, kernel), colour in zip(contestants(args, data.train.images), COLOURS, strict=True):
         rng = torch.Generator().manual_seed(0)
-        x = sample(state.ema, N, rng=rng, kernel=state.kernel, n_steps=256)
+        x = sample(energy, N, rng=rng, kernel=kernel, n_steps=256)
         seen = yardstick.see(x)
         rows[name] = {
-            "updates": state.step,
+            "updates": n_updates,
             "frechet_distance": yardstick.frechet_distance(seen),
             "digit_histogram": digit_histogram(seen.probabilities).tolist(),
         }
-        panels.append((f"{name}: {state.step:,} updates", colour, x[:100]))
+        panels.append((f"{name}: {n_updates:,} updates", colour, x[:100]))
         console.print(name, rows[name])
-    subtitle = f"256 Langevin steps from uniform noise · seed 0 · {args.minutes:g} minutes each on the same machine"
+    minutes = None if args.runs else args.minutes
+    subtitle = "256 Langevin steps from uniform noise, nothing picked out · seed 0"
+    subtitle += f" · {minutes:g} minutes each on the same machine" if minutes else ""
     save_panels(
         panels,
         RESULTS.parent.parent / "docs/pictures/side-by-side.png",
-        title="Trained for the same wall time",
+        title="Trained for the same wall time" if minutes else "Two runs",
         subtitle=subtitle,
     )
-    report = {"environment": describe_environment(), "minutes": args.minutes, "N": N, "recipes": rows}
+    report = {
+        "environment": describe_environment(),
+        "minutes": minutes,
+        "N": N,
+        "recipes": rows,
+    }
     (RESULTS / "side_by_side.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
