@@ -21,7 +21,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks $(ARGS)
 
 docs: $(VENV)/.dev
-	$(BIN)/jupytext --execute notebook.ipynb
+	$(BIN)/jupyter-execute --inplace notebook.ipynb
 
 $(VENV)/.run: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
