@@ -76,7 +76,7 @@ class Denoising:
     @classmethod
     def quick(cls) -> Self:
         """Two noise levels, a tenth of the images; the autoencoder is then no ceiling."""
-        return cls(sigmas=(0.1, 0.3), n=64, n_validation=16, n_chains=2, n_updates=60)
+        return cls(sigmas=(0.1, 0.3), n=64, n_validation=16, n_chains=2, n_updates=40)
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""

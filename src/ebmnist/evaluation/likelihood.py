@@ -54,7 +54,7 @@ class Likelihood:
     @classmethod
     def quick(cls) -> Self:
         """Sizes for a first look: seconds, and a wide bracket."""
-        return cls(n_rungs=60, n_chains=20, n_burn=40, n_heating=5, n_fit=6000, n_test=1000)
+        return cls(n_rungs=50, n_chains=20, n_burn=20, n_heating=5, n_fit=6000, n_test=1000)
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""
