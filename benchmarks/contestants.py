@@ -15,6 +15,7 @@ Chains = Callable[[int], Any]  # runs them so many steps; what it returns is not
 
 TUTORIAL = "the tutorial's loop"
 SAME = "ebmnist, the tutorial's semantics"
+SAME_AUTO = f"{SAME}, auto"
 OURS = "ebmnist, default"
 
 
@@ -39,8 +40,13 @@ def tutorial(net: nn.Sequential, x: Tensor) -> Chains:
 
 
 def ours_as_the_tutorial(net: nn.Sequential, x: Tensor) -> Chains:
-    """The tutorial's exact semantics: noise before the gradient, fp32 (tests/benchmarks/test_parity.py)."""
+    """The tutorial's exact semantics, in fp32: noise first, clip, clamp (tests/benchmarks/test_parity.py)."""
     return _ours(same_weights(net), Langevin(noise_first=True), x)
+
+
+def ours_as_the_tutorial_auto(net: nn.Sequential, x: Tensor) -> Chains:
+    """The same semantics with precision `auto`: bfloat16 products where the processor gains by them."""
+    return _ours(same_weights(net, "auto"), Langevin(noise_first=True), x)
 
 
 def ours(net: nn.Sequential, x: Tensor) -> Chains:

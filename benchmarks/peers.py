@@ -13,7 +13,18 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from contestants import OURS, SAME, TUTORIAL, Chains, ours, ours_as_the_tutorial, start, tutorial
+from contestants import (
+    OURS,
+    SAME,
+    SAME_AUTO,
+    TUTORIAL,
+    Chains,
+    ours,
+    ours_as_the_tutorial,
+    ours_as_the_tutorial_auto,
+    start,
+    tutorial,
+)
 from paired import options, paired
 from peer_chains import ebmkit_chain, jax_chain, torchebm_chain
 from report import Table, publish, versions
@@ -27,8 +38,9 @@ PEERS: dict[str, Callable[[nn.Sequential, Tensor], Chains]] = {
 }
 LABELS = {"torchebm": "torchebm, LangevinDynamics", "ebmkit": "ebmkit, LangevinDynamics", "jax": "JAX, jit + lax.scan"}
 NOTES = (
-    f"All fp32 but “{OURS}”, whose precision is `auto`. JAX and “{SAME}” do what the tutorial does step by step; "
-    "ebmkit and our default add the noise after the gradient; torchebm does too, and clips no gradient.",
+    f"All fp32 but “{SAME_AUTO}” and “{OURS}”, whose precision is `auto`: bfloat16 products on AMD's AVX512_BF16, fp32 "
+    f"elsewhere. JAX and “{SAME}”, auto or not, do what the tutorial does step by step; ebmkit and our default add the "
+    "noise after the gradient; torchebm does too, and clips no gradient.",
 )
 
 
@@ -40,7 +52,8 @@ def contestants(net: nn.Sequential, x: Tensor) -> dict[str, Chains]:
             found[LABELS[package]] = make(net, x)
         except ImportError:
             print(f"{package} is not installed: left out (.venv/bin/pip install -r benchmarks/requirements.txt)")
-    return found | {SAME: ours_as_the_tutorial(net, x), OURS: ours(net, x)}
+    mine = {SAME: ours_as_the_tutorial, SAME_AUTO: ours_as_the_tutorial_auto, OURS: ours}
+    return found | {name: make(net, x) for name, make in mine.items()}
 
 
 def main() -> None:
@@ -55,7 +68,7 @@ def main() -> None:
 
     long = table(f"one step's share of a chain of {STEPS}, 128 chains", STEPS, 1)
     short = table("a chain of one step, 128 chains", 1, 10)
-    parts = [long, *(long.ahead(mine) for mine in (SAME, OURS)), short]
+    parts = [long, *(long.ahead(mine) for mine in (SAME, SAME_AUTO, OURS)), short]
     facts = versions("torchebm", "ebmkit", "jax", "jaxlib")
     publish("peers", "A Langevin step, against its peers", parts, out=args.out, notes=NOTES, facts=facts)
 

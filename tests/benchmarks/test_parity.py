@@ -44,8 +44,10 @@ def test_the_energy_is_the_tutorials_network(net):
     torch.testing.assert_close(same_weights(net)(x), -net(2 * x - 1).squeeze(1))
 
 
-def test_the_chain_is_the_tutorials_own_given_the_same_noise(net, monkeypatch):
-    x, kernel, energy = start(16), Langevin(noise_first=True), same_weights(net)
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("auto", 0.05)])
+def test_the_chain_is_the_tutorials_own_given_the_same_noise(precision, tolerance, net, monkeypatch):
+    """Within rounding, as a share of the way walked: float32's, or bfloat16's where `auto` takes it."""
+    x, kernel, energy = start(16), Langevin(noise_first=True), same_weights(net, precision)
     noise = noise_of(kernel, energy, x, seed=3)
     assert noise.std().item() == pytest.approx(0.0025, rel=0.01)
     chain = run_chain(energy, kernel, x, STEPS, rng=torch.Generator().manual_seed(3))
@@ -54,7 +56,7 @@ def test_the_chain_is_the_tutorials_own_given_the_same_noise(net, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "normal_", lambda self, mean, std: self.copy_(next(coming)))  # noqa: ARG005
     expected = (tutorial_chain(net, 2 * x - 1, STEPS) + 1) / 2
     assert next(coming, None) is None
-    torch.testing.assert_close(chain.x, expected, rtol=0, atol=1e-4)
+    assert (chain.x - expected).norm() < tolerance * (expected - x).norm()
     assert 0 < chain.last.share_clipped.mean() < 1
     assert ((chain.x == 0) | (chain.x == 1)).any()  # clip and clamp were both at work
     assert (chain.x - x).abs().max() > 0.1  # and it went somewhere
