@@ -1,11 +1,11 @@
 """Measure everything that is about speed, one script after another, each in a process of its own.
 
-  python benchmarks                        all of it, about ten minutes on two idle cores (`make bench`)
+  python benchmarks                        all of it, a quarter of an hour on two idle cores (`make bench`)
   python benchmarks peers limit            only these
   python benchmarks --rounds 1 --out /tmp/trial    a trial that leaves results/ alone
 
 Tables, charts and raw rounds go to benchmarks/results/; docs/performance.md says how to read them. Every script can
-be run alone and has a --help. guard.py and side_by_side.py are about quality, and are not part of this.
+be run alone and has a --help. guard.py, side_by_side.py and same_quality.py are about quality, and not part of this.
 """
 
 import subprocess

@@ -4,7 +4,7 @@ Each is measured in a fresh process, by the kernel's own record of its largest r
 how far the first call lifts it above what the process held before, with all that is loaded and compiled on the way;
 and how far a later call does, once all that could be freed has been given back.
 
-  python benchmarks/memory.py               about a minute and a half on two cores
+  python benchmarks/memory.py               some six minutes on two cores: six fresh processes a round
   python benchmarks/memory.py --rounds 1    a trial
 """
 
@@ -92,7 +92,7 @@ def measure(name: str) -> None:
 
 def main() -> None:
     """Measure all in turn."""
-    parser = options(__doc__, rounds=3)
+    parser = options(__doc__)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if not CLEAR.exists():
@@ -113,7 +113,7 @@ def main() -> None:
         for what, names in ((f"{STEPS} steps of 128 chains", CHAINS), ("a training update, batch 128", UPDATES))
         for when, figures in (("a later call", later), ("the first call of a process", first))
     ]
-    publish("memory", "Peak memory above what the process held", parts, out=args.out, quotable=3)
+    publish("memory", "Peak memory above what the process held", parts, out=args.out)
 
 
 if __name__ == "__main__":

@@ -118,14 +118,13 @@ def publish(
     out: Path,
     notes: Sequence[str] = (),
     facts: dict[str, str] | None = None,
-    quotable: int = QUOTABLE,
 ) -> None:
     """Print the parts; write them to `out` as <name>.md, a chart and the raw rounds, with machine and versions."""
     from chart import save_chart  # matplotlib is slow to come, and no timed process needs it before
 
     n_rounds = min(len(values) for part in parts for values in _series(part))
-    if n_rounds < quotable:
-        notes = [*notes, f"**A trial, not to be quoted**: fewer than {quotable} rounds."]
+    if n_rounds < QUOTABLE:
+        notes = [*notes, f"**A trial, not to be quoted**: fewer than {QUOTABLE} rounds."]
     environment = describe_environment() | (facts or {}) | {"load_average": round(os.getloadavg()[0], 2)}
     console = Console()
     lines = [f"# {title}", "", f"![{title}]({name}.png)"]
