@@ -15,7 +15,7 @@ from ebmnist.cli import main
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY, Figure, Measured, Subject, Unmeasurable, feature_net
 from ebmnist.evaluation.chain_length import ChainLength
-from ebmnist.examination import Begun, Examined, comparison, examine, headline, sections_asked_for, subject_of
+from ebmnist.examination import Begun, Examined, examine, sections_asked_for, subject_of
 from ebmnist.trained import Trained, load
 
 
@@ -146,27 +146,6 @@ def test_compare(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["compare", str(tmp_path)]) == 2
 
 
-def test_runs_that_were_measured_differently_can_be_compared() -> None:
-    """A section that is missing, one that failed, a figure that only one run has."""
-    figures = {f"K = {k}": Figure(f"K = {k}", float(k), 1.0) for k in (64, 128)}
-    anchor = Figure("floor: K = 64", 2.0)
-    a = Section((figures["K = 64"],), (anchor,), "", 1.0)
-    b = Section((figures["K = 64"], figures["K = 128"]), (), "", 1.0)
-    long = Measurements({"recipe": "long"}, {}, {"fine": b}, {})
-    failed = Measurements({"recipe": "failed"}, {}, {}, {"fine": "fine: the energy is NaN"})
-    runs = {"short": Measurements({"recipe": "short"}, {}, {"fine": a}, {}), "long": long, "failed": failed}
-    facts, table = comparison({**runs, "other": Measurements({"recipe": "other"}, {}, {}, {})})
-    assert (facts.title, table.title) == ("Runs", "Fine")
-    assert facts.rows[0] == ("recipe", "short", "long", "failed", "other")
-    assert table.columns == ("", "short", "long", "failed", "other")
-    assert table.rows == (
-        ("K = 64", "64 ± 1", "64 ± 1", "–", "–"),
-        ("floor: K = 64", "2", "–", "–", "–"),
-        ("K = 128", "–", "128 ± 1", "–", "–"),
-        ("not measured", "–", "–", "fine: the energy is NaN", "–"),
-    )
-
-
 def test_chains_are_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examination, "REGISTRY", REGISTRY)
     assert sections_asked_for(long=100_000)["chain_length"] == ChainLength(long=100_000)
@@ -287,16 +266,6 @@ def test_a_damaged_evaluation_is_one_line(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(BadInput, match=r"evaluation\.json"):
         read_measurements(path)
-
-
-def test_the_headline_shows_floor_and_anchor() -> None:
-    figures = (Figure("Fréchet distance", 17.0, 1.0),)
-    anchors = (
-        Figure("floor, training images: Fréchet distance", 3.0),
-        Figure("class Gaussians: Fréchet distance", 111.0),
-    )
-    cards = headline(Measurements({}, {}, {"fidelity": Section(figures, anchors, "", 1.0)}, {}))
-    assert cards == [("Fréchet distance", "17 ± 1", "floor, training images: 3; class Gaussians: 111")]
 
 
 def test_every_section_follows_the_grammar() -> None:

@@ -1,38 +1,22 @@
-"""From a trained energy to evaluation.json: measure section by section, and word the figures for a reader."""
+"""The evaluation room's sections, run one by one."""
 
-import itertools
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from ebmnist import evaluation
-from ebmnist.artifacts.measurements import Measurements, Section, section_of, words
-from ebmnist.artifacts.report import Part
+from ebmnist.artifacts.measurements import Section, section_of
 from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY, Subject, Unmeasurable
-from ebmnist.evaluation.base import Figure, Measured
+from ebmnist.evaluation.base import Measured
 from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.evaluation.energies import energies
 from ebmnist.trained import Trained
 
-# What a report opens with: section, figure, and the anchors shown beside it.
-HEADLINE = (
-    ("fidelity", "Fréchet distance", ("floor, training images", "class Gaussians")),
-    ("fidelity", "digit-histogram KL", ("floor, training images", "class Gaussians")),
-    ("fidelity", "confident share", ("floor, training images", "class Gaussians")),
-)
-
-# What a comparison opens with: how each run was made and measured.
-SHOWN = ("recipe", "updates", "seed", "quick", "date", "commit", "dirty", "processor", "cores", "accelerator")
-COMPARABLE = (
-    "Distances are in the feature space of this project's own digit classifier: they are not comparable with "
-    "Inception FIDs."
-)
 LONG = "chain_length"  # the section whose chains may be as long as a reader has patience
 
 
@@ -93,81 +77,3 @@ def examine(subject: Subject, sections: Mapping[str, evaluation.Section], *, see
             yield Examined(name, f"{name}: {str(error).removeprefix(f'{name}: ')}", None)
             continue
         yield Examined(name, section_of(measured, time.perf_counter() - begin), measured)
-
-
-def headline(measurements: Measurements) -> list[tuple[str, str, str]]:
-    """The figures that a report opens with, each with its anchors in words."""
-    cards = []
-    for name, figure_name, anchors in HEADLINE:
-        if (section := measurements.sections.get(name)) is None:
-            continue
-        figures = {f.name: f for f in (*section.figures, *section.anchors)}
-        if figure_name not in figures:
-            continue
-        beside = [f"{a}: {words(figures[f'{a}: {figure_name}'])}" for a in anchors if f"{a}: {figure_name}" in figures]
-        cards.append((figure_name, words(figures[figure_name]), "; ".join(beside)))
-    return cards
-
-
-def picture_of(name: str, folder: Path) -> Path:
-    """Where a section's picture stands in a folder of figures."""
-    return folder / f"evaluation-{name}.png"
-
-
-def parts_of(measurements: Measurements, folder: Path) -> list[Part]:
-    """The report's parts: how each section was measured, its figures and anchors, and its picture, if it has one."""
-    parts = [_part(name, section, picture_of(name, folder)) for name, section in measurements.sections.items()]
-    if measurements.failures:
-        rows = tuple(measurements.failures.items())
-        parts.append(Part("Not measured", "", (), ("section", "why"), rows))
-    return parts
-
-
-def comparison(runs: Mapping[str, Measurements]) -> list[Part]:
-    """Tables of all figures of all runs side by side: how each was measured, the headline, then section by section.
-
-    A run without a figure has a dash there. No value is marked as best: many have no better direction.
-    """
-    columns = ("", *runs)
-    facts: list[dict[str, Any]] = [m.subject | m.environment for m in runs.values()]
-    made = [(fact, *(str(f.get(fact, "–")) for f in facts)) for fact in SHOWN]
-    cards = [{name: value for name, value, _ in headline(m)} for m in runs.values()]
-    first = [(name, *(c.get(name, "–") for c in cards)) for _, name, _ in HEADLINE if any(name in c for c in cards)]
-    parts = [Part("Runs", "", (), columns, tuple(made)), Part("Headline", COMPARABLE, (), columns, tuple(first))]
-    for name in [n for n in REGISTRY if any(n in m.sections or n in m.failures for m in runs.values())]:
-        cells = [_cells(m, name) for m in runs.values()]
-        # The order of the first run, then what only later ones have.
-        names = dict.fromkeys(itertools.chain.from_iterable(cells))
-        rows = tuple((figure, *(c.get(figure, "–") for c in cells)) for figure in names)
-        parts.append(Part(_title(name), "", (), columns, rows))
-    return [part for part in parts if part.rows]
-
-
-def _cells(measurements: Measurements, name: str) -> dict[str, str]:
-    """What one run has to say in a section, by row, in words."""
-    if name in measurements.failures:
-        return {"not measured": measurements.failures[name]}
-    section = measurements.sections.get(name)
-    return {} if section is None else {figure.name: words(figure) for figure in _beside(section)}
-
-
-def _part(name: str, section: Section, picture: Path) -> Part:
-    rows = tuple((f.name, words(f), f.note) for f in _beside(section))
-    method = f"{section.method}\n\nMeasured in {section.seconds:.0f} s."
-    pictures = (picture,) if picture.is_file() else ()
-    return Part(_title(name), method, pictures, ("figure", "value", "note"), rows)
-
-
-def _title(name: str) -> str:
-    return "Out of distribution" if name == "ood" else name.replace("_", " ").capitalize()
-
-
-def _beside(section: Section) -> Iterator[Figure]:
-    """Each figure, its anchors right below it, then the anchors that belong to no figure."""
-    left = list(section.anchors)
-    for figure in section.figures:
-        yield figure
-        own = [a for a in left if a.name.endswith(f": {figure.name}")]
-        left = [a for a in left if a not in own]
-        yield from own
-    yield from left

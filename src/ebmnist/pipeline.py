@@ -3,7 +3,6 @@
 Nothing here prints: whoever iterates sees each event as it happens, and shows what it likes.
 """
 
-import json
 import math
 from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
@@ -12,23 +11,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ebmnist.artifacts import RunFolder, TensorBoard, load_checkpoint, new_folder, save_checkpoint
+from ebmnist.artifacts import RunFolder, TensorBoard, load_checkpoint, new_folder
 from ebmnist.artifacts.environment import describe_environment
 from ebmnist.artifacts.figures import save_section
 from ebmnist.artifacts.measurements import Measurements, Section, write_measurements
 from ebmnist.artifacts.report import read_parts, write_parts, write_report
+from ebmnist.artifacts.tables import COMPARABLE, headline, parts_of, picture_of
 from ebmnist.errors import BadInput
-from ebmnist.examination import (
-    COMPARABLE,
-    Begun,
-    Examined,
-    examine,
-    headline,
-    parts_of,
-    picture_of,
-    sections_asked_for,
-    subject_of,
-)
+from ebmnist.examination import Begun, Examined, examine, sections_asked_for, subject_of
 from ebmnist.gallery import Setting, gallery
 from ebmnist.recipe import Recipe
 from ebmnist.trained import load, recipe_of
@@ -169,25 +159,6 @@ def evaluate(
     measurements = Measurements(about, describe_environment(), sections, failures)
     yield Drawn(write_measurements(folder / "evaluation.json", measurements))
     yield Drawn(write_page(folder, measurements))
-
-
-def export(path: Path, out: Path) -> Path:
-    """Write what it takes to use a model, and to say where it comes from, as a checkpoint in the folder `out`.
-
-    That is the averaged weights, the recipe, the environment it was trained in and the figures of its evaluation; not
-    the optimiser, the replay buffer and the rest of what training owns.
-
-    Raises:
-        BadInput: no such model, or it was not evaluated, or `out` exists.
-    """
-    tensors, facts = load_checkpoint(path)
-    run = RunFolder.open(path)
-    if not run.evaluation.is_file():
-        raise BadInput(f"{path}: has no figures to go with it; first: ebmnist evaluate {path}")
-    kept = {name: t for name, t in tensors.items() if name.startswith("ema.")}
-    origin = {"made": run.read_environment(), "figures": json.loads(run.evaluation.read_text(encoding="utf-8"))}
-    facts = {name: facts[name] for name in ("step", "seed", "recipe")} | origin
-    return save_checkpoint(new_folder(out), tensors=kept, facts=facts)
 
 
 def write_page(folder: Path, measurements: Measurements) -> Path:

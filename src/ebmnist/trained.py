@@ -1,12 +1,13 @@
-"""A trained energy, with what it takes to use it: `load` it, call it, sample it, denoise with it."""
+"""A trained energy, with what it takes to use it: `load` it, call it, sample it, denoise with it, pass it on."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ebmnist.artifacts import load_checkpoint
+from ebmnist.artifacts import RunFolder, load_checkpoint, new_folder, save_checkpoint
 from ebmnist.data.base import Dataset
 from ebmnist.energy.fast import packed_of
 from ebmnist.errors import BadInput
@@ -74,6 +75,25 @@ def load(path: str | Path, device: str = "cpu") -> Trained:
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
     return Trained(energy.eval().requires_grad_(False), recipe, facts["step"])
+
+
+def export(path: Path, out: Path) -> Path:
+    """Write what it takes to use a model, and to say where it comes from, as a checkpoint in the folder `out`.
+
+    That is the averaged weights, the recipe, the environment it was trained in and the figures of its evaluation; not
+    the optimiser, the replay buffer and the rest of what training owns.
+
+    Raises:
+        BadInput: no such model, or it was not evaluated, or `out` exists.
+    """
+    tensors, facts = load_checkpoint(path)
+    run = RunFolder.open(path)
+    if not run.evaluation.is_file():
+        raise BadInput(f"{path}: has no figures to go with it; first: ebmnist evaluate {path}")
+    kept = {name: t for name, t in tensors.items() if name.startswith("ema.")}
+    origin = {"made": run.read_environment(), "figures": json.loads(run.evaluation.read_text(encoding="utf-8"))}
+    facts = {name: facts[name] for name in ("step", "seed", "recipe")} | origin
+    return save_checkpoint(new_folder(out), tensors=kept, facts=facts)
 
 
 def recipe_of(facts: dict[str, Any], path: str | Path) -> Recipe:

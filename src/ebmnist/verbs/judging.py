@@ -10,10 +10,11 @@ from ebmnist import pipeline
 from ebmnist.artifacts import write_file
 from ebmnist.artifacts.measurements import read_measurements
 from ebmnist.artifacts.report import Part, to_markdown, write_report
+from ebmnist.artifacts.tables import comparison
 from ebmnist.console import console
 from ebmnist.data import MNIST
 from ebmnist.evaluation.feature_net import accuracy, to_bytes, train_feature_net
-from ebmnist.examination import Examined, comparison
+from ebmnist.examination import Examined
 from ebmnist.verbs.ends import UNMEASURED, follow_to_the_end, may_write
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 import yaml
 
-from ebmnist import pipeline
 from ebmnist.artifacts import RunFolder, load_checkpoint, write_images
 from ebmnist.artifacts.figures import save_animation, save_grid
 from ebmnist.console import console, steps_bar
@@ -17,6 +16,7 @@ from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import psnr
 from ebmnist.gallery import energy_of
 from ebmnist.sampling import run_chain, sample, uniform_noise
+from ebmnist.trained import export as export_model
 from ebmnist.trained import load
 from ebmnist.verbs.ends import may_write
 
@@ -52,7 +52,7 @@ def info(args: argparse.Namespace, _: list[str]) -> int:
 
 def export(args: argparse.Namespace, _: list[str]) -> int:
     """Write a model without its training state."""
-    console.print(f"wrote {pipeline.export(args.model, args.out)}", soft_wrap=True)
+    console.print(f"wrote {export_model(args.model, args.out)}", soft_wrap=True)
     return 0
 
 

@@ -1,0 +1,36 @@
+"""Measurements in words: what a report opens with, and runs side by side."""
+
+from ebmnist.artifacts.measurements import Measurements, Section
+from ebmnist.artifacts.tables import comparison, headline
+from ebmnist.evaluation.base import Figure
+
+
+def test_runs_that_were_measured_differently_can_be_compared() -> None:
+    """A section that is missing, one that failed, a figure that only one run has."""
+    figures = {f"K = {k}": Figure(f"K = {k}", float(k), 1.0) for k in (64, 128)}
+    anchor = Figure("floor: K = 64", 2.0)
+    a = Section((figures["K = 64"],), (anchor,), "", 1.0)
+    b = Section((figures["K = 64"], figures["K = 128"]), (), "", 1.0)
+    long = Measurements({"recipe": "long"}, {}, {"fine": b}, {})
+    failed = Measurements({"recipe": "failed"}, {}, {}, {"fine": "fine: the energy is NaN"})
+    runs = {"short": Measurements({"recipe": "short"}, {}, {"fine": a}, {}), "long": long, "failed": failed}
+    facts, table = comparison({**runs, "other": Measurements({"recipe": "other"}, {}, {}, {})})
+    assert (facts.title, table.title) == ("Runs", "Fine")
+    assert facts.rows[0] == ("recipe", "short", "long", "failed", "other")
+    assert table.columns == ("", "short", "long", "failed", "other")
+    assert table.rows == (
+        ("K = 64", "64 ± 1", "64 ± 1", "–", "–"),
+        ("floor: K = 64", "2", "–", "–", "–"),
+        ("K = 128", "–", "128 ± 1", "–", "–"),
+        ("not measured", "–", "–", "fine: the energy is NaN", "–"),
+    )
+
+
+def test_the_headline_shows_floor_and_anchor() -> None:
+    figures = (Figure("Fréchet distance", 17.0, 1.0),)
+    anchors = (
+        Figure("floor, training images: Fréchet distance", 3.0),
+        Figure("class Gaussians: Fréchet distance", 111.0),
+    )
+    cards = headline(Measurements({}, {}, {"fidelity": Section(figures, anchors, "", 1.0)}, {}))
+    assert cards == [("Fréchet distance", "17 ± 1", "floor, training images: 3; class Gaussians: 111")]
