@@ -26,6 +26,8 @@ def library() -> ctypes.CDLL | None:
     """Return the compiled functions; None where EBMNIST_NATIVE=0 asks for PyTorch, or where nothing can compile them.
 
     The first call on a machine compiles for some seconds, and says so; later processes find the result in the cache.
+    It compiles however little there is to do: were short jobs left to PyTorch until then, whose random numbers are
+    others, what a seed gives would depend on what this machine has run before.
     """
     if os.environ.get("EBMNIST_NATIVE") == "0":
         return None
@@ -60,7 +62,7 @@ def _built(compiler: str) -> Path:
     path = Path(os_cache("ebmnist")) / f"native-{key.hexdigest()[:16]}.so"
     if path.is_file():
         return path
-    log.info("compiling the Langevin loop for this processor, once: some ten seconds")
+    log.info("compiling the Langevin loop for this processor, once: a few seconds")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         made = Path(folder) / path.name
