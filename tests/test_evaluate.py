@@ -15,6 +15,7 @@ from ebmnist.cli import main
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY, Figure, Measured, Subject, Unmeasurable, feature_net
 from ebmnist.evaluation.chain_length import ChainLength
+from ebmnist.evaluation.ood import OutOfDistribution
 from ebmnist.examination import Begun, Examined, examine, sections_asked_for, subject_of
 from ebmnist.trained import Trained, load
 
@@ -154,6 +155,16 @@ def test_chains_are_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sections_asked_for()["chain_length"] == ChainLength(long=4096)
 
 
+def test_folders_of_outliers_reach_their_section(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(examination, "REGISTRY", REGISTRY)
+    pixels = bytes(range(200)) + bytes(20 * 784 - 200)
+    (tmp_path / "my-test-idx3").write_bytes(bytes([0, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 28, 0, 0, 0, 28]) + pixels)
+    section = sections_asked_for(["ood"], quick=True, outliers=[tmp_path])["ood"]
+    assert isinstance(section, OutOfDistribution)
+    assert section.n == OutOfDistribution.quick().n
+    assert {name: x.shape for name, x in section.given.items()} == {tmp_path.name: (20, 1, 28, 28)}
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -161,6 +172,8 @@ def test_chains_are_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--long", "100", "--only", "ood"], "--only leaves out"),
         (["--device", "cuda:77"], "use cpu or auto"),
         (["--only", "beauty"], "section 'beauty' is unknown"),
+        (["--outliers", "no/letters"], "no/letters: cannot be read (No such file or directory); give a folder"),
+        (["--outliers", ".", "--only", "fidelity"], "--outliers are for the section ood, which --only leaves out"),
     ],
 )
 def test_bad_words_are_one_line_and_write_nothing(

@@ -42,6 +42,7 @@ A section that cannot be measured says why; the others still report, and the exi
 examples:
   ebmnist evaluate runs/mnist --quick
   ebmnist evaluate runs/mnist --only chain_length --long 100000    do chains stay true on very long runs?
+  ebmnist evaluate runs/mnist --only ood --outliers data/letters data/kmnist
 """
 MODEL = "a run folder (its latest checkpoint), one checkpoint, or pretrained: the one that comes with ebmnist"
 BASIC_OVERRIDES = ("--name", "--about", "--seed", "--device")
@@ -140,6 +141,8 @@ def _judging_verbs(verbs: Verbs) -> None:
     p.add_argument("--quick", action="store_true", help="small sizes and wide errors, for a first look in seconds")
     p.add_argument("--only", default="", metavar="A,B", help="sections to measure, such as fidelity,ood (default: all)")
     p.add_argument("--long", type=int, metavar="N", help="steps of the chains in chain_length, ≥ 64 (default: 4096)")
+    about = "folders of IDX files, such as EMNIST's letters or KMNIST: each is one more set of outliers in ood"
+    p.add_argument("--outliers", type=Path, nargs="+", default=(), metavar="FOLDER", help=about)
     p.add_argument("--out", type=Path, help="folder for evaluation.json and report.html (default: the run's own)")
     p.add_argument("--seed", type=int, default=0, help="of every section's random stream (default: 0)")
     _device(p, default=None)

@@ -1,8 +1,9 @@
 """The evaluation room's sections, run one by one."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -15,9 +16,12 @@ from ebmnist.evaluation import REGISTRY, Subject, Unmeasurable
 from ebmnist.evaluation.base import Measured
 from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.evaluation.energies import energies
+from ebmnist.evaluation.ood import OutOfDistribution
+from ebmnist.evaluation.outliers import given_sets
 from ebmnist.trained import Trained
 
 LONG = "chain_length"  # the section whose chains may be as long as a reader has patience
+OUTLIERS = "ood"  # the section that takes outliers by folder
 
 
 class Begun(NamedTuple):
@@ -37,14 +41,16 @@ class Examined(NamedTuple):
 
 
 def sections_asked_for(
-    only: Collection[str] = (), *, quick: bool = False, long: int | None = None
+    only: Collection[str] = (), *, quick: bool = False, long: int | None = None, outliers: Sequence[Path] = ()
 ) -> dict[str, evaluation.Section]:
     """The sections by name, all of them if none is named, at full or `quick` sizes.
 
-    `long` is how many steps the chains of `chain_length` run, in place of its own number.
+    `long` is how many steps the chains of `chain_length` run, in place of its own number; `outliers` are folders of
+    IDX files, each of which `ood` takes for one more set of outliers.
 
     Raises:
-        BadInput: an unknown section; a `long` that is too short, or that no section would use.
+        BadInput: an unknown section; a `long` that is too short; a folder without test images in the format of MNIST;
+            a `long` or `outliers` that no section would use.
     """
     for name in only:
         if name not in REGISTRY:
@@ -54,6 +60,10 @@ def sections_asked_for(
         if not isinstance(chains := sections.get(LONG), ChainLength):
             raise BadInput(f"--long is for the section {LONG}, which --only leaves out")
         sections[LONG] = replace(chains, long=long)
+    if outliers:
+        if not isinstance(ood := sections.get(OUTLIERS), OutOfDistribution):
+            raise BadInput(f"--outliers are for the section {OUTLIERS}, which --only leaves out")
+        sections[OUTLIERS] = replace(ood, given=given_sets(outliers))
     return sections
 
 

@@ -119,18 +119,21 @@ def evaluate(
     quick: bool = False,
     only: Collection[str] = (),
     long: int | None = None,
+    outliers: Sequence[Path] = (),
     seed: int = 0,
     device: str | None = None,
 ) -> Events:
     """Measure a run or checkpoint section by section, and write evaluation.json and report.html.
 
-    A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only` and `long` are
-    those of `examination.sections_asked_for`. Everything is computed on `device`; by default on the recipe's own.
+    A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only`, `long` and
+    `outliers` are those of `examination.sections_asked_for`. Everything is computed on `device`; by default on
+    the recipe's own.
 
     Raises:
-        BadInput: no such model, section or device, a `long` that is too short, or `out` is missing, or taken.
+        BadInput: no such model, section, device or folder of outliers, a `long` that is too short, or `out` is
+            missing, or taken.
     """
-    asked_for = sections_asked_for(only, quick=quick, long=long)
+    asked_for = sections_asked_for(only, quick=quick, long=long, outliers=outliers)
     is_run = (path / "recipe.yaml").is_file()
     if out is None and not is_run:
         raise BadInput(f"{path}: is a bare checkpoint; say where its evaluation goes, with --out FOLDER")

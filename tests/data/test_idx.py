@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebmnist.data.idx import FILES, IDX, read_idx
+from ebmnist.data.idx import FILES, IDX, read_idx, read_test_images
 from ebmnist.errors import BadInput
 
 GOOD = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6])
@@ -171,3 +171,38 @@ def test_what_cannot_be_left_out(without, said, write_set, tmp_path):
     with pytest.raises(BadInput, match=said) as error:
         IDX(write_set(tmp_path), n_validation=2, without=without).load()
     assert one_line(error).startswith(f"without = {list(without)}: ")
+
+
+def test_the_test_images_of_a_folder_are_those_of_its_one_test_file(write_set, tmp_path):
+    folder = write_set(tmp_path / "set", ".xz")
+    expected = IDX(folder, n_validation=2).load().test.images
+    assert torch.equal(read_test_images(folder), expected)
+    (folder / f"{FILES[2]}.gz").write_bytes(gzip.compress(b"stale"))
+    (folder / FILES[2]).write_bytes(lzma.decompress((folder / f"{FILES[2]}.xz").read_bytes()))
+    assert torch.equal(read_test_images(folder), expected)  # the plain one comes first
+
+
+def test_emnists_transposed_images_are_set_upright(to_idx, raw_set, tmp_path):
+    images = raw_set[FILES[2]]
+    (tmp_path / "emnist-letters-test-images-idx3-ubyte.gz").write_bytes(gzip.compress(to_idx(images.mT.contiguous())))
+    (tmp_path / "emnist-letters-test-labels-idx1-ubyte.gz").write_bytes(b"")
+    (tmp_path / "emnist-letters-train-images-idx3-ubyte.gz").write_bytes(b"")
+    assert torch.equal((read_test_images(tmp_path)[:, 0] * 255).round().byte(), images)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ((), "holds no IDX file of test images; give a folder with one, such as t10k-images-idx3-ubyte"),
+        (("a-test-idx3", "b-t10k-idx3.gz"), r"holds 2 IDX files of test images \(a-test-idx3, b-t10k-idx3\)"),
+        (("a-test-idx3",), "a-test-idx3: not an IDX file"),
+    ],
+)
+def test_a_folder_without_one_good_test_file_is_refused(names, said, tmp_path):
+    for name in names:
+        (tmp_path / name).write_bytes(b"no IDX")
+    with pytest.raises(BadInput, match=said) as error:
+        read_test_images(tmp_path)
+    assert one_line(error).startswith(str(tmp_path))
+    with pytest.raises(BadInput, match=r"nowhere: cannot be read \(No such file or directory\); give a folder"):
+        read_test_images(tmp_path / "nowhere")

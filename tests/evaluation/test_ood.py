@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from ebmnist.data.base import Dataset, Split
 from ebmnist.data.mnist import MNIST
-from ebmnist.evaluation import ood
+from ebmnist.evaluation import ood, outliers
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.ood import OutOfDistribution
 from ebmnist.sampling.langevin import Langevin
@@ -47,7 +49,7 @@ def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:
 @pytest.fixture(scope="module")
 def measured(dataset: Dataset) -> Measured:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ood, "other_sets", lambda _, n: ({"fashion": torch.ones(n, 1, 28, 28)}, []))
+        patch.setattr(ood, "other_sets", lambda _, n, __: ({"fashion": torch.ones(n, 1, 28, 28)}, []))
         return SIZES.measure(subject(dataset), rng())
 
 
@@ -82,6 +84,21 @@ def test_same_rng_same_figures_and_what_is_missing_is_said(dataset: Dataset, mea
     again = SIZES.measure(subject(dataset), rng())
     assert again.figures == tuple(f for f in measured.figures if "fashion" not in f.name)
     assert "fashion (neither installed nor cached)" in again.method
+
+
+def test_a_set_that_is_given_is_one_more_kind_of_outliers(dataset: Dataset, measured: Measured) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ood, "other_sets", outliers.other_sets)
+        patch.setattr(outliers, "PUBLISHED", {})
+        given = {"letters": torch.ones(30, 1, 28, 28), "many": torch.zeros(150, 1, 28, 28)}
+        found = replace(SIZES, given=given).measure(subject(dataset), rng())
+    figures, anchors = by_name(found.figures), by_name(found.anchors)
+    assert (figures["E: letters AUROC"].value, figures["E: many AUROC"].value) == (1, 0)
+    assert anchors["chance: letters AUPR"].value == pytest.approx(30 / 130)
+    assert "chance: many AUPR" not in anchors  # 100 were taken, as many as there are digits
+    assert "Given: letters, 30 of 30 test images. Given: many, 100 of 150 test images. " in found.method
+    others = [f for f in found.figures if "letters" not in f.name and "many" not in f.name]
+    assert others == [f for f in measured.figures if "fashion" not in f.name]
 
 
 def test_a_held_out_digit_is_an_anomaly_among_the_test_images(dataset: Dataset, measured: Measured) -> None:

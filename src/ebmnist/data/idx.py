@@ -3,6 +3,7 @@
 import gzip
 import lzma
 import math
+import re
 import struct
 import zlib
 from collections.abc import Mapping
@@ -114,6 +115,27 @@ def read_file(folder: Traversable, name: str) -> Tensor:
     """Return the uint8 tensor of `name`, of whichever compression, in `folder`. Raises: BadInput."""
     file = find(folder, name)
     return read_idx(read_bytes(file), str(file))
+
+
+def read_test_images(folder: Path) -> Tensor:
+    """Return the test images of a set in the format of MNIST, float32 (N, 1, 28, 28) in [0, 1].
+
+    They are in the one file with `idx3` and `test` or `t10k` in its name, whatever else is in the folder. EMNIST's
+    files, as published, hold every image transposed: those whose name starts with `emnist` are set upright.
+
+    Raises:
+        BadInput: no such file, or several, or one that is damaged or holds other than 28x28 images.
+    """
+    try:
+        found = [f.name for f in folder.iterdir() if "idx3" in f.name and re.search("test|t10k", f.name)]
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be read ({error.strerror}); give a folder with an IDX file") from error
+    names = sorted({name.removesuffix(".gz").removesuffix(".xz") for name in found})
+    if len(names) != 1:
+        seen = f"{len(names)} IDX files of test images ({', '.join(names)})" if names else "no IDX file of test images"
+        raise BadInput(f"{folder}: holds {seen}; give a folder with one, such as {FILES[2]}, plain, .gz or .xz")
+    images = bytes_to_images(read_file(folder, names[0]), f"{folder}: {names[0]}")
+    return images.mT.contiguous() if names[0].startswith("emnist") else images
 
 
 def read_folder(name: str, folder: Traversable, n_validation: int, without: tuple[int, ...] = ()) -> Dataset:

@@ -1,7 +1,7 @@
 """Out of distribution: does the energy, or its gradient, rank what is no digit above the test digits?"""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import torch
@@ -68,6 +68,8 @@ class OutOfDistribution:
     """Test images, and outliers of each of 14 to 16 kinds; E and ∇E are taken once of each."""
     n_reference: int = 10_000
     """Training images among which the nearest-neighbour baseline searches."""
+    given: Mapping[str, Tensor] = field(default_factory=dict)
+    """More outliers by name, (M, 1, 28, 28), M ≥ 20, of which n are taken."""
 
     @classmethod
     def quick(cls) -> Self:
@@ -79,17 +81,11 @@ class OutOfDistribution:
         scorer = self._scorer(subject)
         trial, missing = self._trial(subject, rng)
         aside = _held_out_trial(subject.dataset, 5 * len(trial.inside), subject.device)
+        trials = (trial, aside) if aside.outside else (trial,)
         figures: list[Figure] = []
-        anchors = [
-            Figure(
-                f"chance: {name} AUPR",
-                len(images) / (len(images) + len(aside.inside)),
-                note="share of outliers",
-            )
-            for name, images in aside.outside.items()
-        ]
+        anchors = [chance for each in trials for chance in _chances(each)]
         arrays: dict[str, Tensor] = {}
-        for inside, outside in (trial, aside) if aside.outside else (trial,):
+        for inside, outside in trials:
             of_digits = scorer.scores(inside, "test")
             arrays.setdefault("energies: test", of_digits["E"])
             for name, images in outside.items():
@@ -124,7 +120,7 @@ class OutOfDistribution:
             raise Unmeasurable(f"{len(test)} test images are too few; at least {2 * N_MIN} are needed")
         halves = test[spread(len(test), 2 * n)].to(subject.device)
         inside, source = halves[0::2], halves[1::2]
-        others, missing = other_sets(subject.dataset, n)
+        others, missing = other_sets(subject.dataset, n, self.given)
         outside = {name: x.to(subject.device) for name, x in others.items()} | synthetic_sets(source, rng)
         return Trial(inside, outside), missing
 
@@ -143,6 +139,7 @@ class OutOfDistribution:
             f"pixels, fitted on the {n_train} training images: Mahalanobis distance (full covariance plus the "
             "variance of rounding to 256 levels), error of reconstruction from 50 principal components, distance to "
             f"the 5th nearest of {n_reference} training images, evenly spread. "
+            + "".join(f"Given: {name}, {min(n, len(x))} of {len(x)} test images. " for name, x in self.given.items())
             + (f"Not measured, as nothing is downloaded here: {', '.join(missing)}. " if missing else "")
             + (
                 f"Training was without {_join(without)}, which counts as an outlier only in the held-out rows, where "
@@ -163,6 +160,14 @@ def _held_out_trial(dataset: Dataset, n: int, device: torch.device) -> Trial:
         raise Unmeasurable(f"{int(anomalous.sum())} held-out test images are too few; at least {N_MIN} are needed")
     outside = {f"held-out {_join(digits)}": images[anomalous].to(device)} if digits else {}
     return Trial(images[~anomalous].to(device), outside)
+
+
+def _chances(trial: Trial) -> Iterator[Figure]:
+    """The AUPR that chance has of outliers that are more, or fewer, than the digits: their share."""
+    n = len(trial.inside)
+    for name, images in trial.outside.items():
+        if len(images) != n:
+            yield Figure(f"chance: {name} AUPR", len(images) / (len(images) + n), note="share of outliers")
 
 
 def _figures(name: str, inside: Tensor, outside: Tensor) -> Iterator[Figure]:

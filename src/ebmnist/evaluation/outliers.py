@@ -1,18 +1,23 @@
 """Images that are not from p_data, by name: other data sets, noise, corrupted and mixed digits, held-out digits."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from ebmnist.data import fashion_mnist, kmnist
 from ebmnist.data.base import Dataset, Split
 from ebmnist.data.corruptions import CORRUPTIONS, black, constant, uniform_noise
-from ebmnist.data.idx import FILES, bytes_to_images, read_file
+from ebmnist.data.idx import FILES, bytes_to_images, read_file, read_test_images
 from ebmnist.data.locate import Published, present
 from ebmnist.data.mnist import MNIST
 from ebmnist.errors import BadInput
+from ebmnist.evaluation.ranking import N_MIN
 from ebmnist.evaluation.yardstick import spread
 
 PUBLISHED = {"fashion": fashion_mnist.PUBLISHED, "kmnist": kmnist.PUBLISHED}
+TAKEN = {"test", "uniform", "constant", "black", "noise σ=0.1"} | {name.replace("_", "-") for name in CORRUPTIONS}
 
 
 def held_out(dataset: Dataset) -> list[int]:
@@ -27,23 +32,40 @@ def seen_test(dataset: Dataset) -> Split:
     return dataset.test if bool(seen.all()) else Split(images[seen], labels[seen])
 
 
-def other_sets(dataset: Dataset, n: int) -> tuple[dict[str, Tensor], list[str]]:
+def given_sets(folders: Sequence[Path]) -> dict[str, Tensor]:
+    """Return the test images of each folder of IDX files, (N, 1, 28, 28), by the folder's name.
+
+    Raises:
+        BadInput: `read_test_images` refuses a folder, or it holds too few images, or its name is another set's.
+    """
+    found: dict[str, Tensor] = {}
+    for folder in folders:
+        name = folder.resolve().name
+        if name in TAKEN or name in found:
+            raise BadInput(f"{folder}: {name!r} is already the name of another set of outliers; rename the folder")
+        found[name] = read_test_images(folder)
+        if len(found[name]) < N_MIN:
+            raise BadInput(f"{folder}: {len(found[name])} test images are too few; at least {N_MIN} are needed")
+    return found
+
+
+def other_sets(dataset: Dataset, n: int, given: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Return up to n test images of each other known data set, and a phrase for each that cannot be had.
 
-    Nothing is downloaded: a set counts if it is bundled, installed or cached.
+    Nothing is downloaded: a set counts if it is given, bundled, installed or cached.
     """
     found: dict[str, Tensor] = {}
     missing: list[str] = []
     if dataset.name != "mnist":
         found["mnist"] = _first(MNIST().load().test.images, n)
     for name, published in PUBLISHED.items():
-        if published.name == dataset.name:
+        if published.name == dataset.name or name in given:
             continue
         try:
             found[name] = _first(_read(published), n)
         except BadInput as error:
             missing.append(f"{name} ({error})")
-    return found, missing
+    return found | {name: _first(images, n) for name, images in given.items()}, missing
 
 
 def synthetic_sets(images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ def evaluate(args: argparse.Namespace, _: list[str]) -> int:
     """Measure a model."""
     only = [name for name in args.only.split(",") if name]
     how = {"out": args.out, "quick": args.quick, "long": args.long, "seed": args.seed, "device": args.device}
+    how["outliers"] = args.outliers
     failed = False
 
     def watched() -> pipeline.Events:
