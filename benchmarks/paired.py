@@ -88,7 +88,7 @@ def options(doc: str | None, rounds: int | None = ROUNDS) -> argparse.ArgumentPa
     )
     parser.add_argument(
         "--rounds",
-        type=_positive,
+        type=positive,
         default=rounds,
         help=f"each contestant in turn, so often (default {rounds or 'the script’s own'})",
     )
@@ -98,7 +98,8 @@ def options(doc: str | None, rounds: int | None = ROUNDS) -> argparse.ArgumentPa
     return parser
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number ≥ 1, for argparse."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be ≥ 1, not {value}")

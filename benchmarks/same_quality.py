@@ -30,7 +30,7 @@ from ebmnist.native import bf16_is_fast, library
 from ebmnist.recipe import load_recipe
 from ebmnist.sampling import sample
 from ebmnist.training import Diverged, fit
-from paired import RESULTS
+from paired import RESULTS, positive
 
 NATIVE, TORCH = "C++, precision auto", "PyTorch, fp32"
 PATHS = {NATIVE: ({}, "auto"), TORCH: ({"EBMNIST_NATIVE": "0"}, "fp32")}
@@ -138,10 +138,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=inspect.cleandoc(__doc__ or ""), formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--updates", type=int, default=500, help="of each training (default %(default)s)")
-    parser.add_argument("--seeds", type=int, default=ENOUGH, help="0 to this less one (default %(default)s)")
-    parser.add_argument("--n", type=int, default=1000, help="samples, ≥ 256 (default %(default)s)")
-    parser.add_argument("--steps", type=int, default=256, help="of each sample's chain (default %(default)s)")
+    parser.add_argument("--updates", type=positive, default=500, help="of each training (default %(default)s)")
+    parser.add_argument("--seeds", type=positive, default=ENOUGH, help="0 to this less one (default %(default)s)")
+    parser.add_argument("--n", type=positive, default=1000, help="samples, ≥ 256 (default %(default)s)")
+    parser.add_argument("--steps", type=positive, default=256, help="of each sample's chain (default %(default)s)")
     parser.add_argument(
         "--out", type=Path, default=RESULTS, metavar="DIR", help="where table and raw figures go (results/)"
     )
