@@ -1,6 +1,10 @@
 """`ebmnist evaluate` and `compare`: what is written, what fails and how, with sections that take no time."""
 
 import json
+import os
+import signal
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -11,12 +15,14 @@ import torch
 from ebmnist import examination, pipeline
 from ebmnist.artifacts import checkpoint
 from ebmnist.artifacts.measurements import Measurements, Section, read_measurements, write_measurements
+from ebmnist.artifacts.report import Part
 from ebmnist.cli import main
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY, Figure, Measured, Subject, Unmeasurable, feature_net
 from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.evaluation.ood import OutOfDistribution
 from ebmnist.examination import Begun, Examined, examine, sections_asked_for, subject_of
+from ebmnist.gallery import Setting
 from ebmnist.trained import Trained, load
 
 
@@ -88,6 +94,52 @@ def test_what_cannot_be_measured_leaves_the_others_and_exits_with_1(
     assert found.sections["fine"].figures[1].value == 4
     assert "sick: the energy is NaN" in capsys.readouterr().err
     assert "the energy is NaN" in (model / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["slow", "a-slow"])
+def test_ctrl_c_keeps_what_was_measured_and_says_so(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    @dataclass(frozen=True)
+    class Slow(Fine):
+        """Is interrupted in the middle."""
+
+        def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+            subject.progress(1, 2)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(30)
+            return super().measure(subject, rng)
+
+    (model / "evaluation.json").unlink(missing_ok=True)
+    sections = {"slow": {"fine": Fine, "slow": Slow, "sick": Sick}, "a-slow": {"a-slow": Slow, "fine": Fine}}
+    monkeypatch.setattr(examination, "REGISTRY", sections[name])
+    begin = time.monotonic()
+    assert main(["evaluate", str(model)]) == 130
+    assert time.monotonic() - begin < 15
+    said = capsys.readouterr().err
+    assert "resume" not in said
+    if name == "slow":
+        found = read_measurements(model / "evaluation.json")
+        assert list(found.sections) == ["fine"]
+        assert found.failures == {}
+        assert said.endswith(f"what was measured is in {model / 'evaluation.json'}, without slow, sick\n")
+        assert "By hand." in (model / "report.html").read_text(encoding="utf-8")
+    else:
+        assert said.endswith("interrupted before a section was measured; nothing was written\n")
+        assert not (model / "evaluation.json").exists()
+
+
+def test_ctrl_c_while_drawing_says_how_to_draw_again(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: Setting) -> Iterator[Part]:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+        yield Part("late")
+
+    monkeypatch.setattr(pipeline, "gallery", interrupted)
+    assert main(["report", str(model)]) == 130
+    assert capsys.readouterr().err.endswith(f"the run is saved, draw it and measure it with: ebmnist report {model}\n")
 
 
 def test_figures_do_not_depend_on_what_else_was_asked_for(model: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ebmnist.artifacts.measurements import Section, section_of
 from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY, Subject, Unmeasurable
-from ebmnist.evaluation.base import Measured
+from ebmnist.evaluation.base import Measured, Progress, unwatched
 from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.evaluation.energies import energies
 from ebmnist.evaluation.ood import OutOfDistribution
@@ -67,9 +67,11 @@ def sections_asked_for(
     return sections
 
 
-def subject_of(model: Trained, dataset: Dataset, replay: torch.Tensor | None) -> Subject:
+def subject_of(
+    model: Trained, dataset: Dataset, replay: torch.Tensor | None, progress: Progress = unwatched
+) -> Subject:
     """What the evaluation room judges of a model."""
-    return Subject(model, model.kernel, model.n_steps, dataset, model.device, replay)
+    return Subject(model, model.kernel, model.n_steps, dataset, model.device, replay, progress)
 
 
 def examine(subject: Subject, sections: Mapping[str, evaluation.Section], *, seed: int) -> Iterator[Begun | Examined]:

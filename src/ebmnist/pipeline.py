@@ -15,9 +15,10 @@ from ebmnist.artifacts import RunFolder, TensorBoard, load_checkpoint, new_folde
 from ebmnist.artifacts.environment import describe_environment
 from ebmnist.artifacts.figures import save_section
 from ebmnist.artifacts.measurements import Measurements, Section, write_measurements
-from ebmnist.artifacts.report import read_parts, write_parts, write_report
-from ebmnist.artifacts.tables import COMPARABLE, headline, parts_of, picture_of
+from ebmnist.artifacts.report import write_parts
+from ebmnist.artifacts.tables import picture_of, write_page
 from ebmnist.errors import BadInput
+from ebmnist.evaluation.base import Progress, unwatched
 from ebmnist.examination import Begun, Examined, examine, sections_asked_for, subject_of
 from ebmnist.gallery import Setting, gallery
 from ebmnist.recipe import Recipe
@@ -49,22 +50,22 @@ Event = Updated | Saved | Drawn | Begun | Examined
 Events = Generator[Event, None, None]
 
 
-def run(recipe: Recipe, path: Path) -> Events:
+def run(recipe: Recipe, path: Path, *, progress: Progress = unwatched) -> Events:
     """Train `recipe` into a new run folder, then measure, draw and report. Raises as `train`."""
     yield from train(recipe, path)
-    yield from finish(path)
+    yield from finish(path, progress=progress)
 
 
-def run_on(path: Path, overrides: Sequence[str] = ()) -> Events:
+def run_on(path: Path, overrides: Sequence[str] = (), *, progress: Progress = unwatched) -> Events:
     """Resume a run, then measure, draw and report. Raises as `resume`."""
     yield from resume(path, overrides)
-    yield from finish(path)
+    yield from finish(path, progress=progress)
 
 
 def train(recipe: Recipe, path: Path) -> Events:
     """Train `recipe` into a new run folder.
 
-    A `KeyboardInterrupt` thrown in saves a checkpoint and goes on its way.
+    A `KeyboardInterrupt` thrown in saves a checkpoint and comes out again, saying what to do next.
 
     Raises:
         BadInput: the folder exists, or the data cannot be had.
@@ -93,14 +94,24 @@ def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
         yield from _train(recipe, state, images, run)
 
 
-def finish(path: Path, *, device: str | None = None) -> Events:
+def finish(path: Path, *, device: str | None = None, progress: Progress = unwatched) -> Events:
     """Draw a run's latest checkpoint, take a quick measure of it, and write its report.
 
-    Everything is computed on `device`; by default on the recipe's own.
+    Everything is computed on `device`; by default on the recipe's own. A `KeyboardInterrupt` comes out saying how to
+    do all this again.
 
     Raises:
         BadInput: no such run, its checkpoint cannot be read, or no such device.
     """
+    try:
+        yield from _draw(path, device)
+        yield from evaluate(path, quick=True, only=("fidelity",), device=device, progress=progress)
+    except KeyboardInterrupt:
+        words = f"interrupted; the run is saved, draw it and measure it with: ebmnist report {path}"
+        raise KeyboardInterrupt(words) from None
+
+
+def _draw(path: Path, device: str | None) -> Events:
     run = RunFolder.open(path)
     model = load(path, device or recipe_of(load_checkpoint(path).facts, path).basics.device)
     rng = torch.Generator(model.device).manual_seed(model.recipe.basics.seed)
@@ -109,7 +120,6 @@ def finish(path: Path, *, device: str | None = None) -> Events:
         parts.append(part)
         yield from map(Drawn, part.pictures)
     write_parts(run.figures / "gallery.json", parts)
-    yield from evaluate(path, quick=True, only=("fidelity",), device=device)
 
 
 def evaluate(
@@ -122,8 +132,13 @@ def evaluate(
     outliers: Sequence[Path] = (),
     seed: int = 0,
     device: str | None = None,
-) -> Events:
+    progress: Progress = unwatched,
+) -> Generator[Event, None, dict[str, str]]:
     """Measure a run or checkpoint section by section, and write evaluation.json and report.html.
+
+    Returns what could not be measured, and why, by section. Inside a section `progress` is told of the steps of long
+    chains. A `KeyboardInterrupt`, at any instant, ends the measuring: what was measured until then is written, and it
+    comes out again saying so.
 
     A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only`, `long` and
     `outliers` are those of `examination.sections_asked_for`. Everything is computed on `device`; by default on
@@ -141,45 +156,42 @@ def evaluate(
     figures = folder / "figures" if out is None else new_folder(folder / "figures")
     tensors, facts = load_checkpoint(path)
     model = load(path, device or recipe_of(facts, path).basics.device)
-    subject = subject_of(model, model.recipe.load_data(), tensors.get("start.images"))
+    subject = subject_of(model, model.recipe.load_data(), tensors.get("start.images"), progress)
     basics = model.recipe.basics
     sections: dict[str, Section] = {}
     failures: dict[str, str] = {}
-    for examined in examine(subject, asked_for, seed=seed):
-        yield examined
-        if isinstance(examined, Begun):
-            continue
-        if isinstance(examined.outcome, str):
-            failures[examined.name] = examined.outcome
-        else:
-            sections[examined.name] = examined.outcome
-        if examined.measured is not None:
-            picture = picture_of(examined.name, figures)
-            if save_section(examined.name, examined.measured, picture, recipe=basics.name) is not None:
-                yield Drawn(picture)
+    stopped = False
+    try:
+        for event in examine(subject, asked_for, seed=seed):
+            yield event
+            if isinstance(event, Examined):
+                yield from _kept(event, sections, failures, figures, basics.name)
+    except KeyboardInterrupt:
+        if not sections:
+            raise KeyboardInterrupt("interrupted before a section was measured; nothing was written") from None
+        stopped = True
     about = {"recipe": basics.name, "about": basics.about, "updates": facts["step"], "seed": seed, "quick": quick}
     about["device"] = str(model.device)
     measurements = Measurements(about, describe_environment(), sections, failures)
     yield Drawn(write_measurements(folder / "evaluation.json", measurements))
     yield Drawn(write_page(folder, measurements))
+    if stopped:
+        missing = ", ".join(name for name in asked_for if name not in sections)
+        raise KeyboardInterrupt(f"interrupted; what was measured is in {folder / 'evaluation.json'}, without {missing}")
+    return failures
 
 
-def write_page(folder: Path, measurements: Measurements) -> Path:
-    """Write report.html from what a folder holds: its pictures, if it is a run that has been drawn, and its figures."""
-    gallery_file = folder / "figures" / "gallery.json"
-    drawn = read_parts(gallery_file) if gallery_file.is_file() else []
-    about, environment = measurements.subject, measurements.environment
-    facts = {k: str(v) for k, v in {**about, **environment}.items() if v is not None and k != "about"}
-    facts["measured in"] = f"{sum(section.seconds for section in measurements.sections.values()):.0f} s"
-    facts["distances"] = COMPARABLE
-    return write_report(
-        folder / "report.html",
-        title=f"ebmnist · {about['recipe']}",
-        about=about["about"],
-        facts=facts,
-        headline=headline(measurements),
-        parts=[*drawn, *parts_of(measurements, folder / "figures")],
-    )
+def _kept(
+    event: Examined, sections: dict[str, Section], failures: dict[str, str], figures: Path, recipe: str
+) -> Events:
+    """File what became of a section, and draw it."""
+    if isinstance(event.outcome, str):
+        failures[event.name] = event.outcome
+        return
+    sections[event.name] = event.outcome
+    picture = picture_of(event.name, figures)
+    if event.measured is not None and save_section(event.name, event.measured, picture, recipe=recipe) is not None:
+        yield Drawn(picture)
 
 
 def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder) -> Events:
@@ -202,7 +214,7 @@ def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder) ->
     except KeyboardInterrupt:
         if state.step > saved_at:
             _save(run, recipe, state)
-        raise
+        raise KeyboardInterrupt(f"interrupted, and saved; go on with: ebmnist resume {run.path}") from None
     finally:
         if board is not None:
             board.close()

@@ -112,8 +112,11 @@ def test_the_chains_are_run_once(dataset: Dataset) -> None:
         calls.append(len(x))
         return flat(x)
 
-    ChainLength(long=130).measure(subject(dataset, counting), rng())
+    told: list[tuple[int, int]] = []
+    watched = subject(dataset, counting)._replace(progress=lambda *steps: told.append(steps))
+    ChainLength(long=130).measure(watched, rng())
     assert calls == [2 * N] * 130
+    assert told == [(i + 1, 130) for i in range(130)]
 
 
 def test_the_best_length_is_chosen_on_images_that_start_no_chain(dataset: Dataset) -> None:

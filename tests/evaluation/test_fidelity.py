@@ -76,10 +76,13 @@ def test_samples_are_drawn_from_noise_and_not_from_the_buffer(measured: Measured
     assert abs(float(measured.arrays["samples"].mean()) - 0.5) < 0.01
 
 
-def test_same_rng_same_figures(dataset: Dataset, measured: Measured) -> None:
-    again = Fidelity(n=N, n_nearest=100).measure(subject(dataset, replay=dataset.train.images[:N].flip(0)), rng())
+def test_same_rng_same_figures_and_every_step_is_told(dataset: Dataset, measured: Measured) -> None:
+    told: list[tuple[int, int]] = []
+    watched = subject(dataset, replay=dataset.train.images[:N].flip(0), progress=lambda *steps: told.append(steps))
+    again = Fidelity(n=N, n_nearest=100, n_steps=1).measure(watched, rng())
     assert again.figures == measured.figures
     assert again.anchors == measured.anchors
+    assert told == [(1, 2), (2, 2)]  # two batches, 256 and the rest
 
 
 def test_an_energy_that_copies_training_images_is_caught(dataset: Dataset) -> None:

@@ -105,7 +105,10 @@ def test_figures_have_errors_and_names_of_their_own(mixed: Measured) -> None:
 
 
 def test_the_same_rng_gives_the_same_figures(dataset: Dataset, mixed: Measured) -> None:
-    assert SMALL.measure(subject(dataset), rng()).figures == mixed.figures
+    told: list[tuple[int, int]] = []
+    watched = subject(dataset)._replace(progress=lambda *steps: told.append(steps))
+    assert SMALL.measure(watched, rng()).figures == mixed.figures
+    assert told == [(i + 1, 200) for i in range(200)]  # 40 to warm up, 160 that are measured
 
 
 def test_warmup_is_the_recipe_s_chain_length_unless_given(dataset: Dataset) -> None:

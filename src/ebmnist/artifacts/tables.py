@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ebmnist.artifacts.measurements import Measurements, Section, words
-from ebmnist.artifacts.report import Part
+from ebmnist.artifacts.report import Part, read_parts, write_report
 from ebmnist.evaluation import REGISTRY
 from ebmnist.evaluation.base import Figure
 
@@ -51,6 +51,24 @@ def parts_of(measurements: Measurements, folder: Path) -> list[Part]:
         rows = tuple(measurements.failures.items())
         parts.append(Part("Not measured", "", (), ("section", "why"), rows))
     return parts
+
+
+def write_page(folder: Path, measurements: Measurements) -> Path:
+    """Write report.html from what a folder holds: its pictures, if it is a run that has been drawn, and its figures."""
+    gallery_file = folder / "figures" / "gallery.json"
+    drawn = read_parts(gallery_file) if gallery_file.is_file() else []
+    about, environment = measurements.subject, measurements.environment
+    facts = {k: str(v) for k, v in {**about, **environment}.items() if v is not None and k != "about"}
+    facts["measured in"] = f"{sum(section.seconds for section in measurements.sections.values()):.0f} s"
+    facts["distances"] = COMPARABLE
+    return write_report(
+        folder / "report.html",
+        title=f"ebmnist · {about['recipe']}",
+        about=about["about"],
+        facts=facts,
+        headline=headline(measurements),
+        parts=[*drawn, *parts_of(measurements, folder / "figures")],
+    )
 
 
 def comparison(runs: Mapping[str, Measurements]) -> list[Part]:

@@ -1,5 +1,6 @@
 """What an evaluation is: a trained energy goes in, figures with their error and anchors come out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, Self
 
@@ -9,6 +10,12 @@ from torch import Tensor
 from ebmnist.data.base import Dataset
 from ebmnist.energy.base import Energy
 from ebmnist.sampling.base import Kernel
+
+Progress = Callable[[int, int], None]  # called with how many steps of a long chain are done, and of how many
+
+
+def unwatched(done: int, total: int) -> None:
+    """The progress that nobody looks at."""
 
 
 class Subject(NamedTuple):
@@ -20,6 +27,11 @@ class Subject(NamedTuple):
     dataset: Dataset
     device: torch.device
     replay: Tensor | None = None  # (N, 1, 28, 28): labelled, never the samples
+    progress: Progress = unwatched  # told of their steps by the sections that run long chains
+
+    def steps(self, total: int, before: int = 0) -> Callable[[int], None]:
+        """What a chain tells its steps to, where `before` of the section's `total` were done by others."""
+        return lambda done: self.progress(before + done, total)
 
 
 class Figure(NamedTuple):

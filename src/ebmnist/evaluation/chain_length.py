@@ -114,7 +114,9 @@ class ChainLength:
         """Run the chains once, stopping at every length to look at them."""
         done = 0
         for n_steps in self.lengths:
-            x, done = run_chain(subject.energy, subject.kernel, x, n_steps - done, rng=rng).x, n_steps
+            told = subject.steps(self.long, before=done)
+            x = run_chain(subject.energy, subject.kernel, x, n_steps - done, rng=rng, progress=told).x
+            done = n_steps
             yield n_steps, x
 
     def _floor(self, subject: Subject, test: Yardstick, rng: torch.Generator) -> tuple[Figure, ...]:

@@ -16,6 +16,8 @@ from ebmnist.evaluation.nearest import nearest
 from ebmnist.evaluation.yardstick import N_MIN, Yardstick, digit_histogram, spread
 from ebmnist.sampling.chain import sample
 
+BATCH_SIZE = 256  # samples drawn at a time
+
 
 @dataclass(frozen=True)
 class Fidelity:
@@ -43,7 +45,16 @@ class Fidelity:
         yardstick = Yardstick(load_feature_net(subject.device), test.images)
         n_steps = subject.n_steps if self.n_steps is None else self.n_steps
         shape = tuple(test.images.shape[1:])
-        samples = sample(subject.energy, self.n, rng=rng, kernel=subject.kernel, n_steps=n_steps, shape=shape)
+        samples = sample(
+            subject.energy,
+            self.n,
+            rng=rng,
+            kernel=subject.kernel,
+            n_steps=n_steps,
+            shape=shape,
+            batch_size=BATCH_SIZE,
+            progress=subject.steps(n_steps * -(-self.n // BATCH_SIZE)),
+        )
         seen = yardstick.see(samples)
         memorised, memorised_anchors, arrays = self._memorisation(samples, train.images, test.images)
         anchors = self._anchors(subject, train, yardstick, rng)

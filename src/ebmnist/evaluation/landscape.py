@@ -18,6 +18,7 @@ from ebmnist.sampling.chain import sample
 from ebmnist.sampling.start.noise import uniform_noise
 
 N_MIN = 20  # pairs, test images: below, a standard error is no longer one
+BATCH_SIZE = 256  # samples drawn at a time
 N_DRAWN = 6  # paths and corrupted digits that are kept for the pictures
 
 
@@ -100,6 +101,8 @@ class Landscape:
                 kernel=subject.kernel,
                 n_steps=subject.n_steps,
                 shape=shape,
+                batch_size=BATCH_SIZE,
+                progress=subject.steps(subject.n_steps * -(-self.n_samples // BATCH_SIZE)),
             ),
             "noise": uniform_noise(self.n, shape, rng),
         }

@@ -114,9 +114,10 @@ class Mixing:
         noise = uniform_noise(self.n // 2, tuple(images.shape[1:]), rng)
         x = torch.cat([noise, images[order].to(noise.device)])
         n_warmup = subject.n_steps if self.n_warmup is None else self.n_warmup
-        x = run_chain(subject.energy, subject.kernel, x, n_warmup, rng=rng).x
+        first, then = (subject.steps(n_warmup + self.n_steps, before) for before in (0, n_warmup))
+        x = run_chain(subject.energy, subject.kernel, x, n_warmup, rng=rng, progress=first).x
         kept = range(self.every, self.n_steps + 1, self.every)
-        draws = run_chain(subject.energy, subject.kernel, x, self.n_steps, rng=rng, keep=kept).trajectory
+        draws = run_chain(subject.energy, subject.kernel, x, self.n_steps, rng=rng, keep=kept, progress=then).trajectory
         assert draws is not None
         rotten = ~torch.isfinite(draws[-1]).flatten(1).all(1)
         if rotten.any():

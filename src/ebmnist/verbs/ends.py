@@ -1,25 +1,27 @@
 """How a verb ends: its exit code, and what it may write over."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ebmnist import pipeline
 from ebmnist.console import console, follow
 from ebmnist.errors import BadInput
+from ebmnist.evaluation.base import Progress
 from ebmnist.training import Diverged
 
 UNMEASURED, DIVERGED, INTERRUPTED = 1, 3, 130
 
 
-def follow_to_the_end(events: pipeline.Events, path: Path) -> int:
-    """Follow a stream to its end; the exit code says how it ended."""
+def follow_to_the_end(flow: Callable[[Progress], pipeline.Events], *, at_once: bool = False) -> int:
+    """Follow a stream to its end, as `console.follow`; the exit code says how it ended."""
     try:
-        follow(events)
+        follow(flow, at_once=at_once)
     except Diverged as error:
         print(f"ebmnist: {error}", file=sys.stderr)
         return DIVERGED
-    except KeyboardInterrupt:
-        console.print(f"interrupted, and saved; go on with: ebmnist resume {path}", soft_wrap=True)
+    except KeyboardInterrupt as interrupt:  # the stream knows what was saved
+        console.print(str(interrupt) or "interrupted", soft_wrap=True, markup=False)
         return INTERRUPTED
     return 0
 

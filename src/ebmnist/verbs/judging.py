@@ -13,8 +13,8 @@ from ebmnist.artifacts.report import Part, to_markdown, write_report
 from ebmnist.artifacts.tables import comparison
 from ebmnist.console import console
 from ebmnist.data import MNIST
+from ebmnist.evaluation.base import Progress
 from ebmnist.evaluation.feature_net import accuracy, to_bytes, train_feature_net
-from ebmnist.examination import Examined
 from ebmnist.verbs.ends import UNMEASURED, follow_to_the_end, may_write
 
 
@@ -23,16 +23,13 @@ def evaluate(args: argparse.Namespace, _: list[str]) -> int:
     only = [name for name in args.only.split(",") if name]
     how = {"out": args.out, "quick": args.quick, "long": args.long, "seed": args.seed, "device": args.device}
     how["outliers"] = args.outliers
-    failed = False
+    failures: dict[str, str] = {}
 
-    def watched() -> pipeline.Events:
-        nonlocal failed
-        for event in pipeline.evaluate(args.model, only=only, **how):
-            failed |= isinstance(event, Examined) and isinstance(event.outcome, str)
-            yield event
+    def flow(progress: Progress) -> pipeline.Events:
+        failures.update((yield from pipeline.evaluate(args.model, only=only, progress=progress, **how)))
 
-    code = follow_to_the_end(watched(), args.model)
-    return UNMEASURED if code == 0 and failed else code
+    code = follow_to_the_end(flow, at_once=True)
+    return UNMEASURED if code == 0 and failures else code
 
 
 def compare(args: argparse.Namespace, _: list[str]) -> int:

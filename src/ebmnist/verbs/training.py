@@ -14,19 +14,22 @@ def run(args: argparse.Namespace, fields: list[str]) -> int:
     """Train, draw, report; or train alone."""
     recipe = load_recipe(args.recipe, fields)
     path = args.out or default_path(recipe.basics.name)
-    flow = pipeline.run if args.verb == "run" else pipeline.train
     console.print(f"[bold]{recipe.basics.name}[/]: {recipe.basics.about} → {path}", soft_wrap=True)
-    return follow_to_the_end(flow(recipe, path), path)
+    if args.verb == "train":
+        return follow_to_the_end(lambda _: pipeline.train(recipe, path))
+    return follow_to_the_end(lambda progress: pipeline.run(recipe, path, progress=progress))
 
 
 def resume(args: argparse.Namespace, fields: list[str]) -> int:
     """Go on with a run."""
-    return follow_to_the_end(pipeline.run_on(args.dir, fields), args.dir)
+    return follow_to_the_end(lambda progress: pipeline.run_on(args.dir, fields, progress=progress))
 
 
 def report(args: argparse.Namespace, _: list[str]) -> int:
     """Draw again."""
-    return follow_to_the_end(pipeline.finish(args.dir, device=args.device), args.dir)
+    return follow_to_the_end(
+        lambda progress: pipeline.finish(args.dir, device=args.device, progress=progress), at_once=True
+    )
 
 
 def recipe(args: argparse.Namespace, _: list[str]) -> int:
