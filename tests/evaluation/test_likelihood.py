@@ -8,8 +8,11 @@ from torch import Tensor
 from ebmnist.data.base import Dataset, Split
 from ebmnist.energy.convnet import ConvNet
 from ebmnist.errors import BadInput
+from ebmnist.evaluation.annealing import LogMean
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
+from ebmnist.evaluation.bidirectional import Bracket
 from ebmnist.evaluation.likelihood import Likelihood, in_float32
+from ebmnist.evaluation.likelihood_figures import verdict
 from ebmnist.sampling.langevin import Langevin
 
 SCALE, D = 0.1, 16
@@ -111,11 +114,33 @@ def test_ends_further_apart_than_the_tolerance_say_that_they_say_nothing(
 ) -> None:
     found = replace(SMALL, n_rungs=2, tolerance=1.0).measure(subject(dataset, energy), rng())
     figures = by_name(found.figures)
-    words = words.format(f"{abs(figures['bracket width'].value):.0f}")
+    width = figures["bracket width"]
+    words = words.format(f"{abs(width.value):.0f} ± {width.error:.0f}")
     for name in ("bracket width", "log Z, AIS", "log Z, reverse AIS", "log-likelihood at least"):
-        assert f"{words}: this says nothing" in figures[name].note
+        assert words in figures[name].note
+        assert ": this says nothing" in figures[name].note
     assert f"a bound, no estimate: {words}" in figures["log-likelihood at most"].note
     assert f"not meaningful: {words}" in found.method
+
+
+@pytest.mark.parametrize(
+    ("width", "error", "ess", "said"),
+    [
+        (25.0, 12.0, 30.0, ""),
+        (-25.0, 12.0, 30.0, ""),  # two ends that are one number cross half the time
+        (25.0, 76.0, 30.0, "the bracket is 25 ± 76 nats wide"),
+        (-25.0, 13.0, 30.0, "the ends of the bracket cross by 25 ± 13 nats"),
+        (51.0, 0.0, 30.0, "the bracket is 51 ± 0 nats wide"),
+        (25.0, math.nan, 30.0, "the bracket is 25 ± nan nats wide"),
+        (1.0, 1.0, 4.9, "the ends rest on 30.0 and 4.9 effective chains"),
+        (60.0, 1.0, 1.0, "the bracket is 60 ± 1 nats wide and the ends rest on 30.0 and 1.0 effective chains"),
+    ],
+)
+def test_a_bracket_is_judged_by_its_width_its_error_and_the_chains_it_rests_on(
+    width: float, error: float, ess: float, said: str
+) -> None:
+    ends = LogMean(0.0, 0.0, 30.0), LogMean(width, error, ess)
+    assert verdict(Bracket(*ends, 0.5, torch.zeros(32, 1), torch.zeros(32, 1)), 50.0) == said
 
 
 def test_same_rng_same_figures(dataset: Dataset, measured: Measured) -> None:

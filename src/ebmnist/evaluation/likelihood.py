@@ -43,7 +43,8 @@ class Likelihood:
     n_test: int = 10_000
     """Test images that are scored, ≥ n_chains, and at most as many validation images that choose the ridges."""
     tolerance: float = 50.0
-    """Nats: a wider bracket is called meaningless. The Gaussian and the class Gaussians lie 570 apart."""
+    """Nats: a bracket wider than this, two standard errors included, is called meaningless; so is one that rests on
+    fewer than five chains. The Gaussian and the class Gaussians lie 570 apart."""
 
     def __post_init__(self) -> None:
         if min(self.n_rungs, self.n_fit) < 2 or min(self.n_burn, self.n_heating - 1) < 0:
@@ -108,7 +109,8 @@ class Likelihood:
         end = (
             f"The likelihood of this energy is not meaningful: {said}: this says nothing"
             if said
-            else f"The bracket is {bracket.width:.1f} nats wide, within the tolerance of {self.tolerance:g}"
+            else f"The bracket is {bracket.width:.1f} ± {bracket.error:.1f} nats wide, two standard errors of which "
+            f"leave it within the tolerance of {self.tolerance:g}"
         )
         return (
             "Bytes are dequantised, x = (k + u)/256, and the model is p(x) = exp(−E(x)/T)/Z on the open unit box, the "

@@ -12,14 +12,22 @@ from ebmnist.evaluation.gaussian_mixture import GaussianMixture, fit_gaussian_mi
 from ebmnist.evaluation.probit import images_to_y, minus_log_normal
 from ebmnist.evaluation.temperature import Temperature
 
+ESS_MIN = 5.0  # of either end; below, its jackknifed error is that of a chain or two, and no error
+
 
 def verdict(bracket: Bracket, tolerance: float) -> str:
-    """Return what is wrong with a bracket, empty where nothing is: ends further apart than `tolerance`, in nats."""
-    if abs(bracket.width) <= tolerance:
-        return ""
-    if bracket.width < 0:
-        return f"the ends of the bracket cross by {-bracket.width:.0f} nats"
-    return f"the bracket is {bracket.width:.0f} nats wide"
+    """Return what is wrong with a bracket, empty where nothing is.
+
+    Its width, either way, and two standard errors of it have to lie within `tolerance`, in nats, and both ends have to
+    rest on `ESS_MIN` chains: on fewer, the error itself is not known.
+    """
+    width, error, said = bracket.width, bracket.error, []
+    if not abs(width) + 2 * error <= tolerance:
+        across = f"{abs(width):.0f} ± {error:.0f} nats"
+        said.append(f"the ends of the bracket cross by {across}" if width < 0 else f"the bracket is {across} wide")
+    if not min(bracket.lower.ess, bracket.upper.ess) >= ESS_MIN:
+        said.append(f"the ends rest on {bracket.lower.ess:.1f} and {bracket.upper.ess:.1f} effective chains")
+    return " and ".join(said)
 
 
 def temperature_figure(fit: Temperature, sampler: float) -> Figure:
