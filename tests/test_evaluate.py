@@ -14,7 +14,8 @@ import torch
 
 from ebmnist import examination, pipeline
 from ebmnist.artifacts import checkpoint
-from ebmnist.artifacts.measurements import Measurements, Section, read_measurements, write_measurements
+from ebmnist.artifacts.figures import SECTION_FIGURES
+from ebmnist.artifacts.measurements import Section, read_measurements, write_measurements
 from ebmnist.artifacts.report import Part
 from ebmnist.cli import main
 from ebmnist.errors import BadInput
@@ -94,6 +95,81 @@ def test_what_cannot_be_measured_leaves_the_others_and_exits_with_1(
     assert found.sections["fine"].figures[1].value == 4
     assert "sick: the energy is NaN" in capsys.readouterr().err
     assert "the energy is NaN" in (model / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_is_not_asked_for_again_is_kept(model: Path) -> None:
+    (model / "evaluation.json").unlink(missing_ok=True)
+    assert main(["evaluate", str(model), "--quick"]) == 1
+    assert main(["evaluate", str(model), "--only", "sick"]) == 1
+    kept = read_measurements(model / "evaluation.json")
+    assert (kept.sections["fine"].quick, kept.sections["fine"].seed, kept.subject["quick"]) == (True, 0, True)
+    assert main(["evaluate", str(model), "--only", "fine", "--seed", "3"]) == 0
+    found = read_measurements(model / "evaluation.json")
+    assert (found.sections["fine"].quick, found.sections["fine"].seed, found.subject["quick"]) == (False, 3, False)
+    assert found.sections["fine"].commit == found.environment["commit"]
+    assert found.failures == kept.failures
+    assert "the energy is NaN" in (model / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_evaluation_of_another_checkpoint_is_replaced(model: Path) -> None:
+    assert main(["evaluate", str(model)]) == 1
+    former = read_measurements(model / "evaluation.json")
+    other = former._replace(subject=former.subject | {"checkpoint": "0" * 12})
+    write_measurements(model / "evaluation.json", other)
+    assert main(["evaluate", str(model), "--only", "fine"]) == 0
+    assert read_measurements(model / "evaluation.json").failures == {}
+
+
+def test_a_report_takes_a_quick_look_and_never_in_place_of_a_full_one(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "gallery", lambda _: iter(()))
+    monkeypatch.setattr(examination, "REGISTRY", {"fidelity": Fine, "sick": Sick})
+    (model / "evaluation.json").unlink(missing_ok=True)
+    assert main(["report", str(model)]) == 0
+    assert read_measurements(model / "evaluation.json").sections["fidelity"].quick
+    assert main(["evaluate", str(model), "--seed", "4"]) == 1
+    full = (model / "evaluation.json").read_bytes()
+    (model / "report.html").unlink()
+    assert main(["report", str(model)]) == 0
+    assert (model / "evaluation.json").read_bytes() == full
+    assert "By hand." in (model / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("fault", ["NaN", "singular", "picture"])
+def test_a_fault_of_one_section_is_one_line_and_the_others_report(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    @dataclass(frozen=True)
+    class Faulty(Fine):
+        """Meets what no section foresaw."""
+
+        def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+            if fault == "singular":
+                torch.linalg.cholesky(torch.zeros(2, 2))
+            measured = super().measure(subject, rng)
+            rotten = (Figure("good", 1.0), Figure("bad", float("nan")))
+            return replace(measured, anchors=rotten) if fault == "NaN" else measured
+
+    def unable(measured: Measured, path: Path, *, recipe: str) -> Path:  # noqa: ARG001
+        raise ZeroDivisionError("division by zero\nand more")
+
+    (model / "evaluation.json").unlink(missing_ok=True)
+    monkeypatch.setattr(examination, "REGISTRY", {"landscape": Faulty, "fine": Fine})
+    monkeypatch.setitem(SECTION_FIGURES, "landscape", unable)
+    assert main(["evaluate", str(model)]) == 1
+    found = read_measurements(model / "evaluation.json")
+    says = {
+        "NaN": "landscape: NaN is what was measured as bad",
+        "singular": "landscape: linalg.cholesky: ",
+        "picture": "landscape: its picture, ZeroDivisionError: division by zero",
+    }[fault]
+    assert found.failures["landscape"].startswith(says)
+    assert "\n" not in found.failures["landscape"]
+    assert set(found.sections) == ({"landscape", "fine"} if fault == "picture" else {"fine"})
+    assert f"not {'drawn' if fault == 'picture' else 'measured'}: {says}" in capsys.readouterr().err
+    page = (model / "report.html").read_text(encoding="utf-8")
+    assert f"Not {'drawn' if fault == 'picture' else 'measured'}</h2>" in page
 
 
 @pytest.mark.parametrize("name", ["slow", "a-slow"])
@@ -313,24 +389,6 @@ def test_what_is_broken_is_one_line_for_each_section_and_the_others_report(
         assert "\n" not in why
         assert f"not measured: {why}" in said
     assert (out / "report.html").is_file()
-
-
-def test_measurements_come_back(tmp_path: Path) -> None:
-    section = Section((Figure("a", 1.5, None, "dB", "x"), Figure("b", float("inf"), 0.25)), (), "how", 3.0)
-    whole = Measurements({"recipe": "mnist"}, {"cores": 2}, {"s": section}, {"t": "why"})
-    assert read_measurements(write_measurements(tmp_path / "evaluation.json", whole)) == whole
-    with pytest.raises(ValueError, match="NaN"):
-        write_measurements(
-            tmp_path / "x.json", whole._replace(sections={"s": section._replace(figures=(Figure("a", float("nan")),))})
-        )
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"format": 99}', '{"format": 1}', '{"format": 1, "sections": {"a": 3}}'])
-def test_a_damaged_evaluation_is_one_line(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "evaluation.json"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(BadInput, match=r"evaluation\.json"):
-        read_measurements(path)
 
 
 def test_every_section_follows_the_grammar() -> None:

@@ -38,6 +38,7 @@ sections:
   likelihood    log p(x) from both sides by annealed importance sampling, or that nothing can be said
 
 A section that cannot be measured says why; the others still report, and the exit code is 1.
+Sections that --only leaves out are kept as they were, if they are of the same checkpoint.
 
 examples:
   ebmnist evaluate runs/mnist --quick

@@ -20,7 +20,7 @@ from rich.progress import Progress as Bar
 from ebmnist.artifacts.measurements import Section, words
 from ebmnist.evaluation.base import Progress
 from ebmnist.examination import Begun, Examined
-from ebmnist.pipeline import Drawn, Event, Events, Saved, Updated
+from ebmnist.pipeline import Drawn, Event, Events, Saved, Undrawn, Updated
 from ebmnist.training import Verdict
 
 # Everything a person watches goes to stderr: stdout is for what a program reads.
@@ -78,6 +78,8 @@ class Watch:
                 self._line(f"[dim]saved {path}[/]")
             case Drawn(path):
                 self._line(f"wrote {path}")
+            case Undrawn(_, why):
+                self._line(f"[red]not drawn:[/] {why}")
             case Begun(name, number, n_sections):
                 self._section = f"{name}, {number} of {n_sections}"
                 self._pulse()

@@ -1,5 +1,6 @@
 """The evaluation room's sections, run one by one."""
 
+import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -85,7 +86,16 @@ def examine(subject: Subject, sections: Mapping[str, evaluation.Section], *, see
         try:
             energies(subject.energy, glance, "test")  # of a diverged model, before minutes of chains
             measured = section.measure(subject, rng)
-        except (Unmeasurable, BadInput) as error:
-            yield Examined(name, f"{name}: {str(error).removeprefix(f'{name}: ')}", None)
+            _check(measured)
+        except (Unmeasurable, BadInput, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+            (why, *_) = str(error).splitlines() or [type(error).__name__]
+            yield Examined(name, f"{name}: {why.removeprefix(f'{name}: ')}", None)
             continue
         yield Examined(name, section_of(measured, time.perf_counter() - begin), measured)
+
+
+def _check(measured: Measured) -> None:
+    """Refuse figures that are no numbers. Raises: Unmeasurable."""
+    rotten = [f.name for f in (*measured.figures, *measured.anchors) if math.isnan(f.value)]
+    if rotten:
+        raise Unmeasurable(f"NaN is what was measured as {', '.join(rotten)}")

@@ -6,15 +6,15 @@ Nothing here prints: whoever iterates sees each event as it happens, and shows w
 import math
 from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ebmnist.artifacts import RunFolder, TensorBoard, load_checkpoint, new_folder
+from ebmnist.artifacts import Checkpoint, RunFolder, TensorBoard, fingerprint, load_checkpoint, new_folder
 from ebmnist.artifacts.environment import describe_environment
-from ebmnist.artifacts.figures import save_section
-from ebmnist.artifacts.measurements import Measurements, Section, write_measurements
+from ebmnist.artifacts.figures import UNDRAWABLE, save_section
+from ebmnist.artifacts.measurements import Measurements, merged, read_former, write_measurements
 from ebmnist.artifacts.report import write_parts
 from ebmnist.artifacts.tables import picture_of, write_page
 from ebmnist.errors import BadInput
@@ -46,7 +46,14 @@ class Drawn(NamedTuple):
     path: Path
 
 
-Event = Updated | Saved | Drawn | Begun | Examined
+class Undrawn(NamedTuple):
+    """A section was measured, and its picture could not be drawn."""
+
+    name: str
+    why: str
+
+
+Event = Updated | Saved | Drawn | Undrawn | Begun | Examined
 Events = Generator[Event, None, None]
 
 
@@ -95,7 +102,7 @@ def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
 
 
 def finish(path: Path, *, device: str | None = None, progress: Progress = unwatched) -> Events:
-    """Draw a run's latest checkpoint, take a quick measure of it, and write its report.
+    """Draw a run's latest checkpoint, take a quick measure of it unless it has a better one, and write its report.
 
     Everything is computed on `device`; by default on the recipe's own. A `KeyboardInterrupt` comes out saying how to
     do all this again.
@@ -105,7 +112,11 @@ def finish(path: Path, *, device: str | None = None, progress: Progress = unwatc
     """
     try:
         yield from _draw(path, device)
-        yield from evaluate(path, quick=True, only=("fidelity",), device=device, progress=progress)
+        former = read_former(path / "evaluation.json", _about(load_checkpoint(path), path))
+        if former is not None and "fidelity" in former.sections and not former.sections["fidelity"].quick:
+            yield Drawn(write_page(path, former))
+        else:
+            yield from evaluate(path, quick=True, only=("fidelity",), device=device, progress=progress)
     except KeyboardInterrupt:
         words = f"interrupted; the run is saved, draw it and measure it with: ebmnist report {path}"
         raise KeyboardInterrupt(words) from None
@@ -138,7 +149,7 @@ def evaluate(
 
     Returns what could not be measured, and why, by section. Inside a section `progress` is told of the steps of long
     chains. A `KeyboardInterrupt`, at any instant, ends the measuring: what was measured until then is written, and it
-    comes out again saying so.
+    comes out again saying so. What an earlier evaluation of the same checkpoint has of other sections is kept.
 
     A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only`, `long` and
     `outliers` are those of `examination.sections_asked_for`. Everything is computed on `device`; by default on
@@ -154,43 +165,53 @@ def evaluate(
         raise BadInput(f"{path}: is a bare checkpoint; say where its evaluation goes, with --out FOLDER")
     folder = path if out is None else new_folder(out)
     figures = folder / "figures" if out is None else new_folder(folder / "figures")
-    tensors, facts = load_checkpoint(path)
-    model = load(path, device or recipe_of(facts, path).basics.device)
-    subject = subject_of(model, model.recipe.load_data(), tensors.get("start.images"), progress)
-    basics = model.recipe.basics
-    sections: dict[str, Section] = {}
-    failures: dict[str, str] = {}
-    stopped = False
+    checkpoint = load_checkpoint(path)
+    model = load(path, device or recipe_of(checkpoint.facts, path).basics.device)
+    subject = subject_of(model, model.recipe.load_data(), checkpoint.tensors.get("start.images"), progress)
+    about = _about(checkpoint, path) | {"seed": seed, "quick": quick, "device": str(model.device)}
+    measured, stopped = Measurements(about, describe_environment(), {}, {}), False
     try:
         for event in examine(subject, asked_for, seed=seed):
             yield event
             if isinstance(event, Examined):
-                yield from _kept(event, sections, failures, figures, basics.name)
+                yield from _filed(event, measured, figures)
     except KeyboardInterrupt:
-        if not sections:
+        if not measured.sections:
             raise KeyboardInterrupt("interrupted before a section was measured; nothing was written") from None
         stopped = True
-    about = {"recipe": basics.name, "about": basics.about, "updates": facts["step"], "seed": seed, "quick": quick}
-    about["device"] = str(model.device)
-    measurements = Measurements(about, describe_environment(), sections, failures)
-    yield Drawn(write_measurements(folder / "evaluation.json", measurements))
-    yield Drawn(write_page(folder, measurements))
+    file = folder / "evaluation.json"
+    whole = merged(read_former(file, about), measured)
+    yield Drawn(write_measurements(file, whole))
+    yield Drawn(write_page(folder, whole))
     if stopped:
-        missing = ", ".join(name for name in asked_for if name not in sections)
-        raise KeyboardInterrupt(f"interrupted; what was measured is in {folder / 'evaluation.json'}, without {missing}")
-    return failures
+        missing = ", ".join(name for name in asked_for if name not in measured.sections)
+        raise KeyboardInterrupt(f"interrupted; what was measured is in {file}, without {missing}")
+    return measured.failures
 
 
-def _kept(
-    event: Examined, sections: dict[str, Section], failures: dict[str, str], figures: Path, recipe: str
-) -> Events:
+def _about(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
+    """Which checkpoint is measured."""
+    basics, updates = recipe_of(checkpoint.facts, path).basics, checkpoint.facts["step"]
+    return {"recipe": basics.name, "about": basics.about, "updates": updates, "checkpoint": fingerprint(checkpoint)}
+
+
+def _filed(event: Examined, measured: Measurements, figures: Path) -> Events:
     """File what became of a section, and draw it."""
-    if isinstance(event.outcome, str):
-        failures[event.name] = event.outcome
+    name, outcome, to_draw = event
+    if isinstance(outcome, str):
+        measured.failures[name] = outcome
         return
-    sections[event.name] = event.outcome
-    picture = picture_of(event.name, figures)
-    if event.measured is not None and save_section(event.name, event.measured, picture, recipe=recipe) is not None:
+    assert to_draw is not None
+    about, commit = measured.subject, measured.environment["commit"]
+    measured.sections[name] = outcome._replace(quick=about["quick"], seed=about["seed"], commit=commit)
+    picture = picture_of(name, figures)
+    try:
+        drawn = save_section(name, to_draw, picture, recipe=about["recipe"])
+    except UNDRAWABLE as error:
+        measured.failures[name] = why = f"{name}: its picture, {type(error).__name__}: {error}".splitlines()[0]
+        yield Undrawn(name, why)
+        return
+    if drawn is not None:
         yield Drawn(picture)
 
 

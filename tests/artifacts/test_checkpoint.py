@@ -14,6 +14,8 @@ from ebmnist.artifacts.checkpoint import (
     CHECKSUMS,
     FACTS,
     TENSORS,
+    Checkpoint,
+    fingerprint,
     latest_checkpoint,
     list_checkpoints,
     load_checkpoint,
@@ -254,3 +256,16 @@ def test_a_write_that_stops_halfway_leaves_the_last_good_one(tmp_path, largest_f
     with largest_file(2_000_000), pytest.raises(BadInput, match="File too large"):
         save_checkpoint(tmp_path, tensors=big, facts={"step": step})
     survives(tmp_path)
+
+
+def test_a_fingerprint_is_of_the_averaged_weights_and_the_recipe():
+    tensors, facts = (
+        {"ema.w": torch.arange(6.0).view(2, 3), "start.images": torch.rand(2)},
+        {"recipe": {"a": 1, "b": 2}},
+    )
+    known = fingerprint(Checkpoint(tensors, facts))
+    assert len(known) == 12
+    less = {"ema.w": tensors["ema.w"].t().contiguous().t()}  # another memory format, as a clone may have
+    assert fingerprint(Checkpoint(less, {"recipe": {"b": 2, "a": 1}, "made": "elsewhere"})) == known
+    others = [({"ema.w": tensors["ema.w"] + 1e-6}, facts), (tensors, {"recipe": {"a": 1, "b": 3}})]
+    assert known not in [fingerprint(Checkpoint(*other)) for other in others]

@@ -1,7 +1,7 @@
 """Artifacts: numbers → files. The only room that writes any, each of them whole or not at all."""
 
 from ebmnist.artifacts.atomic import new_folder, write_file
-from ebmnist.artifacts.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
+from ebmnist.artifacts.checkpoint import Checkpoint, fingerprint, latest_checkpoint, load_checkpoint, save_checkpoint
 from ebmnist.artifacts.images import write_images
 from ebmnist.artifacts.run import Event, RunFolder, default_path
 from ebmnist.artifacts.tensorboard import TensorBoard
@@ -12,6 +12,7 @@ __all__ = [
     "RunFolder",
     "TensorBoard",
     "default_path",
+    "fingerprint",
     "latest_checkpoint",
     "load_checkpoint",
     "new_folder",

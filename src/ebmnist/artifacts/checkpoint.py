@@ -70,6 +70,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(safetensors.torch.load(contents[TENSORS]), json.loads(contents[FACTS]))
 
 
+def fingerprint(checkpoint: Checkpoint) -> str:
+    """Twelve hexadecimal digits that tell a trained energy from others: of its averaged weights and its recipe."""
+    weights = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("ema.")}
+    recipe = json.dumps(checkpoint.facts.get("recipe"), sort_keys=True).encode()
+    return hashlib.sha256(_tensors_to_bytes(weights) + recipe).hexdigest()[:12]
+
+
 def latest_checkpoint(path: Path) -> Path:
     """Return the newest checkpoint of a run folder or of a folder of checkpoints; a checkpoint is its own.
 

@@ -1,8 +1,10 @@
 """What an evaluation measured, as evaluation.json: the file that reports and comparisons are made from.
 
-Schema, version 1: `format`; `subject` (recipe, about, updates, seed, quick, device); `environment`; `sections`, by
-name, each with `figures` and `anchors` (lists of name, value, error, unit, note; value and error are numbers, null
-where there is none, or "Infinity"), `method` (a paragraph) and `seconds`; `failures`, by section, each one line.
+Schema, version 1: `format`; `subject` (recipe, about, updates, checkpoint, seed, quick, device) and `environment`, of
+the latest evaluation, `quick` if a section is; `sections`, by name, each with `figures` and `anchors` (lists of name,
+value, error, unit, note; value and error are numbers, null where there is none, "Infinity" or, an error, "NaN"),
+`method` (a paragraph), `seconds`, and how it was measured: `quick`, `seed` and `commit`; `failures`, by section, each
+one line: not measured, or, of a section that is there, not drawn.
 """
 
 import json
@@ -13,9 +15,11 @@ from typing import Any, NamedTuple
 
 from ebmnist.artifacts.atomic import write_file
 from ebmnist.errors import BadInput
+from ebmnist.evaluation import REGISTRY
 from ebmnist.evaluation.base import Figure, Measured
 
 FORMAT = 1
+IDENTITY = ("recipe", "updates", "checkpoint")  # in `subject`: whether two evaluations are of one checkpoint
 
 
 class Section(NamedTuple):
@@ -25,6 +29,9 @@ class Section(NamedTuple):
     anchors: tuple[Figure, ...]
     method: str
     seconds: float
+    quick: bool = False
+    seed: int | None = None
+    commit: str | None = None
 
 
 class Measurements(NamedTuple):
@@ -49,6 +56,9 @@ def write_measurements(path: Path, measurements: Measurements) -> Path:
             "anchors": [_to_json(f) for f in section.anchors],
             "method": section.method,
             "seconds": round(section.seconds, 1),
+            "quick": section.quick,
+            "seed": section.seed,
+            "commit": section.commit,
         }
         for name, section in measurements.sections.items()
     }
@@ -69,12 +79,38 @@ def read_measurements(path: Path) -> Measurements:
         whole = json.loads(path.read_text(encoding="utf-8"))
         if whole["format"] != FORMAT:
             raise BadInput(f"{path}: format {whole['format']}, this version reads {FORMAT}; evaluate again")
-        sections = {name: _section(fields) for name, fields in whole["sections"].items()}
+        common = {name: whole["subject"].get(name) for name in ("quick", "seed")}
+        common["commit"] = whole["environment"].get("commit")
+        sections = {name: _section(common | fields) for name, fields in whole["sections"].items()}
         return Measurements(whole["subject"], whole["environment"], sections, whole["failures"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, BadInput):
             raise
         raise BadInput(f"{path}: damaged; evaluate again with: ebmnist evaluate {path.parent}") from error
+
+
+def read_former(path: Path, subject: Mapping[str, Any]) -> Measurements | None:
+    """Read the evaluation in a file if it is a whole one of the same checkpoint as `subject`, else return None."""
+    if not path.is_file():
+        return None
+    try:
+        former = read_measurements(path)
+    except BadInput:
+        return None
+    # Evaluations of former versions do not name the checkpoint by what is in it.
+    return former if all(former.subject.get(key, subject[key]) == subject[key] for key in IDENTITY) else None
+
+
+def merged(former: Measurements | None, new: Measurements) -> Measurements:
+    """Return `new`, and with it what `former`, of the same checkpoint, has of sections that are not in `new`."""
+    if former is None:
+        return new
+    again = {*new.sections, *new.failures}
+    sections = {name: section for name, section in former.sections.items() if name not in again} | new.sections
+    failures = {name: why for name, why in former.failures.items() if name not in again} | new.failures
+    in_order = [name for name in dict.fromkeys((*REGISTRY, *sections)) if name in sections]
+    subject = new.subject | {"quick": any(section.quick for section in sections.values())}
+    return Measurements(subject, new.environment, {name: sections[name] for name in in_order}, failures)
 
 
 def words(figure: Figure) -> str:
@@ -94,7 +130,7 @@ def _to_json(figure: Figure) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> float | str | None:
-    return value if value is None or math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value if value is None or math.isfinite(value) else json.dumps(value)
 
 
 def _figure(fields: Mapping[str, Any]) -> Figure:
@@ -105,4 +141,5 @@ def _figure(fields: Mapping[str, Any]) -> Figure:
 
 def _section(fields: Mapping[str, Any]) -> Section:
     figures, anchors = (tuple(map(_figure, fields[key])) for key in ("figures", "anchors"))
-    return Section(figures, anchors, fields["method"], fields["seconds"])
+    how = fields["quick"] or False, fields["seed"], fields["commit"]
+    return Section(figures, anchors, fields["method"], fields["seconds"], *how)

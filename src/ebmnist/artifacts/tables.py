@@ -46,10 +46,14 @@ def picture_of(name: str, folder: Path) -> Path:
 
 def parts_of(measurements: Measurements, folder: Path) -> list[Part]:
     """The report's parts: how each section was measured, its figures and anchors, and its picture, if it has one."""
-    parts = [_part(name, section, picture_of(name, folder)) for name, section in measurements.sections.items()]
-    if measurements.failures:
-        rows = tuple(measurements.failures.items())
-        parts.append(Part("Not measured", "", (), ("section", "why"), rows))
+    sections, failures = measurements.sections, measurements.failures
+    # A picture that could not be drawn leaves an older one, of other figures, in its place.
+    parts = [_part(name, s, None if name in failures else picture_of(name, folder)) for name, s in sections.items()]
+    drawn_not = tuple(failure for failure in failures.items() if failure[0] in sections)
+    measured_not = tuple(failure for failure in failures.items() if failure[0] not in sections)
+    for title, rows in (("Not measured", measured_not), ("Not drawn", drawn_not)):
+        if rows:
+            parts.append(Part(title, "", (), ("section", "why"), rows))
     return parts
 
 
@@ -94,16 +98,16 @@ def comparison(runs: Mapping[str, Measurements]) -> list[Part]:
 
 def _cells(measurements: Measurements, name: str) -> dict[str, str]:
     """What one run has to say in a section, by row, in words."""
-    if name in measurements.failures:
-        return {"not measured": measurements.failures[name]}
-    section = measurements.sections.get(name)
-    return {} if section is None else {figure.name: words(figure) for figure in _beside(section)}
+    if (section := measurements.sections.get(name)) is not None:
+        return {figure.name: words(figure) for figure in _beside(section)}
+    return {"not measured": measurements.failures[name]} if name in measurements.failures else {}
 
 
-def _part(name: str, section: Section, picture: Path) -> Part:
+def _part(name: str, section: Section, picture: Path | None) -> Part:
     rows = tuple((f.name, words(f), f.note) for f in _beside(section))
-    method = f"{section.method}\n\nMeasured in {section.seconds:.0f} s."
-    pictures = (picture,) if picture.is_file() else ()
+    how = ", at quick sizes" * section.quick + (f", at commit {section.commit[:7]}" if section.commit else "")
+    method = f"{section.method}\n\nMeasured in {section.seconds:.0f} s{how}."
+    pictures = (picture,) if picture is not None and picture.is_file() else ()
     return Part(_title(name), method, pictures, ("figure", "value", "note"), rows)
 
 
