@@ -1,9 +1,11 @@
 """Measurements in words: what a report opens with, and runs side by side."""
 
+import json
 from pathlib import Path
 
+from ebmnist.artifacts.checkpoint import PRETRAINED
 from ebmnist.artifacts.measurements import Measurements, Section
-from ebmnist.artifacts.tables import comparison, headline, parts_of, picture_of
+from ebmnist.artifacts.tables import HEADLINE, comparison, headline, parts_of, picture_of
 from ebmnist.evaluation.base import Figure
 
 
@@ -36,6 +38,30 @@ def test_the_headline_shows_floor_and_anchor() -> None:
     )
     cards = headline(Measurements({}, {}, {"fidelity": Section(figures, anchors, "", 1.0)}, {}))
     assert cards == [("Fréchet distance", "17 ± 1", "floor, training images: 3; class Gaussians: 111")]
+
+
+def test_every_section_that_was_measured_has_its_cards() -> None:
+    drift = (Figure("from noise: drift", 1.4, 0.2), Figure("from data: drift", 2.0, 0.5))
+    psnr = {name: Figure(f"{name}, σ=0.3: PSNR", value, 0.1, "dB") for name, value in (("descent", 22), ("Wiener", 20))}
+    ranked = {score: Figure(f"{score}: hflip AUROC", value) for score, value in (("E", 0.82), ("5-NN", 0.8))}
+    sections = {
+        "chain_length": Section(drift, (), "", 1.0),
+        "denoising": Section((psnr["descent"],), (psnr["Wiener"],), "", 1.0),
+        "ood": Section((ranked["E"],), (ranked["5-NN"],), "", 1.0),
+    }
+    assert headline(Measurements({}, {}, sections, {})) == [
+        ("drift of long chains from noise", "1.4 ± 0.2", "from data: 2 ± 0.5"),
+        ("denoised by descent, σ = 0.3", "22 ± 0.1 dB", "Wiener: 20 ± 0.1 dB"),
+        ("AUROC, mirrored digits", "0.82", "5-NN: 0.8"),
+    ]
+
+
+def test_headlines_are_figures_that_the_sections_of_the_shipped_energy_have() -> None:
+    (folder,) = PRETRAINED.glob("step-*")
+    sections = json.loads((folder / "facts.json").read_text(encoding="utf-8"))["figures"]["sections"]
+    for card in HEADLINE:
+        names = {f["name"] for kind in ("figures", "anchors") for f in sections[card.section][kind]}
+        assert {card.figure, *card.beside.values()} <= names
 
 
 def test_a_picture_that_was_not_drawn_is_not_replaced_by_an_older_one(tmp_path: Path) -> None:

@@ -3,18 +3,46 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ebmnist.artifacts.measurements import Measurements, Section, words
 from ebmnist.artifacts.report import Part, read_parts, write_report
 from ebmnist.evaluation import REGISTRY
 from ebmnist.evaluation.base import Figure
 
-# What a report opens with: section, figure, and the anchors shown beside it.
+
+class Card(NamedTuple):
+    """A large number that a report opens with: a section's figure, and by label the figures beside it."""
+
+    title: str
+    section: str
+    figure: str
+    beside: dict[str, str]
+
+
+def _of_fidelity(figure: str) -> Card:
+    return Card(
+        figure, "fidelity", figure, {n: f"{n}: {figure}" for n in ("floor, training images", "class Gaussians")}
+    )
+
+
+def _of_outliers(title: str, kind: str) -> Card:
+    beside = {score: f"{score}: {kind} AUROC" for score in ("Mahalanobis", "5-NN")}
+    return Card(f"AUROC, {title}", "ood", f"E: {kind} AUROC", beside)
+
+
 HEADLINE = (
-    ("fidelity", "Fréchet distance", ("floor, training images", "class Gaussians")),
-    ("fidelity", "digit-histogram KL", ("floor, training images", "class Gaussians")),
-    ("fidelity", "confident share", ("floor, training images", "class Gaussians")),
+    *map(_of_fidelity, ("Fréchet distance", "coverage", "digit-histogram KL", "confident share")),
+    Card("drift of long chains from noise", "chain_length", "from noise: drift", {"from data": "from data: drift"}),
+    Card(
+        "denoised by descent, σ = 0.3",
+        "denoising",
+        "descent, σ=0.3: PSNR",
+        {name: f"{name}, σ=0.3: PSNR" for name in ("noisy", "Wiener", "autoencoder")},
+    ),
+    # Two kinds near to digits: the same strokes the other way round, and too many of them.
+    _of_outliers("mirrored digits", "hflip"),
+    _of_outliers("two digits overlaid", "overlaid"),
 )
 
 # What a comparison opens with: how each run was made and measured.
@@ -28,14 +56,12 @@ COMPARABLE = (
 def headline(measurements: Measurements) -> list[tuple[str, str, str]]:
     """The figures that a report opens with, each with its anchors in words."""
     cards = []
-    for name, figure_name, anchors in HEADLINE:
-        if (section := measurements.sections.get(name)) is None:
-            continue
-        figures = {f.name: f for f in (*section.figures, *section.anchors)}
-        if figure_name not in figures:
-            continue
-        beside = [f"{a}: {words(figures[f'{a}: {figure_name}'])}" for a in anchors if f"{a}: {figure_name}" in figures]
-        cards.append((figure_name, words(figures[figure_name]), "; ".join(beside)))
+    for title, name, figure, anchors in HEADLINE:
+        section = measurements.sections.get(name)
+        figures = {} if section is None else {f.name: f for f in (*section.figures, *section.anchors)}
+        if figure in figures:
+            beside = [f"{label}: {words(figures[anchor])}" for label, anchor in anchors.items() if anchor in figures]
+            cards.append((title, words(figures[figure]), "; ".join(beside)))
     return cards
 
 
@@ -84,7 +110,8 @@ def comparison(runs: Mapping[str, Measurements]) -> list[Part]:
     facts: list[dict[str, Any]] = [m.subject | m.environment for m in runs.values()]
     made = [(fact, *(str(f.get(fact, "–")) for f in facts)) for fact in SHOWN]
     cards = [{name: value for name, value, _ in headline(m)} for m in runs.values()]
-    first = [(name, *(c.get(name, "–") for c in cards)) for _, name, _ in HEADLINE if any(name in c for c in cards)]
+    titles = [card.title for card in HEADLINE if any(card.title in c for c in cards)]
+    first = [(title, *(c.get(title, "–") for c in cards)) for title in titles]
     parts = [Part("Runs", "", (), columns, tuple(made)), Part("Headline", COMPARABLE, (), columns, tuple(first))]
     found = {name for m in runs.values() for name in (*m.sections, *m.failures)}
     for name in [n for n in dict.fromkeys((*REGISTRY, *sorted(found))) if n in found]:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from ebmnist.artifacts.figures import SECTION_FIGURES, save_section
+from ebmnist.artifacts.figures.energies import BLOCK
 from ebmnist.artifacts.figures.lookup import bar, by_name
 from ebmnist.artifacts.figures.ood import _table
 from ebmnist.artifacts.figures.restoration import _lines
@@ -73,6 +74,7 @@ def landscape():
     arrays |= {"images: straight lines": images(6, 17), "images: relaxed paths": images(6, 17)}
     for kind in ("noise", "blur", "overlaid", "chimera", "half-size"):
         arrays |= {f"images: {kind}": images(6), f"−∇E: {kind}": images(6) - 0.5}
+    arrays |= {f"energies: {name}": level + uniform(50) for name, level in (("train", 0), ("test", 0), ("noise", 90))}
     figures = [Figure("E(test), standard deviation", 0.2, 0.01)]
     figures += [Figure("barrier, straight line, two digits", 3.1, 0.2, "σ")]
     figures += [Figure("−∇E towards the clean digit, noise", 0.41, 0.01, "cosine")]
@@ -129,6 +131,19 @@ def test_every_picture_has_the_same_parameters():
     assert set(SECTION_FIGURES) == set(MEASURED)
     for save in SECTION_FIGURES.values():
         assert list(inspect.signature(save).parameters) == ["measured", "path", "recipe", "title"]
+
+
+def test_the_landscape_shows_the_energies_of_each_set(tmp_path):
+    whole = landscape()
+    without = {k: x for k, x in whole.arrays.items() if not k.startswith("energies: ")}
+    heights = []
+    for name, arrays in (("whole", whole.arrays), ("without", without)):
+        path = save_section(
+            "landscape", Measured(whole.figures, arrays=arrays), tmp_path / f"{name}.png", recipe="default"
+        )
+        with Image.open(path) as picture:
+            heights.append(picture.height)
+    assert heights[0] - heights[1] == 40 + BLOCK + 30
 
 
 def test_a_section_without_a_picture(tmp_path):

@@ -1,7 +1,7 @@
 """Histograms of energies: what the model finds likely, set beside set."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +10,14 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from ebmnist.artifacts.figures.canvas import Canvas, canvas, frame
-from ebmnist.artifacts.figures.style import CYAN, CYCLE, DATA, GREY, HEADER, LABEL, MAGENTA, MARGIN, MODEL, SMALL
+from ebmnist.artifacts.figures.style import CYAN, CYCLE, DATA, GREY, HEADER, LABEL, MAGENTA, MARGIN, MODEL, SMALL, TEAL
 from ebmnist.errors import BadInput
 
-COLOURS = {"train": DATA, "test": CYAN, "samples": MODEL, "replay": MAGENTA, "noise": GREY}
+COLOURS = {"train": DATA, "test": CYAN, "validation": TEAL, "samples": MODEL, "replay": MAGENTA, "noise": GREY}
 WIDTH, HEIGHT = 1100, 340  # pixels of the plot
 KEY = 84  # pixels above it, for the names of the sets
 AXIS = 74  # pixels under it, for the numbers and their name
+BLOCK = KEY + HEIGHT + AXIS  # pixels of all that
 BREAK = 30  # pixels between two stretches of the axis
 TOO_NARROW = 8.0  # sets share a stretch of the axis while it is at most so many times as wide as each of them
 WHISKER = 6.0  # interquartile ranges beyond the quartiles, past which a value is an outlier
@@ -42,36 +43,43 @@ def save_energies(
     Raises:
         BadInput: no set, an empty one or one not finite, an unknown suffix, or a path that cannot be written.
     """
+    with canvas(path, *frame(WIDTH, BLOCK), title, f"recipe {recipe}") as sheet:
+        draw_histograms(sheet, energies, HEADER)
+    return path
+
+
+def draw_histograms(sheet: Canvas, energies: dict[str, Tensor], top: float) -> None:
+    """Draw what `save_energies` draws on a canvas, from `top` on, `WIDTH` by `BLOCK` pixels.
+
+    Raises:
+        BadInput: no set, an empty one or one not finite.
+    """
     if not energies:
         raise BadInput("energies: no sets to draw; give at least one, by name")
     spreads = [_spread(name, values, CYCLE[i % len(CYCLE)]) for i, (name, values) in enumerate(energies.items())]
     stretches = _stretches(spreads)
-    broken = " · the axis skips a gap at //, areas compare on each side of it" if len(stretches) > 1 else ""
-    with canvas(path, *frame(WIDTH, KEY + HEIGHT + AXIS), title, f"recipe {recipe}{broken}") as sheet:
-        _name(sheet, spreads)
-        shares = np.array([2.0 + len(stretch) for stretch in stretches])
-        widths = (WIDTH - BREAK * (len(stretches) - 1)) * shares / shares.sum()
-        sheet.text(MARGIN + WIDTH, HEADER + KEY + HEIGHT + 42, "energy E(x)", **SMALL | {"ha": "right"})
-        left = float(MARGIN)
-        for i, (stretch, width) in enumerate(zip(stretches, widths.tolist(), strict=True)):
-            axes = sheet.axes(left, HEADER + KEY, width, HEIGHT)
-            _draw(axes, stretch)
-            axes.xaxis.set_major_locator(MaxNLocator(max(2, round(width / 140)), min_n_ticks=2))
-            ends = ([0] if i > 0 else []) + ([1] if i < len(stretches) - 1 else [])
-            # Slanted strokes where the axis is broken.
-            axes.plot(
-                ends,
-                [0] * len(ends),
-                transform=axes.transAxes,
-                clip_on=False,
-                linestyle="none",
-                marker=[(-0.5, -1), (0.5, 1)],
-                markersize=9,
-                color=GREY,
-                markeredgewidth=1.2,
-            )
-            left += width + BREAK
-    return path
+    _name(sheet, spreads, top)
+    shares = np.array([2.0 + len(stretch) for stretch in stretches])
+    widths = (WIDTH - BREAK * (len(stretches) - 1)) * shares / shares.sum()
+    below = top + KEY + HEIGHT + 42
+    sheet.text(MARGIN + WIDTH, below, "energy E(x)", **SMALL | {"ha": "right"})
+    if len(stretches) > 1:
+        sheet.text(MARGIN, below, "the axis skips a gap at //, areas compare on each side of it", **SMALL)
+    left = float(MARGIN)
+    for i, (stretch, width) in enumerate(zip(stretches, widths.tolist(), strict=True)):
+        axes = sheet.axes(left, top + KEY, width, HEIGHT)
+        _draw(axes, stretch)
+        axes.xaxis.set_major_locator(MaxNLocator(max(2, round(width / 140)), min_n_ticks=2))
+        ends = ([0] if i > 0 else []) + ([1] if i < len(stretches) - 1 else [])
+        # Slanted strokes where the axis is broken.
+        stroke: dict[str, Any] = {
+            "marker": [(-0.5, -1), (0.5, 1)],
+            "markersize": 9,
+            "markeredgewidth": 1.2,
+            "color": GREY,
+        }
+        axes.plot(ends, [0] * len(ends), transform=axes.transAxes, clip_on=False, linestyle="none", **stroke)
+        left += width + BREAK
 
 
 def _spread(name: str, energies: Tensor, colour: str) -> Spread:
@@ -120,7 +128,7 @@ def _draw(axes: Axes, stretch: list[Spread]) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def _name(sheet: Canvas, spreads: list[Spread]) -> None:
+def _name(sheet: Canvas, spreads: list[Spread], top: float) -> None:
     """Write the sets' names in their colours above the plot, with what a histogram does not say."""
     column = WIDTH / max(4, len(spreads))
     for i, (name, colour, values, low, high) in enumerate(spreads):
@@ -128,5 +136,5 @@ def _name(sheet: Canvas, spreads: list[Spread]) -> None:
         beyond = int(((values < low) | (values > high)).sum())
         words = f"median {np.median(values):,.3g}".replace("-", "−")
         words += f"\n{beyond:,} outliers not drawn" if beyond else ""
-        sheet.text(left, HEADER, name, **LABEL | {"color": colour, "fontweight": "bold"})
-        sheet.text(left, HEADER + 25, words, **SMALL)
+        sheet.text(left, top, name, **LABEL | {"color": colour, "fontweight": "bold"})
+        sheet.text(left, top + 25, words, **SMALL)

@@ -1,4 +1,4 @@
-"""The landscape in one picture: energy between two digits, what lies on the way, and where −∇E points."""
+"""The landscape in one picture: the energies of sets, those between two digits, and where −∇E points."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
 from ebmnist.artifacts.figures.canvas import Canvas, canvas, frame
+from ebmnist.artifacts.figures.energies import BLOCK, draw_histograms
 from ebmnist.artifacts.figures.lookup import KEY, PANEL_TITLE, array, beside, by_name, spoken, strip, strip_size
 from ebmnist.artifacts.figures.smoothing import Array
 from ebmnist.artifacts.figures.style import BLUE, DATA, GREY, HEADER, MARGIN, MODEL, ORANGE, PAPER, SMALL
@@ -26,14 +27,15 @@ WIDTH, HEIGHT = 520, 370  # pixels of the curves
 NUMBERS, BETWEEN = 60, 70  # pixels left of them, and right
 TILE, STEP, ASIDE = 84, 88, 32  # pixels of a corrupted digit, to −∇E under it, and between two kinds
 N_TRIPLES = 2  # corrupted digits of each kind
+LEVELS = "energies: "  # what the arrays of energies begin with
 SCALE = "E(test), standard deviation"  # figure
 N_PAIRS = 2  # of paths that are drawn
 
 
 def save_landscape(
-    measured: Measured, path: Path, *, recipe: str, title: str = "Between two digits, and back to one"
+    measured: Measured, path: Path, *, recipe: str, title: str = "How high images lie, and what is between them"
 ) -> Path:
-    """Draw the energy along straight lines and relaxed paths, two of these in images, and −∇E at corrupted digits.
+    """Draw histograms of energies, energy along straight lines and relaxed paths, two of these in images, and −∇E.
 
     Raises:
         BadInput: no paths, an unknown suffix, or a path that cannot be written.
@@ -44,15 +46,20 @@ def save_landscape(
     n_points = 0 if lines is None else lines.shape[1]
     strip_width, strip_height = strip_size(n_points, 2)
     content = max(NUMBERS + WIDTH + BETWEEN + 2 * 300, 140 + strip_width)
-    top = HEADER + 40
+    sets = {k.removeprefix(LEVELS): values for k, values in measured.arrays.items() if k.startswith(LEVELS)}
+    above = 40 + BLOCK + 30 if sets else 0
+    top = HEADER + above + 40
     paths_top = top + HEIGHT + 110
     below = 50 + N_PAIRS * (2 * strip_height + 20) if lines is not None and relaxed is not None else 0
     with canvas(
         path,
-        *frame(content, 40 + HEIGHT + 50 + below),
+        *frame(content, above + 40 + HEIGHT + 50 + below),
         title,
         f"recipe {recipe} · 0: the higher of a path's ends · shaded: the middle half of the paths",
     ) as sheet:
+        if sets:
+            sheet.text(MARGIN, HEADER, "Energies: low is likely", **PANEL_TITLE)
+            draw_histograms(sheet, sets, HEADER + 40)
         _draw_curves(sheet.axes(MARGIN + NUMBERS, top, WIDTH, HEIGHT), measured)
         unit = ", in σ of E(test)" if SCALE in by_name(measured) else ""
         sheet.text(MARGIN, top - 40, f"Median energy along paths{unit}", **PANEL_TITLE)
