@@ -89,7 +89,7 @@ def test_given_the_same_noise_it_is_the_same_chain(kernel, rng, monkeypatch):
     energy, n_steps = ConvNet(8, precision="fp32"), 7
     x, noise = torch.rand(5, 1, 28, 28, generator=rng), torch.randn(n_steps, 5, 1, 28, 28, generator=rng)
     walked = packed(energy).langevin(
-        x, torch.full((n_steps,), kernel.step_size * kernel.temperature**0.5), torch.zeros(n_steps, dtype=torch.int64),
+        x, torch.full((n_steps, 1), kernel.step_size * kernel.temperature**0.5), torch.zeros(n_steps).long(),
         drift=0.5 * kernel.step_size**2, clip=kernel.clip, clip_norm=kernel.clip_norm, clamp=kernel.clamp,
         noise_first=kernel.noise_first, noise=noise,
     )  # fmt: skip

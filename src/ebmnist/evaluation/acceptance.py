@@ -40,13 +40,13 @@ class ReflectedMALA:
         """The box; null for the whole space."""
         return self.mala.clamp
 
-    def init(self, energy: Energy, x: Tensor) -> ChainState:
+    def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:
         """Chains that start at `x`, (B, *shape), with the energy and gradient there."""
-        return self.mala.init(energy, x)
+        return self.mala.init(energy, x, clock)
 
     def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
         """Propose, then accept or stay."""
-        x, value, grad = state
+        x, value, grad, _ = state
         assert value is not None
         assert grad is not None
         mean = self._mean(x, grad)

@@ -137,10 +137,14 @@ struct Walker {
     }
 
     // seen: energy, ‖∇E‖₂, share of clipped components, ‖x_after − x_before‖₂, of each image of the tile.
-    void step(float sigma, Floats (&seen)[4][VECTORS]) {
+    // For each image of the tile, sigma: the noise's standard deviation; slack: how far beyond the clamp it may go.
+    void step(const Floats (&sigma)[VECTORS], const Floats (&slack)[VECTORS], Floats (&seen)[4][VECTORS]) {
         before = x;
-        if (k.noise_first && sigma > 0)
-            for (int i = 0; i < pixels * VECTORS; i++) x[i] = bounded(x[i] + sigma * noise[i], k.low, k.high);
+        if (k.noise_first)
+            for (int i = 0; i < pixels * VECTORS; i++) {
+                int v = i % VECTORS;
+                x[i] = bounded(x[i] + sigma[v] * noise[i], k.low - slack[v], k.high + slack[v]);
+            }
         pass.forward(x.data(), seen[0]);
         pass.backward(grad.data());
         for (int v = 0; v < VECTORS; v++) {
@@ -156,8 +160,8 @@ struct Walker {
             Floats shrink = norm > most ? most / norm : Floats{} + 1.0f;
             for (int i = v; i < pixels * VECTORS; i += VECTORS) {
                 Floats y = x[i] - k.drift * (bounded(grad[i], -k.clip, k.clip) * shrink);
-                if (!k.noise_first && sigma > 0) y += sigma * noise[i];
-                x[i] = bounded(y, k.low, k.high);
+                if (!k.noise_first) y += sigma[v] * noise[i];
+                x[i] = bounded(y, k.low - slack[v], k.high + slack[v]);
                 moved += (x[i] - before[i]) * (x[i] - before[i]);
             }
             seen[1][v] = square_root(squares);
@@ -169,16 +173,19 @@ struct Walker {
 
 template <class W>
 void langevin(const Network<W>& net, const Langevin& kernel, float* images, int n_images, const uint64_t* keys,
-              const float* sigmas, const float* noise, float* before, float* grad, float* trace, int n_threads) {
+              const float* sigmas, const float* slacks, const float* noise, float* before, float* grad, float* trace,
+              int n_threads) {
     over_tiles(n_images, n_threads, [&](auto next) {
         Walker<W> walker(net, kernel);
         for (int tile; (tile = next()) >= 0;) {
             load(images, n_images, net.order, tile, walker.x.data());
             for (int i = 0; i < kernel.n_steps; i++) {
+                Floats sigma[VECTORS], slack[VECTORS], seen[4][VECTORS];
+                load(sigmas + (size_t)i * n_images, n_images, SCALAR, tile, sigma);
+                load(slacks + (size_t)i * n_images, n_images, SCALAR, tile, slack);
                 if (noise) load(noise + (size_t)i * n_images * net.pixels(), n_images, net.order, tile, walker.noise.data());
-                else if (sigmas[i] > 0) walker.draw(keys[i], tile);
-                Floats seen[4][VECTORS];
-                walker.step(sigmas[i], seen);
+                else if (total(sigma[0] + sigma[1]) > 0) walker.draw(keys[i], tile);
+                walker.step(sigma, slack, seen);
                 for (int j = 0; j < 4; j++)
                     store(seen[j], n_images, SCALAR, tile, trace + (size_t)(j * kernel.n_steps + i) * n_images);
             }
@@ -241,9 +248,10 @@ void weight_grad(const Handle* h, const float* images, int n, const float* coeff
 }
 
 void langevin_chain(const Handle* h, const Langevin* kernel, float* images, int n, const uint64_t* keys,
-                    const float* sigmas, const float* noise, float* before, float* grad, float* trace, int n_threads) {
+                    const float* sigmas, const float* slacks, const float* noise, float* before, float* grad, float* trace,
+              int n_threads) {
     with(h, [&](const auto& net) {
-        langevin(net, *kernel, images, n, keys, sigmas, noise, before, grad, trace, n_threads);
+        langevin(net, *kernel, images, n, keys, sigmas, slacks, noise, before, grad, trace, n_threads);
     });
 }
 }

@@ -41,11 +41,11 @@ inline float total(Floats x) {
 }
 
 // Comparisons with NaN are false, so a NaN passes through.
-inline Floats bounded(Floats x, float low, float high) {
-    Floats l = Floats{} + low, h = Floats{} + high;
-    x = x < l ? l : x;
-    return x > h ? h : x;
+inline Floats bounded(Floats x, Floats low, Floats high) {
+    x = x < low ? low : x;
+    return x > high ? high : x;
 }
+inline Floats bounded(Floats x, float low, float high) { return bounded(x, Floats{} + low, Floats{} + high); }
 
 // exp(x) = 2ⁿ exp(r), |r| ≤ ln 2 / 2, the second factor by its Taylor series; relative error below 3e-7.
 inline Floats exponential(Floats x) {

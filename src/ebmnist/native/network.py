@@ -137,16 +137,18 @@ class Packed:
         clip_norm: float | None,
         clamp: tuple[float, float] | None,
         noise_first: bool,
+        slacks: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Walked:
-        """Move chains by one step per entry of `sigmas`, the noise's standard deviation at each, (n_steps,).
+        """Move chains by one step per row of `sigmas`, the noise's standard deviation.
 
         Args:
             x: (B, 1, side, side).
-            sigmas: (n_steps,) ≥ 0.
+            sigmas: (n_steps, B), or (n_steps, 1) for all chains alike, ≥ 0.
             keys: (n_steps,) int64; each seeds the noise of one step, chain by chain.
             drift: ε²/2.
             clip: as in `sampling.Langevin`, like `clip_norm`, `clamp` and `noise_first`.
+            slacks: how far beyond `clamp` each step may lead, as sigmas; 0 if not given.
             noise: standard normal numbers to use in place of drawn ones, (n_steps, B, 1, side, side).
         """
         n_steps, free = len(sigmas), float("inf")
@@ -155,12 +157,14 @@ class Packed:
         moved = x.detach().clone(memory_format=torch.contiguous_format)
         before, grad = torch.empty_like(moved), torch.empty_like(moved)
         seen = torch.empty(4, n_steps, len(x))
-        sigmas, keys = sigmas.float().contiguous(), keys.contiguous()
+        slacks = torch.zeros(n_steps, 1) if slacks is None else slacks
+        sigmas, slacks = (t.float().expand(n_steps, len(x)).contiguous() for t in (sigmas, slacks))
+        keys = keys.contiguous()
         given = None if noise is None else noise.contiguous()
         self._lib.langevin_chain(
             self._handle, ctypes.byref(settings), _address(moved), len(x), _address(keys), _address(sigmas),
-            None if given is None else _address(given), _address(before), _address(grad), _address(seen),
-            torch.get_num_threads(),
+            _address(slacks), None if given is None else _address(given), _address(before), _address(grad),
+            _address(seen), torch.get_num_threads(),
         )  # fmt: skip
         return Walked(moved, before, grad, *seen)
 

@@ -1,18 +1,20 @@
 """Samples x⁻ ~ p(x) ∝ exp(−E(x)/T) by Markov chains: x ← x − (ε²/2)∇E + ε√T ξ."""
 
 from ebmnist.sampling.base import ChainState, Draw, Kernel, Start, StepInfo
-from ebmnist.sampling.chain import Chain, Trace, run_chain, sample
+from ebmnist.sampling.chain import Chain, Trace, cycle_of, run_chain, sample
+from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.mala import MALA
 from ebmnist.sampling.start import FromData, FromNoise, ReplayBuffer, uniform_noise
 
-REGISTRY = {"langevin": Langevin, "mala": MALA}
+REGISTRY = {"langevin": Langevin, "cyclic": Cyclic, "mala": MALA}
 
 __all__ = [
     "MALA",
     "REGISTRY",
     "Chain",
     "ChainState",
+    "Cyclic",
     "Draw",
     "FromData",
     "FromNoise",
@@ -22,6 +24,7 @@ __all__ = [
     "Start",
     "StepInfo",
     "Trace",
+    "cycle_of",
     "run_chain",
     "sample",
     "uniform_noise",

@@ -14,6 +14,7 @@ class ChainState(NamedTuple):
     x: Tensor  # (B, *shape)
     energy: Tensor | None = None  # (B,)
     grad: Tensor | None = None  # (B, *shape)
+    clock: Tensor | None = None  # (B,) int64, steps since the start, for the kernels that change with it (Cyclic)
 
 
 class StepInfo(NamedTuple):
@@ -55,8 +56,8 @@ class Kernel(Protocol):
         """The box the samples live in; None for the whole space."""
         ...
 
-    def init(self, energy: Energy, x: Tensor) -> ChainState:
-        """Return the state of chains that start at `x`, (B, *shape)."""
+    def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:
+        """Return the state of chains at `x`, (B, *shape), after `clock` steps, (B,); at their start if not given."""
         ...
 
     def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
@@ -69,6 +70,7 @@ class Draw(NamedTuple):
 
     x: Tensor  # (B, *shape)
     slots: Tensor | None = None  # (B,) int64, the buffer's slots drawn
+    clock: Tensor | None = None  # (B,) int64, steps each chain has done; None where all begin here
 
 
 class Start(Protocol):

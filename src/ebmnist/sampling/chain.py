@@ -12,6 +12,7 @@ from ebmnist.errors import BadInput
 from ebmnist.native import Packed
 from ebmnist.sampling.base import Kernel, StepInfo
 from ebmnist.sampling.clipping import clip_grad
+from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.fused import fused, walk
 from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.start.noise import uniform_noise
@@ -43,6 +44,7 @@ def run_chain(
     n_steps: int,
     *,
     rng: torch.Generator,
+    clock: Tensor | None = None,
     temperatures: Sequence[float] | None = None,
     keep: Collection[int] = (),
     record: bool = False,
@@ -56,26 +58,29 @@ def run_chain(
         x: where the chains start.
         n_steps: ≥ 0.
         rng: on the device of `x`.
-        temperatures: one per step, in place of the kernel's own (annealing).
+        clock: steps that each chain has done before, (B,), for a kernel that changes with it; none if not given.
+        temperatures: one per step, in place of the kernel's own (annealing); not for a kernel with its own schedule.
         keep: steps whose `x` is kept in `trajectory`, in rising order; 0 is the start.
         record: keep a `Trace` of every step.
         progress: called with the number of steps done after each of them.
 
     Raises:
-        BadInput: a negative `n_steps`, `temperatures` of another length, or a `keep` outside the chain.
+        BadInput: a negative `n_steps`, `temperatures` of another length or beside a schedule, `keep` outside the chain.
     """
     if n_steps < 0:
         raise BadInput(f"n_steps must be ≥ 0, not {n_steps}")
     if temperatures is not None and len(temperatures) != n_steps:
         raise BadInput(f"temperatures: {len(temperatures)} of them for {n_steps} steps; give one per step")
+    if temperatures is not None and hasattr(kernel, "cycle"):
+        raise BadInput("temperatures: this kernel has a schedule of its own")
     if any(not 0 <= step <= n_steps for step in keep):
         raise BadInput(f"keep: steps must be from 0, the start, to {n_steps}, not {sorted(keep)}")
     with frozen(energy):
         packed = fused(energy, kernel, x)
         if packed is not None:
-            steps = _walked(packed, cast(Langevin, kernel), x, n_steps, rng, temperatures, keep)
+            steps = _walked(packed, cast(Langevin | Cyclic, kernel), x, n_steps, rng, clock, temperatures, keep)
         else:
-            steps = _stepped(energy, kernel, x, n_steps, rng, temperatures, record)
+            steps = _stepped(energy, kernel, x, n_steps, rng, clock, temperatures, record)
         return _collected(steps, x.detach(), keep, record, progress)
 
 
@@ -122,11 +127,12 @@ def _stepped(
     x: Tensor,
     n_steps: int,
     rng: torch.Generator,
+    clock: Tensor | None,
     temperatures: Sequence[float] | None,
     record: bool,
 ) -> Iterator[_Stretch]:
     """One `kernel.step` after the other: any energy, any kernel, any device."""
-    state = kernel.init(energy, x)
+    state = kernel.init(energy, x, clock)
     for i in range(n_steps):
         # A kernel is a frozen dataclass, so a new temperature is a new kernel.
         now = kernel if temperatures is None else _at_temperature(kernel, temperatures[i])
@@ -136,15 +142,16 @@ def _stepped(
 
 def _walked(
     packed: Packed,
-    kernel: Langevin,
+    kernel: Langevin | Cyclic,
     x: Tensor,
     n_steps: int,
     rng: torch.Generator,
+    clock: Tensor | None,
     temperatures: Sequence[float] | None,
     keep: Collection[int],
 ) -> Iterator[_Stretch]:
     """The same steps in C++, many at a time."""
-    for done, w in walk(packed, kernel, x, n_steps, rng=rng, temperatures=temperatures, stops=list(keep)):
+    for done, w in walk(packed, kernel, x, n_steps, rng=rng, clock=clock, temperatures=temperatures, stops=list(keep)):
         drift_grad = clip_grad(w.grad, kernel.clip, kernel.clip_norm)
         info = StepInfo(w.energy[-1], w.grad, drift_grad, w.before, w.x)
         trace = Trace(w.energy, w.grad_norm, w.share_clipped, w.displacement, torch.ones_like(w.energy))
@@ -175,10 +182,13 @@ def sample(
         progress: called with the number of steps done so far, of n_steps × ⌈n / batch_size⌉ in all.
 
     Raises:
-        BadInput: n or batch_size below 1.
+        BadInput: n or batch_size below 1; a chain that ends in the middle of a cycle.
     """
     if n < 1 or batch_size < 1:
         raise BadInput(f"n and batch_size must be ≥ 1, not {n} and {batch_size}")
+    cycle = cycle_of(kernel or Langevin())
+    if n_steps % cycle:
+        raise BadInput(f"n_steps must be a multiple of the kernel's cycle, {cycle}, not {n_steps}")
     parts: list[Tensor] = []
     for start in range(0, n, batch_size):
         x = uniform_noise(min(batch_size, n - start), shape, rng)
@@ -186,6 +196,11 @@ def sample(
         tell = None if progress is None else (lambda i, done=done: progress(done + i))
         parts.append(run_chain(energy, kernel or Langevin(), x, n_steps, rng=rng, progress=tell).x)
     return torch.cat(parts)
+
+
+def cycle_of(kernel: Kernel) -> int:
+    """Steps from one sample to the next along a chain: a cyclic kernel's cycle, or 1."""
+    return getattr(kernel, "cycle", 1)
 
 
 def _at_temperature(kernel: Kernel, temperature: float) -> Kernel:

@@ -42,7 +42,7 @@ class Langevin:
             )
         check_bounds("langevin", self.clip, self.clip_norm, self.clamp)
 
-    def init(self, energy: Energy, x: Tensor) -> ChainState:  # noqa: ARG002 (the Protocol's signature)
+    def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
         """Chains that start at `x`, (B, *shape)."""
         return ChainState(x.detach())
 

@@ -38,13 +38,13 @@ class MALA:
             raise BadInput(f"mala: step_size and temperature must be > 0, not {self.step_size} and {self.temperature}")
         check_bounds("mala", self.clip, self.clip_norm, self.clamp)
 
-    def init(self, energy: Energy, x: Tensor) -> ChainState:
+    def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
         """Chains that start at `x`, (B, *shape), with the energy and gradient there."""
         return ChainState(x.detach(), *energy_and_grad(energy, x))
 
     def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
         """Propose, then accept or stay."""
-        x, value, grad = state
+        x, value, grad, _ = state
         assert value is not None
         assert grad is not None
         noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from ebmnist.sampling.base import Kernel
+from ebmnist.sampling.base import Draw, Kernel
 from ebmnist.sampling.chain import run_chain
+from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.training.base import StepRecord
 from ebmnist.training.state import TrainState
 
@@ -22,13 +23,14 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     t, energy = state.training, state.energy
     regularisation = t.guard.regularisation(state.memory)
 
-    # Real images carry as much noise as the chains.
-    clean, x_pos = x_pos, noised(x_pos, t.data_noise, state.kernel, state.rng)
-
     # Draw negatives, move them, put them back.
     draw = state.start.draw(x_pos, state.rng)
-    chain = run_chain(energy, state.kernel, draw.x, t.n_steps, rng=state.rng)
+    chain = run_chain(energy, state.kernel, draw.x, t.n_steps, rng=state.rng, clock=draw.clock)
     state.start.put(draw, chain.x, t.n_steps)
+
+    # Real images carry as much noise as the chains.
+    sigma, slack = _smoothing(state, draw)
+    clean, x_pos = x_pos, noised(x_pos, sigma, state.kernel, state.rng, slack=slack)
 
     # The gradient of the objective.
     loss, terms = state.objective(energy, x_pos, chain.x, regularisation=regularisation)
@@ -64,12 +66,29 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     )
 
 
-def noised(x: Tensor, sigma: float, kernel: Kernel, rng: torch.Generator) -> Tensor:
-    """Add Gaussian noise of standard deviation `sigma`, inside the kernel's box."""
-    if sigma == 0:
+def noised(
+    x: Tensor, sigma: float | Tensor, kernel: Kernel, rng: torch.Generator, *, slack: float | Tensor = 0.0
+) -> Tensor:
+    """Add Gaussian noise of standard deviation `sigma`, at most `slack` beyond the kernel's box."""
+    if isinstance(sigma, float) and sigma == 0:
         return x
     x = x + sigma * torch.randn(x.shape, generator=rng, device=x.device)
-    return x if kernel.clamp is None else x.clamp(*kernel.clamp)
+    if kernel.clamp is None:
+        return x
+    low, high = (torch.as_tensor(end, dtype=x.dtype, device=x.device) for end in kernel.clamp)
+    return x.clamp(low - slack, high + slack)
+
+
+def _smoothing(state: TrainState, draw: Draw) -> tuple[float | Tensor, float | Tensor]:
+    """Noise that real images take, and how far it may lead beyond the box.
+
+    A cyclic kernel has a level of noise for each step of its cycle: each real image then has that of one chain.
+    """
+    if not isinstance(state.kernel, Cyclic):
+        return state.training.data_noise, 0.0
+    begun = torch.zeros(1, dtype=torch.int64, device=state.device) if draw.clock is None else draw.clock
+    last = (begun + state.training.n_steps - 1).view(-1, *[1] * (draw.x.dim() - 1))
+    return state.kernel.level(last), state.kernel.slack(last)
 
 
 @torch.no_grad()

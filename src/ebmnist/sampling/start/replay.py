@@ -63,7 +63,8 @@ class ReplayBuffer:
         if self.from_data > 0:
             real = torch.rand(n, generator=rng, device=rng.device) < self.from_data
             begin = torch.where(real.view(-1, *[1] * len(shape)), x_pos, begin)
-        return Draw(torch.where(fresh.view(-1, *[1] * len(shape)), begin, self.images[slots]), slots)
+        x = torch.where(fresh.view(-1, *[1] * len(shape)), begin, self.images[slots])
+        return Draw(x, slots, self.age[slots])
 
     def put(self, draw: Draw, x: Tensor, n_steps: int) -> None:
         """Write the moved chains back to their slots; they have aged by `n_steps`."""

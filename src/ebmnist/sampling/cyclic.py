@@ -1,0 +1,102 @@
+"""Langevin dynamics in cycles of temperature: warm, where chains mix, then cooled to where they are images."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ebmnist.energy.base import Energy, energy_and_grad
+from ebmnist.errors import BadInput
+from ebmnist.sampling.base import ChainState, StepInfo
+from ebmnist.sampling.clipping import check_bounds, clip_grad
+
+
+@dataclass(frozen=True)
+class Cyclic:
+    """x ← clamp(x − (ε²/2)·clip(∇E(x)) + ε√T_c ξ), c the step's place in its cycle, ξ ~ N(0, 1).
+
+    At temperature T_c the energy is to hold data smoothed by Gaussian noise σ_c, and T_c ∝ σ_c²: near the data, E is a
+    multiple of the squared distance to them, whatever the noise (docs/theory.md). A cycle begins with noise of
+    σ = `hot` on whatever the chain is, walks `n_hot` steps there, and cools by equal ratios, in `n_cool` steps, to
+    σ = `cold`, where it holds an image. The walk and the jump to an image are Saremi & Hyvärinen's (2019), the cycles
+    those of Zhang et al. (2020); here one energy gives both, and the jump is a chain too. Chains are samples at the
+    end of a cycle only; a chain's clock counts its steps from its start.
+
+    Raises:
+        BadInput: a field out of its range.
+    """
+
+    step_size: float = 5**0.5
+    """ε, in pixels on [0, 1]; the drift is ε²/2 = 2.5 times the clipped gradient."""
+    temperature: float = 4e-6
+    """T at σ = `cold`, ≥ 0, in units of energy."""
+    cold: float = 0.01
+    """σ at the end of a cycle, > 0, in pixels on [0, 1]."""
+    hot: float = 0.3
+    """σ at its beginning, ≥ `cold`."""
+    n_hot: int = 64
+    """Steps at σ = `hot`, ≥ 1."""
+    n_cool: int = 64
+    """Steps from there to σ = `cold`, ≥ 1."""
+    clip: float | None = 0.06
+    """Bound on each component of ∇E; null for none."""
+    clip_norm: float | None = None
+    """Bound on the Euclidean norm of one sample's ∇E; null for none."""
+    clamp: tuple[float, float] | None = (0.0, 1.0)
+    """Range that samples are in at the end of a cycle, and within 4σ of before it; null for none."""
+
+    def __post_init__(self) -> None:
+        if not (self.step_size > 0 and self.temperature >= 0):
+            raise BadInput(
+                f"cyclic: step_size must be > 0 and temperature ≥ 0, not {self.step_size} and {self.temperature}"
+            )
+        if not 0 < self.cold <= self.hot or min(self.n_hot, self.n_cool) < 1:
+            raise BadInput(
+                f"cyclic: 0 < cold ≤ hot and n_hot, n_cool ≥ 1 are needed, not {self.cold}, {self.hot}, {self.n_hot} "
+                f"and {self.n_cool}"
+            )
+        check_bounds("cyclic", self.clip, self.clip_norm, self.clamp)
+
+    @property
+    def cycle(self) -> int:
+        """Steps of a cycle."""
+        return self.n_hot + self.n_cool
+
+    def level(self, clock: Tensor) -> Tensor:
+        """σ of the data that chains are held to by the step of this clock; any shape."""
+        cooled = (clock % self.cycle - self.n_hot + 1).clamp_min(0) / self.n_cool
+        return self.hot * (self.cold / self.hot) ** cooled
+
+    def noise(self, clock: Tensor) -> Tensor:
+        """Standard deviation of the noise in the step of this clock, ε√T_c; `hot` in the first of a cycle."""
+        usual = self.step_size * self.temperature**0.5 / self.cold * self.level(clock)
+        return torch.where(clock % self.cycle == 0, self.hot, usual)
+
+    def slack(self, clock: Tensor) -> Tensor:
+        """How far beyond `clamp` the step of this clock may lead: 4σ, and 0 at the end of a cycle."""
+        return torch.where(clock % self.cycle == self.cycle - 1, 0.0, 4 * self.level(clock))
+
+    def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
+        """Chains at `x`, (B, *shape), after `clock` steps, (B,); at their start if not given."""
+        start = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        return ChainState(x.detach(), clock=start if clock is None else clock)
+
+    def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
+        """Move every chain one step."""
+        x, clock = state.x, state.clock
+        assert clock is not None
+        value, grad = energy_and_grad(energy, x)
+        drift_grad = clip_grad(grad, self.clip, self.clip_norm)
+        noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+        noise *= _per_chain(self.noise(clock), x)
+        x_after = x - 0.5 * self.step_size**2 * drift_grad + noise
+        if self.clamp is not None:
+            low, high = self.clamp
+            slack = _per_chain(self.slack(clock), x)
+            x_after = x_after.clamp(low - slack, high + slack)
+        return ChainState(x_after, clock=clock + 1), StepInfo(value, grad, drift_grad, x, x_after)
+
+
+def _per_chain(values: Tensor, x: Tensor) -> Tensor:
+    """(B,) as a factor for (B, *shape)."""
+    return values.to(x.dtype).view(-1, *[1] * (x.dim() - 1))

@@ -1,0 +1,128 @@
+"""Langevin in cycles: the table of its temperatures, and laws of a Gaussian it must hold at every level."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from ebmnist.energy import ConvNet
+from ebmnist.errors import BadInput
+from ebmnist.native import library
+from ebmnist.sampling import Cyclic, Langevin, run_chain, sample
+
+KERNEL = Cyclic(n_hot=4, n_cool=3, hot=0.4, cold=0.05)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def halved_distance(x: torch.Tensor) -> torch.Tensor:
+    """E = κ‖x‖²/2 with κ = T/σ², for the kernel's T and σ: exp(−E/T_c) is N(0, σ_c²) at every level."""
+    kappa = KERNEL.temperature / KERNEL.cold**2
+    return 0.5 * kappa * x.square().sum(1)
+
+
+def test_levels_are_hot_then_fall_by_equal_ratios_to_cold_and_come_round():
+    level = KERNEL.level(torch.arange(14))
+    torch.testing.assert_close(level[:7], torch.tensor([0.4, 0.4, 0.4, 0.4, 0.2, 0.1, 0.05]))
+    assert torch.equal(level[:7], level[7:])
+
+
+def test_noise_is_of_the_levels_temperature_and_the_first_of_a_cycle_is_the_jump():
+    clock = torch.arange(14)
+    temperature = KERNEL.temperature * (KERNEL.level(clock) / KERNEL.cold) ** 2
+    expected = KERNEL.step_size * temperature.sqrt()
+    expected[::7] = KERNEL.hot
+    torch.testing.assert_close(KERNEL.noise(clock), expected)
+
+
+def test_the_box_is_kept_at_the_end_of_a_cycle_and_only_there():
+    kernel = dataclasses.replace(KERNEL, clamp=(0.0, 1.0))
+    x = torch.full((500, 2), 0.5)
+    for clock in range(14):
+        x = run_chain(halved_distance, kernel, x, 1, rng=seeded(clock), clock=torch.full((500,), clock)).x
+        slack = 0 if clock % 7 == 6 else 4 * float(kernel.level(torch.tensor(clock)))
+        assert x.min() >= -slack
+        assert (x.min() < 0) == (clock % 7 != 6)
+
+
+@pytest.mark.parametrize(
+    "end", [1, 5, 12, 19], ids=lambda end: f"σ = {float(Cyclic(n_hot=20).level(torch.tensor(end))):.2f}"
+)
+def test_a_gaussian_smoothed_by_every_level_is_held_while_hot(end):
+    """With h = ε²κ/2, unadjusted Langevin's stationary variance is σ²/(1 − h/2); a chain that starts there stays."""
+    kernel = Cyclic(n_hot=20, clamp=None, clip=None, hot=0.3, temperature=4e-5)
+    kappa = kernel.temperature / kernel.cold**2
+    h = 0.5 * kernel.step_size**2 * kappa
+    variance = kernel.hot**2 / (1 - h / 2)
+    x = variance**0.5 * torch.randn(40_000, 1, generator=seeded(0), dtype=torch.float64)
+    clock = torch.ones(len(x), dtype=torch.int64)  # past the jump
+    x = run_chain(lambda x: 0.5 * kappa * x.square().sum(1), kernel, x, end, rng=seeded(1), clock=clock).x
+    assert abs(float(x.var()) / variance - 1) < 4 * (2 / len(x)) ** 0.5
+
+
+def test_a_chain_cut_anywhere_is_the_same_law_of_temperatures():
+    """The clock goes on where it was left: T = 0 takes the noise away but for the jumps, which show where it is."""
+    kernel = dataclasses.replace(KERNEL, temperature=0.0, clamp=None)
+    x, moved = torch.zeros(3, 2), []
+    for clock in range(0, 14, 2):
+        after = run_chain(lambda x: 0 * x.sum(1), kernel, x, 2, rng=seeded(0), clock=torch.full((3,), clock)).x
+        moved.append(bool((after != x).any()))
+        x = after
+    assert moved == [True, False, False, True, False, False, False]
+
+
+@pytest.mark.skipif(library() is None, reason="nothing here compiles C++")
+def test_the_cpp_walks_every_chain_at_its_own_clock():
+    """Without weights the energy is flat: what is left is the noise, and each chain's is that of its clock."""
+    energy = ConvNet(4)
+    for p in energy.parameters():
+        torch.nn.init.zeros_(p)
+    clock = torch.arange(7).repeat_interleave(40)
+    x = torch.full((280, 1, 28, 28), 0.5)
+    moved = run_chain(energy, dataclasses.replace(KERNEL, clamp=None), x, 1, rng=seeded(0), clock=clock).x - x
+    expected = KERNEL.noise(torch.arange(7))
+    got = moved.view(7, -1).std(1)
+    assert ((got / expected - 1).abs() < 4 / (2 * 40 * 784) ** 0.5).all()
+
+
+@pytest.mark.skipif(library() is None, reason="nothing here compiles C++")
+def test_the_cpp_keeps_the_same_box():
+    energy, clock = ConvNet(4), torch.arange(7).repeat_interleave(5)
+    x = torch.rand(35, 1, 28, 28, generator=seeded(0))
+    in_cpp = run_chain(energy, KERNEL, x, 1, rng=seeded(0), clock=clock).x
+    low, high = in_cpp.flatten(1).amin(1), in_cpp.flatten(1).amax(1)
+    slack = KERNEL.slack(clock)
+    assert ((low >= -slack - 1e-6) & (high <= 1 + slack + 1e-6)).all()
+    assert (low[clock == 6] >= 0).all()
+    assert (low[clock == 0] < -0.4).all()
+
+
+def test_samples_end_cold():
+    with pytest.raises(BadInput, match="multiple of the kernel's cycle, 7"):
+        sample(halved_distance, 2, rng=seeded(0), kernel=KERNEL, n_steps=10, shape=(3,))
+    assert sample(halved_distance, 2, rng=seeded(0), kernel=KERNEL, n_steps=14, shape=(3,)).shape == (2, 3)
+
+
+def test_a_schedule_beside_its_own_is_refused():
+    with pytest.raises(BadInput, match="schedule of its own"):
+        run_chain(halved_distance, KERNEL, torch.zeros(2, 3), 1, rng=seeded(0), temperatures=[1.0])
+
+
+@pytest.mark.parametrize(
+    "fields", [{"hot": 0.001}, {"cold": 0.0}, {"n_hot": 0}, {"n_cool": 0}, {"step_size": 0.0}, {"temperature": -1.0}]
+)
+def test_fields_out_of_range_are_refused(fields):
+    with pytest.raises(BadInput, match="cyclic"):
+        Cyclic(**fields)
+
+
+def test_one_level_is_langevin():
+    """hot = cold and no jump to see: from the second step on, the same chain as Langevin's."""
+    kernel = Cyclic(temperature=1e-4, hot=0.1, cold=0.1, n_hot=50, n_cool=50, clamp=None)
+    x, clock = torch.rand(4, 3, generator=seeded(0)), torch.ones(4, dtype=torch.int64)
+    cyclic = run_chain(halved_distance, kernel, x, 30, rng=seeded(1), clock=clock).x
+    torch.testing.assert_close(
+        cyclic, run_chain(halved_distance, Langevin(temperature=1e-4, clamp=None), x, 30, rng=seeded(1)).x
+    )
