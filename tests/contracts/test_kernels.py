@@ -101,7 +101,7 @@ def test_a_step_alone_leaves_no_weight_gradient(kind):
 
 @KINDS
 def test_the_box_is_kept(kind):
-    fields = {"step_size": 0.3, "temperature": 1.0, "clamp": (0.25, 0.75)}
+    fields = {"step_size": 0.3, "temperature": 1e-4, "clamp": (0.25, 0.75)}
     kernel = REGISTRY[kind](**fields)
     x = run_chain(Gaussian(), kernel, torch.full((50, 2), 0.5), 5 * cycle_of(kernel), rng=seeded(0)).x
     assert x.min() >= 0.25
@@ -123,6 +123,6 @@ def test_it_is_a_dataclass_with_the_two_fields_that_chains_change(kind):
     kernel = REGISTRY[kind]()
     names = {field.name for field in dataclasses.fields(kernel)}
     assert {"temperature", "clamp"} <= names
-    assert dataclasses.replace(kernel, temperature=0.5).temperature == 0.5  # annealing does this
+    assert dataclasses.replace(kernel, temperature=1e-6).temperature == 1e-6  # annealing does this
     assert kernel == REGISTRY[kind]()
     assert hash(kernel) == hash(REGISTRY[kind]())

@@ -1,6 +1,7 @@
 """Langevin dynamics in cycles of temperature: warm, where chains mix, then cooled to where they are images."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,12 +16,12 @@ from ebmnist.sampling.clipping import check_bounds, clip_grad
 class Cyclic:
     """x ← clamp(x − (ε²/2)·clip(∇E(x)) + ε√T_c ξ), c the step's place in its cycle, ξ ~ N(0, 1).
 
-    At temperature T_c the energy is to hold data smoothed by Gaussian noise σ_c, and T_c ∝ σ_c²: near the data, E is a
-    multiple of the squared distance to them, whatever the noise (docs/theory.md). A cycle begins with noise of
+    At temperature T_c = κσ_c² the energy is to hold data smoothed by Gaussian noise σ_c: near the data, at whatever
+    noise, E is κ/2 times the squared distance to them (docs/theory.md, section 7). A cycle begins with noise of
     σ = `hot` on whatever the chain is, walks `n_hot` steps there, and cools by equal ratios, in `n_cool` steps, to
-    σ = `cold`, where it holds an image. The walk and the jump to an image are Saremi & Hyvärinen's (2019), the cycles
-    those of Zhang et al. (2020); here one energy gives both, and the jump is a chain too. Chains are samples at the
-    end of a cycle only; a chain's clock counts its steps from its start.
+    σ = `cold`, where it holds an image. Walk and jump are Saremi & Hyvärinen's (2019), cycles Zhang et al.'s (2020);
+    here one energy gives both, and the jump is a chain too. Chains are samples at the end of a cycle only; a chain's
+    clock counts its steps from its start.
 
     Raises:
         BadInput: a field out of its range.
@@ -29,14 +30,14 @@ class Cyclic:
     step_size: float = 5**0.5
     """ε, in pixels on [0, 1]; the drift is ε²/2 = 2.5 times the clipped gradient."""
     temperature: float = 4e-6
-    """T at σ = `cold`, ≥ 0, in units of energy."""
+    """T at the end of a cycle, ≥ 0, in units of energy; it is κσ², and so sets the energy's scale."""
+    hot: float = 0.2
+    """σ at the beginning of a cycle, ≥ `cold`, in pixels on [0, 1]."""
     cold: float = 0.01
-    """σ at the end of a cycle, > 0, in pixels on [0, 1]."""
-    hot: float = 0.3
-    """σ at its beginning, ≥ `cold`."""
-    n_hot: int = 64
+    """σ at its end, > 0."""
+    n_hot: int = 24
     """Steps at σ = `hot`, ≥ 1."""
-    n_cool: int = 64
+    n_cool: int = 40
     """Steps from there to σ = `cold`, ≥ 1."""
     clip: float | None = 0.06
     """Bound on each component of ∇E; null for none."""
@@ -55,22 +56,45 @@ class Cyclic:
                 f"cyclic: 0 < cold ≤ hot and n_hot, n_cool ≥ 1 are needed, not {self.cold}, {self.hot}, {self.n_hot} "
                 f"and {self.n_cool}"
             )
+        if not 0.5 * self.step_size**2 * self.curvature < 1:
+            raise BadInput(
+                f"cyclic: ε²κ/2 must be < 1, or steps overshoot; it is {0.5 * self.step_size**2 * self.curvature:.3g}"
+            )
         check_bounds("cyclic", self.clip, self.clip_norm, self.clamp)
+
+    @property
+    def curvature(self) -> float:
+        """κ = T/σ², the curvature of E around the data; a step goes the share ε²κ/2 of its way to them."""
+        return self.temperature / self.cold**2
 
     @property
     def cycle(self) -> int:
         """Steps of a cycle."""
         return self.n_hot + self.n_cool
 
+    @cached_property
+    def _table(self) -> tuple[Tensor, Tensor]:
+        """Of each step of a cycle: the noise it adds, and the σ that a chain then has where E = κ‖x − data‖²/2.
+
+        A step makes a chain's variance v into (1 − h)²v + noise², h = ε²κ/2; from cycle to cycle v soon comes round.
+        """
+        h = 0.5 * self.step_size**2 * self.curvature
+        cooled = (torch.arange(self.cycle) - self.n_hot + 1).clamp_min(0) / self.n_cool
+        noise = (2 * h) ** 0.5 * self.hot * (self.cold / self.hot) ** cooled.double()
+        noise[0] = self.hot
+        variance, level = self.cold**2, torch.empty_like(noise)
+        for place in [*range(self.cycle)] * 3:
+            variance = (1 - h) ** 2 * variance + float(noise[place]) ** 2
+            level[place] = variance**0.5
+        return noise.float(), level.float()
+
     def level(self, clock: Tensor) -> Tensor:
-        """σ of the data that chains are held to by the step of this clock; any shape."""
-        cooled = (clock % self.cycle - self.n_hot + 1).clamp_min(0) / self.n_cool
-        return self.hot * (self.cold / self.hot) ** cooled
+        """σ of the noise on data that chains are held to by the step of this clock; any shape."""
+        return self._table[1].to(clock.device)[clock % self.cycle]
 
     def noise(self, clock: Tensor) -> Tensor:
         """Standard deviation of the noise in the step of this clock, ε√T_c; `hot` in the first of a cycle."""
-        usual = self.step_size * self.temperature**0.5 / self.cold * self.level(clock)
-        return torch.where(clock % self.cycle == 0, self.hot, usual)
+        return self._table[0].to(clock.device)[clock % self.cycle]
 
     def slack(self, clock: Tensor) -> Tensor:
         """How far beyond `clamp` the step of this clock may lead: 4σ, and 0 at the end of a cycle."""
