@@ -3,7 +3,8 @@ import torch
 from torch import Tensor
 
 from ebmnist.errors import BadInput
-from ebmnist.evaluation.descent import Stop, choose_stop, cold, denoise
+from ebmnist.evaluation.descent import Stop, choose_stop, cold, denoise, steady
+from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.mala import MALA
 
@@ -101,3 +102,9 @@ def test_every_kernel_descends_in_its_own_box() -> None:
     assert float(
         denoise(grey_energy, kernel, torch.rand(3, 1, 4, 4, generator=rng()), 5, rng=rng()).max()
     ) == pytest.approx(0.4)
+
+
+def test_a_kernel_with_a_schedule_is_steady_at_the_temperature_it_ends_with():
+    kernel = Cyclic(step_size=1.0, temperature=2e-6, clip=0.1)
+    assert steady(kernel) == Langevin(1.0, 2e-6, clip=0.1)
+    assert steady(Langevin()) == Langevin()

@@ -13,7 +13,7 @@ from ebmnist.evaluation.feature_net import FEATURE_DIM, Seen, load_feature_net
 from ebmnist.evaluation.frechet import leave_one_out_distances
 from ebmnist.evaluation.jackknife import group_error
 from ebmnist.evaluation.yardstick import N_MIN, Yardstick, digit_histogram, histogram_kl
-from ebmnist.sampling.chain import run_chain
+from ebmnist.sampling.chain import cycle_of, run_chain
 from ebmnist.sampling.start.noise import uniform_noise
 
 FIRST = 64  # the shortest chain that is looked at
@@ -67,6 +67,8 @@ class ChainLength:
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""
+        if any(k % (cycle := cycle_of(subject.kernel)) for k in self.lengths):
+            raise Unmeasurable(f"chains of {self.lengths} steps do not all end with a cycle of {cycle} steps")
         starts, judges = self._starts_and_judges(subject, rng)
         floor = self._floor(subject, judges.test, rng)
         looks: dict[str, list[Look]] = {"from noise": [], "from data": []}

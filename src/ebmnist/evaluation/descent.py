@@ -1,6 +1,7 @@
 """Energy descent from a noisy image, stopped where validation images say: the way this project denoises."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -11,7 +12,7 @@ from ebmnist.energy.base import Energy
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.image_quality import psnr
 from ebmnist.sampling.base import Kernel
-from ebmnist.sampling.chain import run_chain
+from ebmnist.sampling.chain import cycle_of, run_chain
 from ebmnist.sampling.langevin import Langevin
 
 STOPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -65,3 +66,10 @@ def cold(kernel: Kernel, step_scale: float = 1.0) -> Langevin:
     """Return the descent that takes the kernel's steps, whichever kernel it is, scaled and at T = 0."""
     k = cast(Any, kernel)  # the Protocol does not say so, but every kernel has these fields
     return Langevin(step_scale * k.step_size, 0.0, k.clip, k.clip_norm, k.clamp)
+
+
+def steady(kernel: Kernel) -> Kernel:
+    """Return the kernel without its schedule: a cyclic one's steps at the temperature where its cycles end."""
+    if cycle_of(kernel) == 1:
+        return kernel
+    return replace(cold(kernel), temperature=kernel.temperature)

@@ -10,6 +10,7 @@ from torch import Tensor
 from ebmnist.energy.base import Energy, frozen
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
+from ebmnist.evaluation.descent import steady
 from ebmnist.evaluation.image_quality import mean_figure, psnr
 from ebmnist.evaluation.wiener import fit_wiener
 from ebmnist.evaluation.yardstick import spread
@@ -157,7 +158,7 @@ class Inpainting:
         self, subject: Subject, clean: Tensor, observed: Tensor, mean: Tensor, rng: torch.Generator
     ) -> tuple[dict[str, Tensor], str]:
         """Fill the hidden pixels as validation images say; return the first chain, the average, and what was chosen."""
-        energy, kernel = subject.energy, subject.kernel
+        energy, kernel = subject.energy, steady(subject.kernel)
         validation = _take(subject.dataset.validation.images, self.n_validation, subject.device)
         with frozen(energy):  # here too, so that a spectrally normalised one is normalised once
             fill = choose_fill(
@@ -176,7 +177,7 @@ class Inpainting:
         return (
             f"{n} test images of {subject.dataset.name}, evenly spread, without their right half, their lower half, or "
             "half of their pixels at random, the same for all. Chains move the hidden pixels alone, at the kernel's "
-            f"own temperature ({subject.kernel}); observed ones stay as they are. PSNR in dB on each image's hidden "
+            f"own temperature ({steady(subject.kernel)}); observed ones stay as they are. PSNR in dB on each image's hidden "
             "pixels, clamped to [0, 1]; mean over images, error: one standard error. One chain is a completion, which "
             f"may be a good one and still not the true one; the average over {self.n_chains} is what squared error "
             "rewards. Where chains start (uniform noise or the mean training image) and how long they are (among "

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -17,7 +17,7 @@ from ebmnist.evaluation.detectors import fit_components
 from ebmnist.evaluation.feature_net import FeatureNet, load_feature_net
 from ebmnist.evaluation.jackknife import jackknife
 from ebmnist.evaluation.yardstick import spread
-from ebmnist.sampling.chain import run_chain
+from ebmnist.sampling.chain import cycle_of, run_chain
 from ebmnist.sampling.start.noise import uniform_noise
 
 FUNCTIONALS = {
@@ -30,6 +30,7 @@ N_COMPONENTS = 3
 LABELS = FUNCTIONALS["digit logits"]
 MALA_SCALES = tuple(4.0**-i for i in range(7))
 N_MIN = 20  # the jackknife's groups
+N_CYCLES = 32  # at least, of a cyclic kernel
 N_SETTLE = 50  # unadjusted steps before MALA, for each step size
 
 
@@ -64,6 +65,10 @@ class Mixing:
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""
+        if self.every % (cycle := cycle_of(subject.kernel)):
+            # A cyclic chain is a sample once a cycle.
+            n_steps = max(N_CYCLES, self.n_steps // cycle) * cycle
+            return replace(self, every=cycle, n_steps=n_steps).measure(subject, rng)
         if self.n < N_MIN:
             raise Unmeasurable(f"{self.n} chains are too few; take {N_MIN} or more")
         if subject.kernel.temperature == 0:
