@@ -177,8 +177,8 @@ class Inpainting:
         return (
             f"{n} test images of {subject.dataset.name}, evenly spread, without their right half, their lower half, or "
             "half of their pixels at random, the same for all. Chains move the hidden pixels alone, at the kernel's "
-            f"own temperature ({steady(subject.kernel)}); observed ones stay as they are. PSNR in dB on each image's hidden "
-            "pixels, clamped to [0, 1]; mean over images, error: one standard error. One chain is a completion, which "
+            f"own temperature ({steady(subject.kernel)}); observed ones stay as they are. PSNR in dB on each image's "
+            "hidden pixels, clamped to [0, 1]; mean over images, error: one standard error. One chain is a completion, which "
             f"may be a good one and still not the true one; the average over {self.n_chains} is what squared error "
             "rewards. Where chains start (uniform noise or the mean training image) and how long they are (among "
             f"{', '.join(map(str, self.lengths))} steps) is chosen for each mask by the average's PSNR on "

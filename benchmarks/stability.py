@@ -1,0 +1,119 @@
+"""How many runs end healthy? Recipe mnist as it is, and with five times its learning rate; with the guard and without.
+
+Healthy: of the last 50 updates at most one in ten gives any of the guard's signals, all weights, averages and chains
+are finite, and training did not give up. Both ways are judged by the same signals, whoever acts on them.
+
+  python benchmarks/stability.py                          10 seeds of 3,000 updates, 40 runs: three hours on two cores
+  python benchmarks/stability.py --updates 300            the first tenth of each: twenty minutes
+  python benchmarks/stability.py --updates 60 --seeds 1 --out /tmp/trial      a trial
+"""
+
+import argparse
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from torch import Tensor
+
+from ebmnist.artifacts.environment import describe_environment
+from ebmnist.data import MNIST
+from ebmnist.recipe import load_recipe
+from ebmnist.training import Diverged, fit
+from ebmnist.training.guard import Guard, Memory
+from ebmnist.training.signals import not_finite_in
+from paired import RESULTS, positive
+
+LAST = 50  # updates that decide
+ALLOWED = 0.1  # share of them that may give a signal: a lone spike is the clip's to absorb
+STRESSES = {"as it is": 1, "learning rate × 5": 5}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and how it ended."""
+
+    stress: str
+    guarded: bool
+    seed: int
+    healthy: bool
+    end: str
+    """In words."""
+    interventions: int
+    """Updates after which the guard eased, cleaned or rolled back."""
+    seconds: float
+
+
+def train(recipe_name: str, stress: str, seed: int, n_updates: int, images: Tensor, *, guarded: bool) -> Run:
+    """Train once, and judge the end."""
+    base = load_recipe(recipe_name)
+    lr = base.make_training().lr * STRESSES[stress]
+    fields = ["--seed", str(seed), "--training.n_updates", str(n_updates), "--training.lr", str(lr)]
+    state = base.overridden([*fields, "--training.guard.enabled", str(guarded).lower()]).make_state()
+    begin, judge, memory, acted = time.perf_counter(), Guard(), Memory(), 0
+    words: list[str] = []  # of each update, its first signal or nothing
+    end = ""
+    try:
+        for record, judgement in fit(state, images):
+            seen, memory = judge.judge(record, memory)
+            words.append(seen.signals[0] if seen.signals else "")
+            acted += bool(judgement.signals) and judgement.verdict.name in ("EASED", "CLEANED", "ROLLED_BACK")
+    except Diverged as report:
+        end = f"gave up: {str(report).splitlines()[-2].strip()}"
+    broken = not_finite_in(state.snapshot().tensors)
+    ill = [word for word in words[-LAST:] if word]
+    if not end and broken:
+        end = broken[0].words
+    elif not end and len(ill) > ALLOWED * LAST:
+        end = f"{len(ill)} of the last {LAST} updates: {ill[-1]}"
+    return Run(stress, guarded, seed, not end, end or "healthy", acted, time.perf_counter() - begin)
+
+
+def table(runs: list[Run], recipe: str, n_updates: int) -> str:
+    """Markdown: one row per stress and guard, and what the others died of."""
+    lines = [
+        "| " + recipe + " | guard | runs ending healthy | interventions a run | the others |",
+        "|---|---|---|---|---|",
+    ]
+    for stress in STRESSES:
+        for guarded in (True, False):
+            group = [run for run in runs if run.stress == stress and run.guarded == guarded]
+            if not group:
+                continue
+            ends = "; ".join(f"seed {run.seed}: {run.end}" for run in group if not run.healthy)
+            acted = f"{sum(run.interventions for run in group) / len(group):.1f}" if guarded else "–"
+            healthy = f"{sum(run.healthy for run in group)} of {len(group)}"
+            lines.append(f"| {stress} | {'on' if guarded else 'off'} | {healthy} | {acted} | {ends or '–'} |")
+    lines += ["", f"{n_updates} updates a run; healthy: at most {ALLOWED:.0%} of the last {LAST} give a signal."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run them all, writing after each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="mnist", help="recipe to train (default: mnist)")
+    parser.add_argument("--updates", type=positive, default=3000, help="length of each run (default: 3000)")
+    parser.add_argument("--seeds", type=positive, default=10, help="seeds of each kind (default: 10)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    images, console, runs = MNIST().load().train.images, Console(stderr=True), []
+    for seed in range(args.seeds):
+        for stress in STRESSES:
+            for guarded in (True, False):
+                runs.append(train(args.recipe, stress, seed, args.updates, images, guarded=guarded))
+                console.print(f"{stress}, guard {'on' if guarded else 'off'}, seed {seed}: {runs[-1].end}")
+                facts = {"recipe": args.recipe, "updates": args.updates} | describe_environment()
+                content = {"facts": facts, "runs": [asdict(run) for run in runs]}
+                (args.out / "stability.json").write_text(
+                    json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+                )
+                (args.out / "stability.md").write_text(
+                    "# Runs ending healthy\n\n" + table(runs, args.recipe, args.updates), encoding="utf-8"
+                )
+    print(table(runs, args.recipe, args.updates))
+
+
+if __name__ == "__main__":
+    main()
