@@ -135,3 +135,8 @@ def test_a_folder_of_ones_own_is_a_path_again(tmp_path: Path) -> None:
     assert recipe.fields["data"]["root"] == str(tmp_path / "nowhere")
     with pytest.raises(BadInput, match="no such folder"):
         recipe.load_data()
+
+
+def test_samples_that_end_in_the_middle_of_a_cycle_are_refused():
+    with pytest.raises(BadInput, match="multiple of the kernel's cycle, 64"):
+        load_recipe("mnist-best", ["--evaluation.n_steps", "100"])

@@ -121,6 +121,7 @@ class Recipe:
         with torch.random.fork_rng(devices=[]):
             for path in CHOICES:
                 self._make(path)
+        sampling.check_whole_cycles(self.make_kernel(), self.generation.n_steps)
 
     def to_yaml(self) -> str:
         """The whole recipe as YAML that `load_recipe` reads back to the same recipe."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from stability import Run, table, train  # noqa: E402
+from stability import Run, table, train
 
 IMAGES = torch.rand(256, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 

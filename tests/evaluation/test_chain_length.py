@@ -7,6 +7,7 @@ from ebmnist.data.mnist import MNIST
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.chain_length import ChainLength
+from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
 
 N = 256
@@ -155,3 +156,9 @@ def test_too_few_chains_are_unmeasurable_and_too_few_steps_bad_input(dataset: Da
         ChainLength(n=20).measure(subject(dataset), rng())
     with pytest.raises(BadInput, match="long must be ≥ 64, not 10"):
         ChainLength(long=10)
+
+
+def test_looks_in_the_middle_of_a_cycle_are_refused(dataset: Dataset) -> None:
+    kernel = Cyclic(n_hot=20, n_cool=80)
+    with pytest.raises(Unmeasurable, match="do not all end with a cycle of 100 steps"):
+        ChainLength(long=128).measure(subject(dataset)._replace(kernel=kernel), rng())

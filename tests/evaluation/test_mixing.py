@@ -9,6 +9,7 @@ from ebmnist.data.mnist import MNIST
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.mixing import FUNCTIONALS, MALA_SCALES, Mixing
+from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
 
 SMALL = Mixing(n=20, n_steps=160, every=4, n_mala=2)
@@ -149,3 +150,11 @@ def test_too_few_chains_are_unmeasurable(dataset: Dataset) -> None:
 def test_too_few_draws_are_bad_input() -> None:
     with pytest.raises(BadInput, match="n_steps ≥ 8 × every"):
         Mixing(n_steps=70, every=10)
+
+
+def test_a_cyclic_chain_is_looked_at_once_a_cycle(dataset: Dataset) -> None:
+    kernel = Cyclic(step_size=0.1, temperature=1e-4, hot=0.02, cold=0.01, n_hot=2, n_cool=3, clip=None)
+    measured = SMALL.measure(subject(dataset, kernel=kernel), rng())
+    assert measured.arrays["lags"][:3].tolist() == [0, 5, 10]
+    assert measured.arrays["labels"].shape == (20, 32)
+    assert "one every 5 steps" in measured.method

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -65,10 +65,8 @@ class Mixing:
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""
-        if self.every % (cycle := cycle_of(subject.kernel)):
-            # A cyclic chain is a sample once a cycle.
-            n_steps = max(N_CYCLES, self.n_steps // cycle) * cycle
-            return replace(self, every=cycle, n_steps=n_steps).measure(subject, rng)
+        if self.every % cycle_of(subject.kernel):
+            return self._once_a_cycle(cycle_of(subject.kernel)).measure(subject, rng)
         if self.n < N_MIN:
             raise Unmeasurable(f"{self.n} chains are too few; take {N_MIN} or more")
         if subject.kernel.temperature == 0:
@@ -79,15 +77,9 @@ class Mixing:
         values = _functionals(subject.energy, load_feature_net(subject.device), basis, draws)
         labels = values[:, :, LABELS].argmax(2)  # (n, n_draws)
         switches = (labels[:, 1:] != labels[:, :-1]).double().mean(1) * 100 / self.every
-        shares = mala_acceptance(
-            subject.energy,
-            subject.kernel,
-            draws[-1, spread(self.n, N_MIN)],
-            rng=rng,
-            n_steps=self.n_mala,
-            n_settle=N_SETTLE,
-            scales=MALA_SCALES,
-        )
+        ends = draws[-1, spread(self.n, N_MIN)]
+        pace: dict[str, Any] = {"n_steps": self.n_mala, "n_settle": N_SETTLE, "scales": MALA_SCALES}
+        shares = mala_acceptance(subject.energy, subject.kernel, ends, rng=rng, **pace)
         figures = (
             *self._convergence(values),
             _mean_figure("label changes per 100 steps", switches, note=f"seen every {self.every} steps"),
@@ -108,6 +100,10 @@ class Mixing:
             arrays={name: array.cpu() for name, array in arrays.items()},
             method=self._method(subject, len(draws), rng),
         )
+
+    def _once_a_cycle(self, cycle: int) -> "Mixing":
+        """The same measurement, looking at chains where they are samples: at the end of each cycle."""
+        return replace(self, every=cycle, n_steps=max(N_CYCLES, self.n_steps // cycle) * cycle)
 
     def _draws(self, subject: Subject, rng: torch.Generator) -> Tensor:
         """Run the chains, and keep where they are every few steps, (n_draws, n, 1, 28, 28)."""

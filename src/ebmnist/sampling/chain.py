@@ -186,9 +186,7 @@ def sample(
     """
     if n < 1 or batch_size < 1:
         raise BadInput(f"n and batch_size must be ≥ 1, not {n} and {batch_size}")
-    cycle = cycle_of(kernel or Langevin())
-    if n_steps % cycle:
-        raise BadInput(f"n_steps must be a multiple of the kernel's cycle, {cycle}, not {n_steps}")
+    check_whole_cycles(kernel or Langevin(), n_steps)
     parts: list[Tensor] = []
     for start in range(0, n, batch_size):
         x = uniform_noise(min(batch_size, n - start), shape, rng)
@@ -201,6 +199,12 @@ def sample(
 def cycle_of(kernel: Kernel) -> int:
     """Steps from one sample to the next along a chain: a cyclic kernel's cycle, or 1."""
     return getattr(kernel, "cycle", 1)
+
+
+def check_whole_cycles(kernel: Kernel, n_steps: int) -> None:
+    """Raise `BadInput` if chains of `n_steps` end in the middle of a cycle, where they are no samples."""
+    if n_steps % (cycle := cycle_of(kernel)):
+        raise BadInput(f"n_steps must be a multiple of the kernel's cycle, {cycle}, not {n_steps}")
 
 
 def _at_temperature(kernel: Kernel, temperature: float) -> Kernel:

@@ -15,7 +15,7 @@ from ebmnist.data.corruptions import add_noise
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import psnr
 from ebmnist.gallery import energy_of
-from ebmnist.sampling import run_chain, sample, uniform_noise
+from ebmnist.sampling import check_whole_cycles, run_chain, sample, uniform_noise
 from ebmnist.trained import export as export_model
 from ebmnist.trained import load
 from ebmnist.verbs.ends import may_write
@@ -63,6 +63,7 @@ def sample_images(args: argparse.Namespace, _: list[str]) -> int:
         raise BadInput(f"--n must be ≥ 1, not {args.n}")
     model = load(args.model, args.device)
     n_steps = model.n_steps if args.steps is None else args.steps
+    check_whole_cycles(model.kernel, n_steps)
     rng = torch.Generator(model.device).manual_seed(args.seed)
     if args.out.suffix in (".webp", ".gif"):
         with steps_bar("sampling", n_steps) as progress:
