@@ -35,6 +35,8 @@ class Limits:
     """Share of x⁻'s pixels at the clamp, in excess of clean data's, above which the chains are stuck there."""
     diversity: float = 0.25
     """Median distance within x⁻, relative to x⁺'s, below which the chains have collapsed."""
+    spread: float = 1.35
+    """The same, above which the chains no longer follow the energy: they stay apart where it would gather them."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():

@@ -70,6 +70,9 @@ def _too_large(r: StepRecord, usual: Running | None, limits: Limits, natural: fl
         yield from _spike("weight-gradient norm", *weight_grad)
         if abs(r.gap) > 0.1 * natural:
             yield from _spike("size of the energy gap", abs(r.gap), usual.gap, limits.gap_growth)
+    if usual and r.diversity > limits.spread:
+        words = f"negatives have spread: median distance {r.diversity:.2f} of the data's: chains do not follow"
+        yield Signal(Severity.WATCH, words)
     if natural and r.gap > limits.gap_saturation * 2 * natural:
         yield Signal(Severity.WATCH, f"energy gap {r.gap:.3g} nears the regulariser's optimum: chains do not follow")
 
