@@ -53,5 +53,5 @@ def test_it_cleans(energy: Trained, rng: torch.Generator) -> None:
 def test_the_command_line_knows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "pretrained", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recipe"] == "mnist-best"
-    assert main(["sample", "pretrained", "--n", "4", "--steps", "3", "--out", str(tmp_path / "x.png")]) == 0
+    assert main(["sample", "pretrained", "--n", "4", "--steps", "64", "--out", str(tmp_path / "x.png")]) == 0
     assert (tmp_path / "x.png").stat().st_size > 0

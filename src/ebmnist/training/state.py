@@ -38,6 +38,8 @@ class Training:
     """Adam's first moment decay; 0 because the negatives' distribution moves with the energy."""
     beta2: float = 0.999
     """Adam's second moment decay."""
+    weight_decay: float = 0.0
+    """Share of the weights that an update takes away, times the learning rate, ≥ 0 (Loshchilov & Hutter 2019, AdamW)."""
     weight_grad_clip: float = 1.0
     """‖∂L/∂θ‖ is clipped to this, > 0."""
     ema_decay: float = 0.999
@@ -46,7 +48,7 @@ class Training:
     guard: Guard = field(default_factory=Guard)
 
     def __post_init__(self) -> None:
-        for name, least in (("n_updates", 1), ("batch_size", 2), ("n_steps", 1), ("data_noise", 0.0)):
+        for name, least in (("n_updates", 1), ("batch_size", 2), ("n_steps", 1), ("data_noise", 0.0), ("weight_decay", 0.0)):
             value = getattr(self, name)
             if not value >= least:
                 raise BadInput(f"training: {name} must be ≥ {least}, not {value}")
@@ -98,7 +100,10 @@ class TrainState:
         self.objective = objective
         self.seed = seed
         self.ema = copy.deepcopy(energy).eval().requires_grad_(False)
-        self.optimiser = torch.optim.Adam(energy.parameters(), lr=training.lr, betas=(training.beta1, training.beta2))
+        betas = (training.beta1, training.beta2)
+        self.optimiser = torch.optim.AdamW(
+            energy.parameters(), lr=training.lr, betas=betas, weight_decay=training.weight_decay
+        )
         self.device = next(energy.parameters()).device
         self.rng = torch.Generator(self.device)
         self.memory = Memory()
