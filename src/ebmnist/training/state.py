@@ -39,7 +39,7 @@ class Training:
     beta2: float = 0.999
     """Adam's second moment decay."""
     weight_decay: float = 0.0
-    """Share of the weights that an update takes away, times the learning rate, ≥ 0 (Loshchilov & Hutter 2019, AdamW)."""
+    """Times the learning rate, the share of the weights that an update takes away, ≥ 0 (Loshchilov & Hutter 2019)."""
     weight_grad_clip: float = 1.0
     """‖∂L/∂θ‖ is clipped to this, > 0."""
     ema_decay: float = 0.999
@@ -48,7 +48,13 @@ class Training:
     guard: Guard = field(default_factory=Guard)
 
     def __post_init__(self) -> None:
-        for name, least in (("n_updates", 1), ("batch_size", 2), ("n_steps", 1), ("data_noise", 0.0), ("weight_decay", 0.0)):
+        for name, least in (
+            ("n_updates", 1),
+            ("batch_size", 2),
+            ("n_steps", 1),
+            ("data_noise", 0.0),
+            ("weight_decay", 0.0),
+        ):
             value = getattr(self, name)
             if not value >= least:
                 raise BadInput(f"training: {name} must be ≥ {least}, not {value}")
