@@ -1,6 +1,7 @@
 """One update: what it does to the weights and the average, and the record it gives of itself."""
 
 import copy
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -8,9 +9,9 @@ import pytest
 import torch
 
 from ebmnist.energy import MLP
-from ebmnist.sampling import FromData, Langevin, ReplayBuffer, run_chain
+from ebmnist.sampling import Cyclic, FromData, Langevin, ReplayBuffer, run_chain
 from ebmnist.training import ContrastiveDivergence, Guard, Schedule, train_step
-from ebmnist.training.step import noised
+from ebmnist.training.step import _smoothing, noised
 from targets import assert_moments
 from toys import advance, ring, toy_state
 
@@ -238,3 +239,44 @@ def test_the_data_noise_is_drawn_anew_at_every_update_and_the_data_left_alone(rn
     assert torch.equal(x_pos, kept)
     assert not torch.equal(seen[0], seen[1])
     assert (seen[0] - x_pos).std().item() == pytest.approx(0.1, rel=0.5)
+
+
+def test_weight_decay_takes_its_share_of_the_weights_and_nothing_else(rng):
+    """θ' = θ'₀ − ηwθ, θ'₀ being the same update without it."""
+    x_pos = ring(16, rng)
+    plain, decayed = cold_state(lr=0.02), cold_state(lr=0.02, weight_decay=0.5)
+    decayed.energy.load_state_dict(plain.energy.state_dict())
+    before = weights(plain.energy)
+    for state in (plain, decayed):
+        train_step(state, x_pos)
+    for old, one, other in zip(before, weights(plain.energy), weights(decayed.energy), strict=True):
+        torch.testing.assert_close(other, one - 0.02 * 0.5 * old)
+
+
+# A kernel with cycles: each real image takes the noise of one chain's place.
+
+
+def test_real_images_have_the_noise_of_their_chains_place_in_the_cycle():
+    kernel = Cyclic(n_hot=2, n_cool=2, hot=0.5, cold=0.1, temperature=1e-4)
+    start = ReplayBuffer(4000, fresh_fraction=0.0)
+    state = toy_state(kernel=kernel, start=start, n_steps=1)
+    start.draw(torch.zeros(4000, 2), state.rng)  # fills it
+    start.age = torch.arange(4000) % 4
+    draw = start.draw(torch.zeros(4000, 2), state.rng)
+    sigma, slack = _smoothing(state, draw)
+    assert draw.clock is not None
+    for place in range(4):
+        at = draw.clock == place
+        torch.testing.assert_close(sigma[at, 0], kernel.level(torch.full((1000,), place)))
+        torch.testing.assert_close(slack[at, 0], kernel.slack(torch.full((1000,), place)))
+    free = dataclasses.replace(kernel, clamp=None)
+    x = noised(torch.zeros(4000, 2), sigma, free, state.rng)
+    for place in range(4):
+        assert_moments(x[draw.clock == place] / sigma[draw.clock == place], 0.0, 1.0)
+
+
+def test_starts_without_a_memory_begin_a_cycle_at_every_update():
+    kernel = Cyclic(n_hot=2, n_cool=2)
+    state = toy_state(kernel=kernel, start=FromData(), n_steps=3)
+    sigma, _ = _smoothing(state, state.start.draw(torch.zeros(5, 2), state.rng))
+    torch.testing.assert_close(sigma, kernel.level(torch.tensor([[2]])))
