@@ -28,6 +28,11 @@ def test_cosine_falls_from_one_to_zero():
     assert Schedule("cosine").factor(150, 100) == pytest.approx(0, abs=1e-12)  # and stays there
 
 
+def test_a_horizon_is_where_the_cosine_ends_whenever_the_run_does():
+    longer = Schedule("cosine", horizon=200)
+    assert [longer.factor(s, 100) for s in range(100)] == [Schedule("cosine").factor(s, 200) for s in range(100)]
+
+
 def test_exponential_goes_down_in_stairs():
     stairs = Schedule("exponential", decay=0.5, decay_every=3)
     assert [stairs.factor(step, 100) for step in range(8)] == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
@@ -49,6 +54,7 @@ def test_warmup_rises_linearly_and_multiplies_the_shape(kind):
     [
         ({"kind": "linear"}, "kind must be one of constant, cosine, exponential, not 'linear'"),
         ({"warmup": -1}, "warmup"),
+        ({"horizon": 0}, "horizon"),
         ({"decay": 0.0}, "decay"),
         ({"decay": 1.1}, "decay"),
         ({"decay": math.nan}, "decay"),
