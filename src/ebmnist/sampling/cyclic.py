@@ -1,4 +1,4 @@
-"""Langevin dynamics in cycles of temperature: warm, where chains mix, then cooled to where they are images."""
+"""Langevin dynamics in cycles of temperature: warm, where chains walk far, then cooled to where they are images."""
 
 from dataclasses import dataclass
 from functools import cached_property
