@@ -22,7 +22,9 @@ def test_every_recipe_loads_and_comes_back_from_its_own_yaml(name: str) -> None:
 
 
 def test_the_promised_recipes_are_there() -> None:
-    assert {"mnist", "smoke", "mnist-sn", "uva-t8", "fashion", "holdout-9", "mnist-best", "mnist-cyclic"} <= set(recipe_names())
+    assert {"mnist", "smoke", "mnist-sn", "uva-t8", "fashion", "holdout-9", "mnist-best", "mnist-cyclic"} <= set(
+        recipe_names()
+    )
 
 
 def test_overrides_win() -> None:
