@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -77,9 +77,7 @@ class Mixing:
         values = _functionals(subject.energy, load_feature_net(subject.device), basis, draws)
         labels = values[:, :, LABELS].argmax(2)  # (n, n_draws)
         switches = (labels[:, 1:] != labels[:, :-1]).double().mean(1) * 100 / self.every
-        ends = draws[-1, spread(self.n, N_MIN)]
-        pace: dict[str, Any] = {"n_steps": self.n_mala, "n_settle": N_SETTLE, "scales": MALA_SCALES}
-        shares = mala_acceptance(subject.energy, subject.kernel, ends, rng=rng, **pace)
+        shares = self._acceptance(subject, draws[-1], rng)
         figures = (
             *self._convergence(values),
             _mean_figure("label changes per 100 steps", switches, note=f"seen every {self.every} steps"),
@@ -124,6 +122,18 @@ class Mixing:
         if rotten.any():
             raise Unmeasurable(f"{int(rotten.sum())} of {self.n} chains hold NaN or infinite pixels")
         return draws
+
+    def _acceptance(self, subject: Subject, ends: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the share of MALA proposals accepted from where some of the chains ended, one row a step size."""
+        return mala_acceptance(
+            subject.energy,
+            subject.kernel,
+            ends[spread(self.n, N_MIN)],
+            rng=rng,
+            n_steps=self.n_mala,
+            n_settle=N_SETTLE,
+            scales=MALA_SCALES,
+        )
 
     def _convergence(self, values: Tensor) -> list[Figure]:
         """Return R̂, both effective sample sizes and one autocorrelation for each group of functionals, at worst."""

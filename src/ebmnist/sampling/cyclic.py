@@ -1,7 +1,7 @@
 """Langevin dynamics in cycles of temperature: warm, where chains walk far, then cooled to where they are images."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -72,29 +72,13 @@ class Cyclic:
         """Steps of a cycle."""
         return self.n_hot + self.n_cool
 
-    @cached_property
-    def _table(self) -> tuple[Tensor, Tensor]:
-        """Of each step of a cycle: the noise it adds, and the σ that a chain then has where E = κ‖x − data‖²/2.
-
-        A step makes a chain's variance v into (1 − h)²v + noise², h = ε²κ/2; from cycle to cycle v soon comes round.
-        """
-        h = 0.5 * self.step_size**2 * self.curvature
-        cooled = (torch.arange(self.cycle) - self.n_hot + 1).clamp_min(0) / self.n_cool
-        noise = (2 * h) ** 0.5 * self.hot * (self.cold / self.hot) ** cooled.double()
-        noise[0] = self.hot
-        variance, level = self.cold**2, torch.empty_like(noise)
-        for place in [*range(self.cycle)] * 3:
-            variance = (1 - h) ** 2 * variance + float(noise[place]) ** 2
-            level[place] = variance**0.5
-        return noise.float(), level.float()
-
     def level(self, clock: Tensor) -> Tensor:
         """σ of the noise on data that chains are held to by the step of this clock; any shape."""
-        return self._table[1].to(clock.device)[clock % self.cycle]
+        return _table(self, clock.device)[1][clock % self.cycle]
 
     def noise(self, clock: Tensor) -> Tensor:
         """Standard deviation of the noise in the step of this clock, ε√T_c; `hot` in the first of a cycle."""
-        return self._table[0].to(clock.device)[clock % self.cycle]
+        return _table(self, clock.device)[0][clock % self.cycle]
 
     def slack(self, clock: Tensor) -> Tensor:
         """How far beyond `clamp` the step of this clock may lead: 4σ, and 0 at the end of a cycle."""
@@ -124,3 +108,20 @@ class Cyclic:
 def _per_chain(values: Tensor, x: Tensor) -> Tensor:
     """(B,) as a factor for (B, *shape)."""
     return values.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+
+
+@cache  # once a kernel and device: a step on a GPU then waits for nothing from the host
+def _table(kernel: Cyclic, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of each step of a cycle: the noise it adds, and the σ that a chain then has where E = κ‖x − data‖²/2.
+
+    A step makes a chain's variance v into (1 − h)²v + noise², h = ε²κ/2; from cycle to cycle v soon comes round.
+    """
+    h = 0.5 * kernel.step_size**2 * kernel.curvature
+    cooled = (torch.arange(kernel.cycle) - kernel.n_hot + 1).clamp_min(0) / kernel.n_cool
+    noise = (2 * h) ** 0.5 * kernel.hot * (kernel.cold / kernel.hot) ** cooled.double()
+    noise[0] = kernel.hot
+    variance, level = kernel.cold**2, torch.empty_like(noise)
+    for place in [*range(kernel.cycle)] * 3:
+        variance = (1 - h) ** 2 * variance + float(noise[place]) ** 2
+        level[place] = variance**0.5
+    return noise.float().to(device), level.float().to(device)

@@ -75,8 +75,8 @@ def noised(
     x = x + sigma * torch.randn(x.shape, generator=rng, device=x.device)
     if kernel.clamp is None:
         return x
-    low, high = (torch.as_tensor(end, dtype=x.dtype, device=x.device) for end in kernel.clamp)
-    return x.clamp(low - slack, high + slack)
+    (low, high), beyond = kernel.clamp, x.new_zeros(()) + slack
+    return x.clamp(low - beyond, high + beyond)
 
 
 def _smoothing(state: TrainState, draw: Draw) -> tuple[float | Tensor, float | Tensor]:
