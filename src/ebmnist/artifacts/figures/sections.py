@@ -14,7 +14,7 @@ from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Measured
 
 # What matplotlib and numpy raise of figures that they cannot draw, such as limits of an axis that are not finite.
-UNDRAWABLE = (BadInput, ValueError, ArithmeticError, LookupError, RuntimeError)
+UNDRAWABLE = (BadInput, ValueError, ArithmeticError)
 
 
 class SaveMeasured(Protocol):
