@@ -1,0 +1,64 @@
+"""How sharp is an energy where its chains are? The largest eigenvalue of its Hessian, times h = ε²/2.
+
+Above 2, steps overshoot.
+
+  python benchmarks/curvature.py pretrained
+  python benchmarks/curvature.py runs/mnist-cyclic/checkpoints/step-00006000 --raw    the weights, not their average
+
+At training images with Gaussian noise of several σ, by power iteration on finite differences of the gradient, in fp32.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from ebmnist.artifacts import load_checkpoint
+from ebmnist.energy import Energy, energy_and_grad, frozen
+from ebmnist.trained import load
+from ebmnist.training.state import load_weights
+from paired import positive
+
+STEP = 0.02  # length of the difference, in pixels' norm
+
+
+def sharpest(energy: Energy, x: Tensor, rng: torch.Generator, n_iterations: int) -> Tensor:
+    """Largest |eigenvalue| of ∂²E/∂x² at each of x, (B, *shape) -> (B,)."""
+    each = (-1, *[1] * (x.dim() - 1))
+    v = torch.randn(x.shape, generator=rng)
+    size = v.flatten(1).norm(dim=1)
+    with frozen(energy):
+        for _ in range(n_iterations):
+            v = v / size.view(each)
+            ahead, behind = (energy_and_grad(energy, x + sign * STEP * v)[1] for sign in (1, -1))
+            v = (ahead - behind) / (2 * STEP)
+            size = v.flatten(1).norm(dim=1)
+    return size
+
+
+def main() -> None:
+    """Print median and largest for each σ."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="run folder, checkpoint, or pretrained")
+    parser.add_argument("--raw", action="store_true", help="the trained weights, not their average")
+    parser.add_argument("--n", type=positive, default=64, help="images (default: 64)")
+    parser.add_argument("--iterations", type=positive, default=60, help="of the power method (default: 60)")
+    args = parser.parse_args()
+    model = load(args.model)
+    if args.raw:
+        tensors = load_checkpoint(args.model).tensors
+        load_weights(model.energy, {k[7:]: v for k, v in tensors.items() if k.startswith("energy.")})
+    h = 0.5 * cast(Any, model.kernel).step_size ** 2
+    images = model.recipe.load_data().train.images[: args.n]
+    print("| σ | hκ, median | hκ, largest |\n|---|---|---|")
+    for sigma in (0.009, 0.05, 0.2):
+        rng = torch.Generator().manual_seed(0)
+        noisy = images + sigma * torch.randn(images.shape, generator=rng)
+        found = h * sharpest(model.energy, noisy, rng, args.iterations)
+        print(f"| {sigma:g} | {float(found.median()):.2f} | {float(found.max()):.2f} |")
+
+
+if __name__ == "__main__":
+    main()
