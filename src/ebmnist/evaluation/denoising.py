@@ -59,9 +59,9 @@ class Denoising:
     sigmas: tuple[float, ...] = (0.1, 0.2, 0.3, 0.5, 0.75)
     """Standard deviations of the noise, on pixels in [0, 1]."""
     n: int = 500
-    """Test images. Cost, in image-steps for each σ: n × (at most 256 + 20 × n_chains); by default 168,000 at most."""
+    """Test images. Cost, in image-steps for each σ: n × (at most 128 + 20 × n_chains); by default 104,000 at most."""
     n_validation: int = 50
-    """Validation images that choose. Cost for each σ: n_validation × (512 + 120 × n_chains); by default 49,600."""
+    """Validation images that choose. Cost for each σ: n_validation × (256 + 120 × n_chains); by default 36,800."""
     n_chains: int = 4
     """Posterior chains for each image."""
     n_updates: int = 500

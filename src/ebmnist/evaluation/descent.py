@@ -15,7 +15,7 @@ from ebmnist.sampling.base import Kernel
 from ebmnist.sampling.chain import cycle_of, run_chain
 from ebmnist.sampling.langevin import Langevin
 
-STOPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+STOPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
 
 class Stop(NamedTuple):
