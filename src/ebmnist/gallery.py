@@ -23,7 +23,7 @@ from ebmnist.artifacts.report import Part
 from ebmnist.data.base import Dataset
 from ebmnist.data.corruptions import add_noise
 from ebmnist.evaluation.denoising import denoise, psnr
-from ebmnist.sampling import Chain, run_chain, uniform_noise
+from ebmnist.sampling import Chain, run_chain, samples_of, uniform_noise
 from ebmnist.trained import Trained
 
 SIGMAS = (0.1, 0.2, 0.3, 0.5)
@@ -46,10 +46,11 @@ def gallery(setting: Setting) -> Iterator[Part]:
     model, _, _, rng = setting
     noise = uniform_noise(model.recipe.generation.n_images, (1, 28, 28), rng)
     chain = run_chain(model, model.kernel, noise, model.n_steps, rng=rng, keep=log_steps(model.n_steps))
-    yield samples(setting, chain.x.cpu())
+    x = samples_of(model.kernel, chain.x)
+    yield samples(setting, x.cpu())
     yield chains(setting, chain)
     yield denoising(setting)
-    yield energies(setting, chain.x)
+    yield energies(setting, x)
     yield curves(setting)
     if (part := replay(setting)) is not None:
         yield part

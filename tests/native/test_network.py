@@ -229,3 +229,10 @@ def test_packed_weights_never_outlive_the_block_that_froze_them():
     with frozen(energy), frozen(energy):
         assert packed(energy) is packed(energy)
         assert packed(energy) is not kept
+
+
+def test_the_cpp_gives_way_by_the_slack(rng):
+    x = run_chain(
+        ConvNet(4), Langevin(step_size=1.0, temperature=1.0, slack=0.25), torch.rand(8, 1, 28, 28), 1, rng=rng
+    ).x
+    assert (x.min(), x.max()) == (-0.25, 1.25)

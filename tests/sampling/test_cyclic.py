@@ -40,14 +40,12 @@ def test_the_level_is_what_a_chain_has_where_energy_is_half_the_squared_distance
             assert abs(float(x.std() / kernel.level(at)[0]) - 1) < 4 / (2 * len(x)) ** 0.5
 
 
-def test_the_box_is_kept_at_the_end_of_a_cycle_and_only_there():
+def test_chains_leave_the_box_by_four_sigma_at_most():
     kernel = dataclasses.replace(KERNEL, clamp=(0.0, 1.0))
     x = torch.full((500, 2), 0.5)
     for clock in range(14):
         x = run_chain(halved_distance, kernel, x, 1, rng=seeded(clock), clock=torch.full((500,), clock)).x
-        slack = 0 if clock % 7 == 6 else 4 * float(kernel.level(torch.tensor(clock)))
-        assert x.min() >= -slack
-        assert (x.min() < 0) == (clock % 7 != 6)
+        assert -4 * float(kernel.level(torch.tensor(clock))) <= x.min() < 0
 
 
 def test_a_chain_cut_anywhere_is_the_same_law_of_temperatures():
@@ -83,14 +81,15 @@ def test_the_cpp_keeps_the_same_box():
     low, high = in_cpp.flatten(1).amin(1), in_cpp.flatten(1).amax(1)
     slack = KERNEL.slack(clock)
     assert ((low >= -slack - 1e-6) & (high <= 1 + slack + 1e-6)).all()
-    assert (low[clock == 6] >= 0).all()
     assert (low[clock == 0] < -0.4).all()
 
 
-def test_samples_end_cold():
+def test_samples_end_cold_and_in_the_box():
     with pytest.raises(BadInput, match="multiple of the kernel's cycle, 7"):
         sample(halved_distance, 2, rng=seeded(0), kernel=KERNEL, n_steps=10, shape=(3,))
-    assert sample(halved_distance, 2, rng=seeded(0), kernel=KERNEL, n_steps=14, shape=(3,)).shape == (2, 3)
+    x = sample(halved_distance, 2, rng=seeded(0), kernel=KERNEL, n_steps=14, shape=(300,))
+    assert x.shape == (2, 300)
+    assert x.min() == 0
 
 
 def test_a_schedule_beside_its_own_is_refused():

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ebmnist.energy import MLP
 from ebmnist.errors import BadInput
-from ebmnist.sampling import Langevin, run_chain
+from ebmnist.sampling import Langevin, run_chain, sample, samples_of
 from targets import Gaussian, assert_moments
 
 H = 0.4  # h = ε²/2, the drift's coefficient
@@ -103,6 +103,15 @@ def test_clamp_holds_at_every_step(rng):
     assert chain.trajectory.max() == 0.25
 
 
+def test_with_slack_chains_leave_the_box_and_samples_do_not(rng):
+    kernel = Langevin(step_size=1.0, temperature=4.0, clamp=(-0.5, 0.25), slack=0.125)
+    chain = run_chain(Gaussian(), kernel, torch.zeros(50, 3), 5, rng=rng)
+    assert (chain.x.min(), chain.x.max()) == (-0.625, 0.375)
+    x = sample(Gaussian(), 50, rng=rng, kernel=kernel, n_steps=5, shape=(3,))
+    assert (x.min(), x.max()) == (-0.5, 0.25)
+    assert torch.equal(samples_of(free(), chain.x), chain.x)
+
+
 def test_one_step_is_as_long_as_it_says(rng):
     """With no drift, one step is ε√T ξ."""
     kernel = free(step_size=0.3, temperature=4.0)
@@ -120,6 +129,8 @@ def test_one_step_is_as_long_as_it_says(rng):
         ({"clip": 0.0}, "clip"),
         ({"clip_norm": -1.0}, "clip_norm"),
         ({"clamp": (1.0, 0.0)}, "clamp"),
+        ({"slack": -0.1}, "slack"),
+        ({"slack": math.nan}, "slack"),
     ],
 )
 def test_bad_fields_are_named(fields, named):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ebmnist.energy import MLP
-from ebmnist.sampling import Cyclic, FromData, Langevin, ReplayBuffer, run_chain
+from ebmnist.sampling import Cyclic, Draw, FromData, Langevin, ReplayBuffer, run_chain
 from ebmnist.training import ContrastiveDivergence, Guard, Schedule, train_step
 from ebmnist.training.step import _smoothing, noised
 from targets import assert_moments
@@ -216,6 +216,14 @@ def test_data_noise_stays_in_the_box(rng):
     x = noised(torch.full((1_000, 1), 0.9), 0.5, Langevin(), rng)
     assert x.min() == 0
     assert x.max() == 1
+
+
+def test_data_noise_has_the_chains_slack(rng):
+    state = toy_state(kernel=Langevin(slack=0.25), data_noise=0.5)
+    sigma, slack = _smoothing(state, Draw(torch.zeros(4, 2)))
+    assert (sigma, slack) == (0.5, 0.25)
+    x = noised(torch.full((1_000, 1), 0.9), sigma, state.kernel, rng, slack=slack)
+    assert (x.min(), x.max()) == (-0.25, 1.25)
 
 
 def test_no_data_noise_draws_nothing(rng):

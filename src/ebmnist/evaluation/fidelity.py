@@ -14,7 +14,7 @@ from ebmnist.evaluation.feature_net import TEST_ACCURACY, load_feature_net
 from ebmnist.evaluation.jackknife import jackknife
 from ebmnist.evaluation.nearest import nearest
 from ebmnist.evaluation.yardstick import N_MIN, Yardstick, digit_histogram, spread
-from ebmnist.sampling.chain import sample
+from ebmnist.sampling.chain import sample, samples_of
 
 BATCH_SIZE = 256  # samples drawn at a time
 
@@ -81,7 +81,7 @@ class Fidelity:
             "binarised training images": binarised(real),
         }
         if subject.replay is not None and len(subject.replay) >= N_MIN:
-            sets["replay buffer"] = subject.replay[: self.n].to(subject.device)
+            sets["replay buffer"] = samples_of(subject.kernel, subject.replay[: self.n].to(subject.device))
         return tuple(
             figure._replace(name=f"{name}: {figure.name}")
             for name, images in sets.items()

@@ -15,7 +15,7 @@ from ebmnist.evaluation.image_quality import mean_figure, psnr
 from ebmnist.evaluation.wiener import fit_wiener
 from ebmnist.evaluation.yardstick import spread
 from ebmnist.sampling.base import Kernel
-from ebmnist.sampling.chain import run_chain
+from ebmnist.sampling.chain import run_chain, samples_of
 from ebmnist.sampling.start.noise import uniform_noise
 
 N_MIN = 20  # images; below, a standard error is no longer one
@@ -64,7 +64,7 @@ def inpaint(
 
     with frozen(energy):  # run_chain cannot see the energy inside `conditional`
         u = run_chain(conditional, kernel, torch.where(observed, y, u), n_steps, rng=rng).x
-    return torch.where(observed, y, u)
+    return torch.where(observed, y, samples_of(kernel, u))
 
 
 def choose_fill(

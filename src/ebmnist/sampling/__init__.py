@@ -1,7 +1,7 @@
 """Samples x⁻ ~ p(x) ∝ exp(−E(x)/T) by Markov chains: x ← x − (ε²/2)∇E + ε√T ξ."""
 
 from ebmnist.sampling.base import ChainState, Draw, Kernel, Start, StepInfo
-from ebmnist.sampling.chain import Chain, Trace, check_whole_cycles, cycle_of, run_chain, sample
+from ebmnist.sampling.chain import Chain, Trace, check_whole_cycles, cycle_of, run_chain, sample, samples_of
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.mala import MALA
@@ -28,5 +28,6 @@ __all__ = [
     "cycle_of",
     "run_chain",
     "sample",
+    "samples_of",
     "uniform_noise",
 ]

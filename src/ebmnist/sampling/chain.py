@@ -193,7 +193,12 @@ def sample(
         done = n_steps * len(parts)
         tell = None if progress is None else (lambda i, done=done: progress(done + i))
         parts.append(run_chain(energy, kernel or Langevin(), x, n_steps, rng=rng, progress=tell).x)
-    return torch.cat(parts)
+    return samples_of(kernel or Langevin(), torch.cat(parts))
+
+
+def samples_of(kernel: Kernel, x: Tensor) -> Tensor:
+    """Return the images that chains at `x` stand for: `x` brought back into the kernel's box, which they may leave."""
+    return x if kernel.clamp is None else x.clamp(*kernel.clamp)
 
 
 def cycle_of(kernel: Kernel) -> int:

@@ -44,7 +44,7 @@ class Cyclic:
     clip_norm: float | None = None
     """Bound on the Euclidean norm of one sample's ∇E; null for none."""
     clamp: tuple[float, float] | None = (0.0, 1.0)
-    """Range that samples are in at the end of a cycle, and within 4σ of before it; null for none."""
+    """Range that samples are in, and chains within 4σ of; null for none."""
 
     def __post_init__(self) -> None:
         if not (self.step_size > 0 and self.temperature >= 0):
@@ -81,8 +81,8 @@ class Cyclic:
         return _table(self, clock.device)[0][clock % self.cycle]
 
     def slack(self, clock: Tensor) -> Tensor:
-        """How far beyond `clamp` the step of this clock may lead: 4σ, and 0 at the end of a cycle."""
-        return torch.where(clock % self.cycle == self.cycle - 1, 0.0, 4 * self.level(clock))
+        """How far beyond `clamp` the step of this clock may lead: 4σ, so that no wall is felt (theory, section 7.2)."""
+        return 4 * self.level(clock)
 
     def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
         """Chains at `x`, (B, *shape), after `clock` steps, (B,); at their start if not given."""

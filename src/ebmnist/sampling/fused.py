@@ -67,4 +67,4 @@ def _noise_and_slack(
         return kernel.noise(clocks), kernel.slack(clocks)
     at = [kernel.temperature] * n_steps if temperatures is None else temperatures
     sigmas = kernel.step_size * torch.tensor(at, dtype=torch.float64).sqrt()[:, None]
-    return sigmas, torch.zeros(n_steps, 1)
+    return sigmas, torch.full((n_steps, 1), kernel.slack)

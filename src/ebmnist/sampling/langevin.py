@@ -15,6 +15,9 @@ from ebmnist.sampling.clipping import check_bounds, clip_grad
 class Langevin:
     """x ← clamp(x − (ε²/2)·clip(∇E(x)) + ε√T ξ), ξ ~ N(0, 1).
 
+    With `slack`, chains may leave the box a little, and samples are brought back to it: a wall that chains stand at
+    hides from training what the energy would do with them (docs/theory.md, section 7.2).
+
     The Euler–Maruyama step of dX = −∇E dt + √(2T) dW with dt = ε²/2 (Roberts & Tweedie 1996; Welling & Teh 2011).
     T = 0 is gradient descent, to the bit. The defaults are the UvA tutorial 8's, in [0, 1] pixels.
 
@@ -31,7 +34,9 @@ class Langevin:
     clip_norm: float | None = None
     """Bound on the Euclidean norm of one sample's ∇E; null for none."""
     clamp: tuple[float, float] | None = (0.0, 1.0)
-    """Range that samples are kept in after each step; null for none."""
+    """Range that samples are in; null for none."""
+    slack: float = 0.0
+    """How far beyond `clamp` chains may go on their way, ≥ 0; four times the noise on the data lets it be."""
     noise_first: bool = False
     """Add the noise (and clamp) before the gradient is taken, as the tutorial does: same steps, other phase."""
 
@@ -40,6 +45,8 @@ class Langevin:
             raise BadInput(
                 f"langevin: step_size must be > 0 and temperature ≥ 0, not {self.step_size} and {self.temperature}"
             )
+        if not self.slack >= 0:
+            raise BadInput(f"langevin: slack must be ≥ 0, not {self.slack}")
         check_bounds("langevin", self.clip, self.clip_norm, self.clamp)
 
     def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
@@ -64,4 +71,4 @@ class Langevin:
         return x + self.step_size * self.temperature**0.5 * noise
 
     def _bounded(self, x: Tensor) -> Tensor:
-        return x if self.clamp is None else x.clamp(*self.clamp)
+        return x if self.clamp is None else x.clamp(self.clamp[0] - self.slack, self.clamp[1] + self.slack)
