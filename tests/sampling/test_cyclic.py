@@ -79,7 +79,7 @@ def test_the_cpp_keeps_the_same_box():
     x = torch.rand(35, 1, 28, 28, generator=seeded(0))
     in_cpp = run_chain(energy, KERNEL, x, 1, rng=seeded(0), clock=clock).x
     low, high = in_cpp.flatten(1).amin(1), in_cpp.flatten(1).amax(1)
-    slack = KERNEL.slack(clock)
+    slack = KERNEL.beyond(clock)
     assert ((low >= -slack - 1e-6) & (high <= 1 + slack + 1e-6)).all()
     assert (low[clock == 0] < -0.4).all()
 
@@ -107,6 +107,7 @@ def test_a_schedule_beside_its_own_is_refused():
         {"step_size": 0.0},
         {"temperature": -1.0},
         {"temperature": 1e-4},
+        {"slack": -1.0},
     ],
 )
 def test_fields_out_of_range_are_refused(fields):

@@ -276,7 +276,7 @@ def test_real_images_have_the_noise_of_their_chains_place_in_the_cycle():
     for place in range(4):
         at = draw.clock == place
         torch.testing.assert_close(sigma[at, 0], kernel.level(torch.full((1000,), place)))
-        torch.testing.assert_close(slack[at, 0], kernel.slack(torch.full((1000,), place)))
+        torch.testing.assert_close(slack[at, 0], kernel.beyond(torch.full((1000,), place)))
     free = dataclasses.replace(kernel, clamp=None)
     x = noised(torch.zeros(4000, 2), sigma, free, state.rng)
     for place in range(4):

@@ -44,7 +44,9 @@ class Cyclic:
     clip_norm: float | None = None
     """Bound on the Euclidean norm of one sample's ∇E; null for none."""
     clamp: tuple[float, float] | None = (0.0, 1.0)
-    """Range that samples are in, and chains within 4σ of; null for none."""
+    """Range that samples are in; null for none."""
+    slack: float = 4.0
+    """How far beyond `clamp` chains, and the noise on data, may go, ≥ 0, in σ of their place (theory, section 7.2)."""
 
     def __post_init__(self) -> None:
         if not (self.step_size > 0 and self.temperature >= 0):
@@ -60,6 +62,8 @@ class Cyclic:
             raise BadInput(
                 f"cyclic: ε²κ/2 must be < 1, or steps overshoot; it is {0.5 * self.step_size**2 * self.curvature:.3g}"
             )
+        if not self.slack >= 0:
+            raise BadInput(f"cyclic: slack must be ≥ 0, not {self.slack}")
         check_bounds("cyclic", self.clip, self.clip_norm, self.clamp)
 
     @property
@@ -80,9 +84,9 @@ class Cyclic:
         """Standard deviation of the noise in the step of this clock, ε√T_c; `hot` in the first of a cycle."""
         return _table(self, clock.device)[0][clock % self.cycle]
 
-    def slack(self, clock: Tensor) -> Tensor:
-        """How far beyond `clamp` the step of this clock may lead: 4σ, so that no wall is felt (theory, section 7.2)."""
-        return 4 * self.level(clock)
+    def beyond(self, clock: Tensor) -> Tensor:
+        """How far beyond `clamp` the step of this clock may lead, in pixels."""
+        return self.slack * self.level(clock)
 
     def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
         """Chains at `x`, (B, *shape), after `clock` steps, (B,); at their start if not given."""
@@ -100,7 +104,7 @@ class Cyclic:
         x_after = x - 0.5 * self.step_size**2 * drift_grad + noise
         if self.clamp is not None:
             low, high = self.clamp
-            slack = _per_chain(self.slack(clock), x)
+            slack = _per_chain(self.beyond(clock), x)
             x_after = x_after.clamp(low - slack, high + slack)
         return ChainState(x_after, clock=clock + 1), StepInfo(value, grad, drift_grad, x, x_after)
 

@@ -64,7 +64,7 @@ def _noise_and_slack(
     if isinstance(kernel, Cyclic):
         start = torch.zeros(1, dtype=torch.int64) if clock is None else clock
         clocks = start + torch.arange(n_steps)[:, None]
-        return kernel.noise(clocks), kernel.slack(clocks)
+        return kernel.noise(clocks), kernel.beyond(clocks)
     at = [kernel.temperature] * n_steps if temperatures is None else temperatures
     sigmas = kernel.step_size * torch.tensor(at, dtype=torch.float64).sqrt()[:, None]
     return sigmas, torch.full((n_steps, 1), kernel.slack)

@@ -88,7 +88,7 @@ def _smoothing(state: TrainState, draw: Draw) -> tuple[float | Tensor, float | T
         return state.training.data_noise, getattr(state.kernel, "slack", 0.0)
     begun = torch.zeros(1, dtype=torch.int64, device=state.device) if draw.clock is None else draw.clock
     last = (begun + state.training.n_steps - 1).view(-1, *[1] * (draw.x.dim() - 1))
-    return state.kernel.level(last), state.kernel.slack(last)
+    return state.kernel.level(last), state.kernel.beyond(last)
 
 
 @torch.no_grad()
