@@ -5,7 +5,7 @@ divergence of the digit histogram, share of clear digits. Trainings are short, s
 spread over seeds says nothing, and what only shows in long runs does not show.
 
   python benchmarks/ablation.py mnist                              one seed of 1,000 updates: half an hour on two cores
-  python benchmarks/ablation.py mnist-best --updates 1500 --seeds 3
+  python benchmarks/ablation.py mnist-cyclic --updates 1500 --seeds 3
   python benchmarks/ablation.py mnist --updates 20 --n 256 --steps 16 --only "as it is" --out /tmp/trial      a trial
 """
 
@@ -53,7 +53,7 @@ OWN: dict[str, Variants] = {
         "half the width: 16": ["--energy.width", "16"],
         "restarts 2 % instead of 5 %": ["--training.start.fresh_fraction", "0.02"],
     },
-    "mnist-best": {
+    "mnist-cyclic": {
         "no weight decay": ["--training.weight_decay", "0"],
         "hot 0.2": ["--sampling.hot", "0.2"],
         "half the cycle: 20 + 44 steps": ["--sampling.n_hot", "20", "--sampling.n_cool", "44"],

@@ -47,10 +47,10 @@ def still(dataset: Dataset) -> Measured:
 
 
 def test_lengths_are_doublings_and_the_last() -> None:
-    assert ChainLength(long=4096).lengths == (64, 128, 256, 512, 1024, 2048, 4096)
-    assert ChainLength(long=300).lengths == (64, 128, 256, 300)
-    assert ChainLength(long=64).lengths == (64,)
-    assert ChainLength(long=100_000).lengths[-2:] == (65_536, 100_000)
+    assert ChainLength(long=4096).lengths() == (64, 128, 256, 512, 1024, 2048, 4096)
+    assert ChainLength(long=300).lengths() == (64, 128, 256, 300)
+    assert ChainLength(long=64).lengths() == (64,)
+    assert ChainLength(long=100_000).lengths()[-2:] == (65_536, 100_000)
 
 
 def test_chains_that_stand_still_do_not_drift(still: Measured) -> None:
@@ -158,7 +158,14 @@ def test_too_few_chains_are_unmeasurable_and_too_few_steps_bad_input(dataset: Da
         ChainLength(long=10)
 
 
-def test_looks_in_the_middle_of_a_cycle_are_refused(dataset: Dataset) -> None:
+@pytest.mark.parametrize(
+    ("cycle", "lengths"), [(1, (64, 128, 256, 512, 1000)), (50, (100, 200, 400, 800, 1000)), (300, (300, 600, 900))]
+)
+def test_chains_are_looked_at_where_cycles_end(cycle: int, lengths: tuple[int, ...]) -> None:
+    assert ChainLength(long=1000).lengths(cycle) == lengths
+
+
+def test_less_than_a_cycle_is_unmeasurable(dataset: Dataset) -> None:
     kernel = Cyclic(n_hot=20, n_cool=80)
-    with pytest.raises(Unmeasurable, match="do not all end with a cycle of 100 steps"):
-        ChainLength(long=128).measure(subject(dataset)._replace(kernel=kernel), rng())
+    with pytest.raises(Unmeasurable, match="64 steps are less than one cycle of 100 steps"):
+        ChainLength(long=64).measure(subject(dataset)._replace(kernel=kernel), rng())

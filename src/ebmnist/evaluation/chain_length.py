@@ -59,16 +59,16 @@ class ChainLength:
         """Up to 256 steps: 131,000 image-steps."""
         return cls(long=256)
 
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        """The steps after which the chains are looked at: 64, 128, 256, … and `long`."""
-        doublings = (FIRST << i for i in range(self.long.bit_length()))
-        return (*(k for k in doublings if k < self.long), self.long)
+    def lengths(self, cycle: int = 1) -> tuple[int, ...]:
+        """The steps after which the chains are looked at: 64, 128, 256, … and `long`, or whole cycles near them."""
+        first, last = -(-FIRST // cycle) * cycle, self.long // cycle * cycle
+        doublings = (first << i for i in range(self.long.bit_length()))
+        return (*(k for k in doublings if k < last), last)
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""
-        if any(k % (cycle := cycle_of(subject.kernel)) for k in self.lengths):
-            raise Unmeasurable(f"chains of {self.lengths} steps do not all end with a cycle of {cycle} steps")
+        if self.long < (cycle := cycle_of(subject.kernel)):
+            raise Unmeasurable(f"{self.long} steps are less than one cycle of {cycle} steps")
         starts, judges = self._starts_and_judges(subject, rng)
         floor = self._floor(subject, judges.test, rng)
         looks: dict[str, list[Look]] = {"from noise": [], "from data": []}
@@ -115,7 +115,7 @@ class ChainLength:
     def _walk(self, subject: Subject, x: Tensor, rng: torch.Generator) -> Iterator[tuple[int, Tensor]]:
         """Run the chains once, stopping at every length to look at them."""
         done = 0
-        for n_steps in self.lengths:
+        for n_steps in self.lengths(cycle_of(subject.kernel)):
             told = subject.steps(self.long, before=done)
             x = run_chain(subject.energy, subject.kernel, x, n_steps - done, rng=rng, progress=told).x
             done = n_steps
@@ -133,9 +133,10 @@ class ChainLength:
         )
 
     def _method(self, subject: Subject, judges: Judges, rng: torch.Generator) -> str:
+        lengths = self.lengths(cycle_of(subject.kernel))
         return (
             f"{self.n} chains from uniform noise and {self.n} from validation images of {subject.dataset.name}, each "
-            f"run once ({subject.kernel}) and looked at after {', '.join(f'{k:,}' for k in self.lengths)} steps. "
+            f"run once ({subject.kernel}) and looked at after {', '.join(f'{k:,}' for k in lengths)} steps. "
             f"Distances are Fréchet distances in this project's own feature space to {len(judges.test.images)} test "
             f"images; at N = {self.n} they are biased well upwards, so read them beside the floor, as many training "
             "images, and not beside distances at another N. The best K is the one closest to "
