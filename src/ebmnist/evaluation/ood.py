@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.data.base import Dataset
+from ebmnist.data.corruptions import add_noise
 from ebmnist.energy.base import Energy
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.detectors import (
@@ -21,9 +22,11 @@ from ebmnist.evaluation.energies import energies, energies_and_grads
 from ebmnist.evaluation.outliers import held_out, other_sets, seen_test, synthetic_sets
 from ebmnist.evaluation.ranking import N_MIN, rank
 from ebmnist.evaluation.yardstick import spread
+from ebmnist.sampling.cyclic import Cyclic
 
 METRICS = {"auroc": "AUROC", "aupr": "AUPR", "fpr_at_95": "FPR@95"}
-OF_THE_ENERGY = ("E", "|E − median|", "‖∇E‖")
+OF_THE_ENERGY = ("E", "|E − median|", "‖∇E‖", "warm E")
+N_NOISES = 16  # over which the warm energy is averaged
 N_EXAMPLES = 10  # images of each set that are kept for the pictures
 
 
@@ -41,24 +44,33 @@ class Scorer(NamedTuple):
     median: Tensor  # of E over validation images
     components: PrincipalComponents
     references: Tensor  # training images, for the nearest neighbours
+    warm: float | None  # σ of the noise on data where chains walk warm, for a kernel that has such a place
+    rng: torch.Generator
 
     def scores(self, images: Tensor, name: str) -> dict[str, Tensor]:
         """Return each score's values, (N, 1, 28, 28) -> (N,). Raises: Unmeasurable."""
         value, grad = energies_and_grads(self.energy, images, name)
         coordinates = self.components.coordinates(images)
+        warm = {} if self.warm is None else {"warm E": self._warm_energy(images, self.warm, name)}
         return {
             "E": value,
             "|E − median|": (value - self.median).abs(),
             "‖∇E‖": grad.flatten(1).norm(dim=1),
+            **warm,
             "Mahalanobis": mahalanobis(coordinates, self.components.eigenvalues),
             "PCA": reconstruction_error(coordinates),
             "5-NN": kth_nearest(images, self.references),
         }
 
+    def _warm_energy(self, images: Tensor, sigma: float, name: str) -> Tensor:
+        """Mean of E(x + σξ) over several ξ: where E is large against its temperature (docs/theory.md, section 7.1)."""
+        noisy = (add_noise(images, sigma, self.rng) for _ in range(N_NOISES))
+        return torch.stack([energies(self.energy, x, name) for x in noisy]).mean(0)
+
 
 @dataclass(frozen=True)
 class OutOfDistribution:
-    """Three scores of the energy against three baselines, on outliers from far to near.
+    """Scores of the energy against three baselines over pixels, on outliers from far to near.
 
     Raises:
         Unmeasurable: by `measure`, if energies are not finite or the test split is too small.
@@ -78,7 +90,7 @@ class OutOfDistribution:
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""
-        scorer = self._scorer(subject)
+        scorer = self._scorer(subject, rng)
         trial, missing = self._trial(subject, rng)
         aside = _held_out_trial(subject.dataset, 5 * len(trial.inside), subject.device)
         trials = (trial, aside) if aside.outside else (trial,)
@@ -101,7 +113,7 @@ class OutOfDistribution:
             self._method(subject, len(trial.inside), missing, rng),
         )
 
-    def _scorer(self, subject: Subject) -> Scorer:
+    def _scorer(self, subject: Subject, rng: torch.Generator) -> Scorer:
         train, validation = subject.dataset.train.images, subject.dataset.validation.images
         n_reference = min(self.n_reference, len(train))
         chosen = validation[spread(len(validation), min(self.n, len(validation)))].to(subject.device)
@@ -110,6 +122,8 @@ class OutOfDistribution:
             energies(subject.energy, chosen, "validation").median(),
             fit_components(train.to(subject.device)),
             train[spread(len(train), n_reference)].to(subject.device),
+            _warm_level(subject),
+            rng,
         )
 
     def _trial(self, subject: Subject, rng: torch.Generator) -> tuple[Trial, list[str]]:
@@ -127,11 +141,14 @@ class OutOfDistribution:
     def _method(self, subject: Subject, n: int, missing: list[str], rng: torch.Generator) -> str:
         n_train = len(subject.dataset.train.images)
         n_reference = min(self.n_reference, n_train)
-        without = held_out(subject.dataset)
+        without, warm = held_out(subject.dataset), ""
+        if (level := _warm_level(subject)) is not None:
+            warm = f"; warm E is E's mean over {N_NOISES} draws of noise of σ = {level:.2f}, the kernel's warmest level"
         return (
             f"{n} test images of {subject.dataset.name}, evenly spread, are in-distribution; outliers are {n} images "
             "of each kind, the corrupted ones made from as many other test images. Scores, high for an outlier: E, "
-            "its distance from the median over validation images, and ‖∇E‖, all of the unclipped energy. Outliers "
+            "its distance from the median over validation images, and ‖∇E‖, all of the unclipped energy"
+            f"{warm}. Outliers "
             "are the positive class: AUROC is the chance that an outlier scores above a digit, AUPR the average "
             "precision (0.5 by chance where both are equally many), FPR@95 the share of digits flagged at the "
             "threshold that catches 95 % of the outliers; ties count exactly. Errors: DeLong for the AUROC (0 where "
@@ -149,6 +166,12 @@ class OutOfDistribution:
             )
             + f"No sign, threshold or size was chosen on these figures. Seed {rng.initial_seed()}."
         )
+
+
+def _warm_level(subject: Subject) -> float | None:
+    """σ of the noise on data at the end of a cycle's warm walk; None for a kernel of one temperature."""
+    kernel = subject.kernel
+    return float(kernel.level(torch.tensor(kernel.n_hot - 1))) if isinstance(kernel, Cyclic) else None
 
 
 def _held_out_trial(dataset: Dataset, n: int, device: torch.device) -> Trial:
