@@ -1,4 +1,4 @@
-"""The energy that comes with the package: there at once, small, with its origin and figures, and good for something."""
+"""The energies that come with the package: there at once, small, with origin and figures, and good for something."""
 
 import json
 from pathlib import Path
@@ -15,16 +15,25 @@ from ebmnist.errors import BadInput
 from ebmnist.evaluation.image_quality import psnr
 from ebmnist.trained import Trained
 
+SHIPPED = pytest.mark.parametrize(
+    ("name", "recipe"), [("pretrained", "mnist-best"), ("pretrained-cyclic", "mnist-cyclic")]
+)
+
 
 @pytest.fixture(scope="module")
 def energy() -> Trained:
     return ebmnist.load("pretrained")
 
 
-def test_it_is_small_and_says_where_it_comes_from() -> None:
-    assert sum(f.stat().st_size for f in PRETRAINED.rglob("*") if f.is_file()) < 4e6
-    facts = load_checkpoint(Path("pretrained")).facts
-    assert facts["recipe"]["name"] == "mnist-best"
+def test_all_that_are_shipped_are_tested() -> None:
+    assert set(PRETRAINED) == {"pretrained", "pretrained-cyclic"}
+
+
+@SHIPPED
+def test_it_is_small_and_says_where_it_comes_from(name: str, recipe: str) -> None:
+    assert sum(f.stat().st_size for f in PRETRAINED[name].rglob("*") if f.is_file()) < 4e6
+    facts = load_checkpoint(Path(name)).facts
+    assert facts["recipe"]["name"] == recipe
     assert facts["made"]["commit"]
     assert {"fidelity", "chain_length", "ood", "denoising"} <= facts["figures"]["sections"].keys()
 
@@ -44,14 +53,17 @@ def test_it_tells_digits_from_what_is_none(energy: Trained, rng: torch.Generator
         assert above > 0.9, name
 
 
-def test_it_cleans(energy: Trained, rng: torch.Generator) -> None:
+@SHIPPED
+def test_it_cleans(name: str, recipe: str, rng: torch.Generator) -> None:  # noqa: ARG001
+    energy = ebmnist.load(name)
     clean = MNIST().load().test.images[:50]
     noisy = add_noise(clean, 0.3, rng)
     assert psnr(energy.denoise(noisy, 0.3, rng), clean).mean() > psnr(noisy, clean).mean() + 6
 
 
-def test_the_command_line_knows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["info", "pretrained", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["recipe"] == "mnist-best"
-    assert main(["sample", "pretrained", "--n", "4", "--steps", "64", "--out", str(tmp_path / "x.png")]) == 0
+@SHIPPED
+def test_the_command_line_knows_it(name: str, recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"] == recipe
+    assert main(["sample", name, "--n", "4", "--steps", "128", "--out", str(tmp_path / "x.png")]) == 0
     assert (tmp_path / "x.png").stat().st_size > 0

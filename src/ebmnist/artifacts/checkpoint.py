@@ -19,7 +19,8 @@ from ebmnist.artifacts.atomic import remove_folder, standing, sweep, write_folde
 from ebmnist.errors import BadInput
 
 FORMAT = 1
-PRETRAINED = Path(__file__).parents[1] / "pretrained"  # the checkpoint that comes with the package
+# The checkpoints that come with the package, by the name that a model goes by.
+PRETRAINED = {name: Path(__file__).parents[1] / name for name in ("pretrained", "pretrained-cyclic")}
 TENSORS, FACTS, CHECKSUMS = "tensors.safetensors", "facts.json", "checksums.json"
 
 
@@ -80,13 +81,13 @@ def fingerprint(checkpoint: Checkpoint) -> str:
 def latest_checkpoint(path: Path) -> Path:
     """Return the newest checkpoint of a run folder or of a folder of checkpoints; a checkpoint is its own.
 
-    `pretrained` is the one that comes with the package, unless there is a folder of that name.
+    `pretrained` and `pretrained-cyclic` come with the package, unless there is a folder of that name.
 
     Raises:
         BadInput: nothing of the kind is there.
     """
-    if path == Path("pretrained") and not path.exists():
-        path = PRETRAINED
+    if not path.exists():
+        path = PRETRAINED.get(str(path), path)
     if not path.is_dir():
         mend = f"a checkpoint is a folder: try {path.parent}" if path.exists() else "no such folder: check the path"
         raise BadInput(f"{path}: {mend}")
