@@ -5,8 +5,8 @@
   python benchmarks --rounds 1 --out /tmp/trial    a trial that leaves results/ alone
 
 Tables, charts and raw rounds go to benchmarks/results/; docs/performance.md says how to read them. Every script can
-be run alone and has a --help. guard.py, stability.py, curvature.py, side_by_side.py and same_quality.py are about
-quality, and not part of this.
+be run alone and has a --help. guard.py, stability.py, ablation.py, curvature.py, pulse.py, side_by_side.py and
+same_quality.py are about quality, and not part of this.
 """
 
 import subprocess

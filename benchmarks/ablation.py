@@ -32,8 +32,6 @@ Variants = dict[str, list[str]]  # what is changed, in words -> the overrides
 AS_IT_IS: Variants = {"as it is": []}
 SHARED: Variants = {
     "no square: energy_l2 0": ["--training.objective.energy_l2", "0"],
-    "half the learning rate": [],  # filled in by `variants`, like the next
-    "twice the learning rate": [],
     "constant learning rate": ["--training.schedule.kind", "constant"],
     "no average: ema_decay 0": ["--training.ema_decay", "0"],
     "momentum: beta1 0.5": ["--training.beta1", "0.5"],

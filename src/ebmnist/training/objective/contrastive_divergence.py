@@ -42,7 +42,7 @@ class ContrastiveDivergence:
         e_pos, e_neg = values[: len(x_pos)], values[len(x_pos) :]
         gap = e_pos.mean() - e_neg.mean()
         middle = (e_pos.mean() + e_neg.mean()) / 2
-        squares = (e_pos - middle).square().mean() + (e_neg - middle).square().mean() + 2 * self.offset * middle**2
+        squares = e_pos.square().mean() + e_neg.square().mean() - 2 * (1 - self.offset) * middle.square()
         loss = gap + self.energy_l2 * regularisation * squares
         with torch.no_grad():
             largest = torch.maximum(e_pos.abs().max(), e_neg.abs().max())
