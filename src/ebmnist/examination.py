@@ -69,10 +69,11 @@ def sections_asked_for(
 
 
 def subject_of(
-    model: Trained, dataset: Dataset, replay: torch.Tensor | None, progress: Progress = unwatched
+    model: Trained, dataset: Dataset, start: Mapping[str, torch.Tensor], progress: Progress = unwatched
 ) -> Subject:
-    """What the evaluation room judges of a model."""
-    return Subject(model, model.kernel, model.n_steps, dataset, model.device, replay, progress)
+    """What the evaluation room judges of a model; `start` is what its training's start remembered."""
+    replay, clock = start.get("start.images"), start.get("start.age")
+    return Subject(model, model.kernel, model.n_steps, dataset, model.device, replay, clock, progress)
 
 
 def examine(subject: Subject, sections: Mapping[str, evaluation.Section], *, seed: int) -> Iterator[Begun | Examined]:

@@ -167,7 +167,7 @@ def evaluate(
     figures = folder / "figures" if out is None else new_folder(folder / "figures")
     checkpoint = load_checkpoint(path)
     model = load(path, device or recipe_of(checkpoint.facts, path).basics.device)
-    subject = subject_of(model, model.recipe.load_data(), checkpoint.tensors.get("start.images"), progress)
+    subject = subject_of(model, model.recipe.load_data(), checkpoint.tensors, progress)
     about = _about(checkpoint, path) | {"seed": seed, "quick": quick, "device": str(model.device)}
     measured, stopped = Measurements(about, describe_environment(), {}, {}), False
     try:

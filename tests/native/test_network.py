@@ -36,9 +36,10 @@ def close(a: Tensor, b: Tensor, tolerance: float) -> None:
 @pytest.mark.parametrize("spectral_norm", [False, True])
 @pytest.mark.parametrize(("width", "depth"), [(1, 4), (3, 2), (4, 5), (8, 3), (16, 4)])
 @pytest.mark.parametrize("batch", [1, 33])
-def test_energy_and_gradient_are_torchs(width, depth, batch, spectral_norm, rng, monkeypatch):
-    energy = ConvNet(width, depth, spectral_norm=spectral_norm, precision="fp32").eval()
-    x = torch.rand(batch, 1, 28, 28, generator=rng)
+@pytest.mark.parametrize("bowl", [0.0, 0.05])
+def test_energy_and_gradient_are_torchs(width, depth, batch, bowl, spectral_norm, rng, monkeypatch):
+    energy = ConvNet(width, depth, spectral_norm=spectral_norm, bowl=bowl, precision="fp32").eval()
+    x = 2 * torch.rand(batch, 1, 28, 28, generator=rng)
     twin = in_torch(energy, monkeypatch)
     with frozen(energy), frozen(twin):
         for ours, theirs in zip(energy_and_grad(energy, x), energy_and_grad(twin, x), strict=True):

@@ -9,6 +9,7 @@ from ebmnist.energy import ConvNet
 from ebmnist.errors import BadInput
 from ebmnist.native import library
 from ebmnist.sampling import Cyclic, Langevin, run_chain, sample
+from ebmnist.sampling.chain import samples_from
 
 KERNEL = Cyclic(n_hot=4, n_cool=3, hot=0.4, cold=0.05, temperature=2e-5)
 
@@ -123,3 +124,16 @@ def test_one_level_is_langevin():
     torch.testing.assert_close(
         cyclic, run_chain(halved_distance, Langevin(temperature=1e-4, clamp=None), x, 30, rng=seeded(1)).x
     )
+
+
+def test_chains_walk_on_to_the_end_of_their_cycle_and_are_samples_there():
+    """Cycles of 7 steps: 2, 0 and 5 to go."""
+    kernel = dataclasses.replace(KERNEL, temperature=1e-4, clip=None)
+    energy = lambda x: 0.5 * kernel.curvature * x.square().sum(1)  # noqa: E731
+    clock, rng = torch.tensor([5, 7, 9]), seeded(0)
+    x = samples_from(energy, kernel, torch.full((3, 1), 0.5), clock, rng=rng)
+    assert float(x[1]) == 0.5  # at its end already
+    assert (x[[0, 2]] != 0.5).all()
+    assert ((x >= 0) & (x <= 1)).all()
+    plain = samples_from(energy, Langevin(clamp=(0, 1)), torch.full((1, 1), 1.5), torch.tensor([9]), rng=rng)
+    assert float(plain) == 1  # a kernel with no cycle has samples everywhere

@@ -23,6 +23,8 @@ class ConvNet(nn.Module):
         depth: number of convolutions, 2 to 5.
         activation: silu (default), softplus, elu, or leaky_relu.
         spectral_norm: divide every weight by its largest singular value.
+        bowl: κ ≥ 0, of κ/2·‖x − ½‖² added to what the network says. With noise σ on x and κ of the kernel `cyclic`,
+            the network has only κ(½ − 𝔼[image | x]) to give as its slope: bounded, at any σ (docs/theory.md, 7.1).
         precision: auto, fp32 or bf16.
 
     Raises:
@@ -39,13 +41,17 @@ class ConvNet(nn.Module):
         depth: int = 4,
         activation: Activation = "silu",
         spectral_norm: bool = False,
+        bowl: float = 0.0,
         precision: Precision = "auto",
     ) -> None:
         super().__init__()
         if width < 1 or not 2 <= depth <= 5:
             raise BadInput(f"convnet: width must be ≥ 1 and depth 2 to 5, not width {width}, depth {depth}")
+        if not bowl >= 0:
+            raise BadInput(f"convnet: bowl must be ≥ 0, not {bowl}")
         self.precision: Precision = known(precision)
         self.activation = activation
+        self.bowl = bowl
         self.kept: dict[bool, Packed] | None = None  # packed weights, while `frozen` holds them fixed
         channels = [1, *(width * min(2**i, 4) for i in range(depth))]
         layers: list[nn.Module] = []
@@ -78,7 +84,7 @@ class ConvNet(nn.Module):
             features: Tensor = self.net(2 * x - 1)
         # The last sum at full precision: rounded to bfloat16, an energy near 10 would come in steps of 0.06.
         value: Tensor = self.head(features.to(x.dtype))
-        return value.squeeze(1)
+        return value.squeeze(1) + 0.5 * self.bowl * (x - 0.5).flatten(1).square().sum(1)
 
     def packed(self, *, rough: bool) -> Packed | None:
         """The weights as the C++ reads them (`energy.fast.Packable`); None for what only PyTorch computes."""
@@ -101,7 +107,7 @@ class ConvNet(nn.Module):
                 conv = Conv(layer.weight.view(layer.out_features, -1, side, side), layer.bias, 1, 0, side)
             convs.append(conv)
             side = conv.side_out
-        packed = Packed(convs, (self.head.weight, self.head.bias), scale=2.0, shift=-1.0, bf16=bf16)
+        packed = Packed(convs, (self.head.weight, self.head.bias), scale=2.0, shift=-1.0, bowl=self.bowl, bf16=bf16)
         if self.kept is not None:
             self.kept[bf16] = packed
         return packed

@@ -14,7 +14,7 @@ from ebmnist.evaluation.feature_net import TEST_ACCURACY, load_feature_net
 from ebmnist.evaluation.jackknife import jackknife
 from ebmnist.evaluation.nearest import nearest
 from ebmnist.evaluation.yardstick import N_MIN, Yardstick, digit_histogram, spread
-from ebmnist.sampling.chain import sample, samples_of
+from ebmnist.sampling.chain import sample, samples_from
 
 BATCH_SIZE = 256  # samples drawn at a time
 
@@ -81,12 +81,18 @@ class Fidelity:
             "binarised training images": binarised(real),
         }
         if subject.replay is not None and len(subject.replay) >= N_MIN:
-            sets["replay buffer"] = samples_of(subject.kernel, subject.replay[: self.n].to(subject.device))
+            sets["replay buffer"] = self._replayed(subject, subject.replay, rng)
         return tuple(
             figure._replace(name=f"{name}: {figure.name}")
             for name, images in sets.items()
             for figure in yardstick.figures(yardstick.see(images), rng)
         )
+
+    def _replayed(self, subject: Subject, replay: Tensor, rng: torch.Generator) -> Tensor:
+        """The buffer's chains as samples: in a cycle, those within it are noisy, and walk on to its end."""
+        clock = torch.zeros(len(replay), dtype=torch.int64) if subject.replay_clock is None else subject.replay_clock
+        chains, clock = (part[: self.n].to(subject.device) for part in (replay, clock))
+        return samples_from(subject.energy, subject.kernel, chains, clock, rng=rng)
 
     def _memorisation(
         self, samples: Tensor, train: Tensor, test: Tensor
@@ -123,7 +129,7 @@ class Fidelity:
             f"training image: Euclidean over pixels in [0, 1], of {min(self.n, self.n_nearest)} samples and as many "
             "test images. Anchors: class Gaussians are ten full-covariance Gaussians fitted on the training images and "
             f"clamped; binarised is at 1/2; the replay buffer ({n_replay} images) is of "
-            "chains that began long ago, no samples from noise. "
+            "chains that began long ago, each walked on to the end of its cycle if it has one, no samples from noise. "
             f"Nothing was chosen on these figures. Seed {rng.initial_seed()}."
         )
 

@@ -26,6 +26,7 @@ from ebmnist.sampling.cyclic import Cyclic
 
 METRICS = {"auroc": "AUROC", "aupr": "AUPR", "fpr_at_95": "FPR@95"}
 OF_THE_ENERGY = ("E", "|E − median|", "‖∇E‖", "warm E")
+WARM = 0.3  # σ of the noise on images whose warm energy is taken, chosen on validation images (docs/log.md, 2026-11-25)
 N_NOISES = 16  # over which the warm energy is averaged
 N_EXAMPLES = 10  # images of each set that are kept for the pictures
 
@@ -44,7 +45,7 @@ class Scorer(NamedTuple):
     median: Tensor  # of E over validation images
     components: PrincipalComponents
     references: Tensor  # training images, for the nearest neighbours
-    warm: float | None  # σ of the noise on data where chains walk warm, for a kernel that has such a place
+    warm: float | None  # σ of the noise on images whose warm energy is taken, for a kernel with levels of noise
     rng: torch.Generator
 
     def scores(self, images: Tensor, name: str) -> dict[str, Tensor]:
@@ -143,7 +144,7 @@ class OutOfDistribution:
         n_reference = min(self.n_reference, n_train)
         without, warm = held_out(subject.dataset), ""
         if (level := _warm_level(subject)) is not None:
-            warm = f"; warm E is E's mean over {N_NOISES} draws of noise of σ = {level:.2f}, the kernel's warmest level"
+            warm = f"; warm E is E's mean over {N_NOISES} draws of noise, σ = {level:.2f}, the level nearest to {WARM}"
         return (
             f"{n} test images of {subject.dataset.name}, evenly spread, are in-distribution; outliers are {n} images "
             "of each kind, the corrupted ones made from as many other test images. Scores, high for an outlier: E, "
@@ -169,9 +170,11 @@ class OutOfDistribution:
 
 
 def _warm_level(subject: Subject) -> float | None:
-    """σ of the noise on data at the end of a cycle's warm walk; None for a kernel of one temperature."""
-    kernel = subject.kernel
-    return float(kernel.level(torch.tensor(kernel.n_hot - 1))) if isinstance(kernel, Cyclic) else None
+    """σ = 0.3, where noise hides strokes and not digits, or what a cycle has nearest to it; None without cycles."""
+    if not isinstance(kernel := subject.kernel, Cyclic):
+        return None
+    levels = kernel.level(torch.arange(kernel.cycle))
+    return float(levels[(levels - WARM).abs().argmin()])
 
 
 def _held_out_trial(dataset: Dataset, n: int, device: torch.device) -> Trial:

@@ -15,8 +15,8 @@ struct Handle {
 
 template <class W>
 Network<W>* packed(int n_layers, const Shape* shapes, const float* const* weights, const float* const* biases,
-                   const float* head, float head_bias, float scale, float shift, const int32_t* order) {
-    auto* net = new Network<W>{{}, {}, head_bias, scale, shift, {}};
+                   const float* head, float head_bias, float scale, float shift, float bowl, const int32_t* order) {
+    auto* net = new Network<W>{{}, {}, head_bias, scale, shift, bowl, {}};
     for (int l = 0; l < n_layers; l++) net->layers.emplace_back(shapes[l], weights[l], biases[l]);
     // The head sees (channel, position) flattened; here it is [position][channel], padded.
     const Shape& s = shapes[n_layers - 1];
@@ -71,7 +71,7 @@ void evaluate(const Network<W>& net, const float* images, int n_images, float* e
             pass.forward(x.data(), e);
             store(e, n_images, SCALAR, tile, energy);
             if (!grad) continue;
-            pass.backward(x.data());
+            pass.backward(x.data(), x.data());
             store(x.data(), n_images, net.order, tile, grad);
         }
     });
@@ -146,7 +146,7 @@ struct Walker {
                 x[i] = bounded(x[i] + sigma[v] * noise[i], k.low - slack[v], k.high + slack[v]);
             }
         pass.forward(x.data(), seen[0]);
-        pass.backward(grad.data());
+        pass.backward(x.data(), grad.data());
         for (int v = 0; v < VECTORS; v++) {
             Floats squares{}, kept{}, moved{};
             Ints clipped{};
@@ -217,16 +217,16 @@ int has_bf16() {
 }
 
 void* pack(int bf16, int n_layers, const Shape* shapes, const float* const* weights, const float* const* biases,
-           const float* head, float head_bias, float scale, float shift, const int32_t* order) {
+           const float* head, float head_bias, float scale, float shift, float bowl, const int32_t* order) {
     auto* handle = new Handle;
 #ifdef __AVX512BF16__
     if (bf16) {
-        handle->pair = packed<Pair>(n_layers, shapes, weights, biases, head, head_bias, scale, shift, order);
+        handle->pair = packed<Pair>(n_layers, shapes, weights, biases, head, head_bias, scale, shift, bowl, order);
         return handle;
     }
 #endif
     (void)bf16;
-    handle->single = packed<Single>(n_layers, shapes, weights, biases, head, head_bias, scale, shift, order);
+    handle->single = packed<Single>(n_layers, shapes, weights, biases, head, head_bias, scale, shift, bowl, order);
     return handle;
 }
 

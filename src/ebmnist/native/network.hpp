@@ -159,6 +159,7 @@ struct Network {
     std::vector<float> head;  // of the last linear layer, to one number; in float32, as energies near 10 need it
     float head_bias;
     float scale, shift;          // the network sees scale·x + shift
+    float bowl;                  // E has bowl/2 · ‖x + shift/scale‖² besides what the network says
     std::vector<int32_t> order;  // pixel p of the first layer's input is order[p] of an image's row
 
     int pixels() const { return layers[0].s.c_in * layers[0].s.h_in * layers[0].s.w_in; }
@@ -184,16 +185,19 @@ struct Pass {
     void forward(const Floats* x, Floats (&energy)[VECTORS]) {
         const Shape& first = net.layers[0].s;
         int positions = first.h_in * first.w_in, words = net.layers[0].in_words;
+        Floats squares[VECTORS] = {};
         for (int p = 0; p < positions; p++)
             for (int w = 0; w < words; w++)
                 for (int v = 0; v < VECTORS; v++) {
                     Floats c[2] = {};
                     for (int k = 0; k < W::CHANNELS; k++)
-                        if (int channel = w * W::CHANNELS + k; channel < first.c_in)
+                        if (int channel = w * W::CHANNELS + k; channel < first.c_in) {
                             c[k] = x[(channel * positions + p) * VECTORS + v] * net.scale + net.shift;
+                            squares[v] += c[k] * c[k];
+                        }
                     activation[0][(p * words + w) * VECTORS + v] = W::pack(c, 1);
                 }
-        for (int v = 0; v < VECTORS; v++) energy[v] = Floats{} + net.head_bias;
+        for (int v = 0; v < VECTORS; v++) energy[v] = net.head_bias + 0.5f * net.bowl / (net.scale * net.scale) * squares[v];
         for (size_t l = 0; l < net.layers.size(); l++) {
             if (block_of(net.layers[l].s.c_out) == 4) layer_forward<4>(l, energy);
             else layer_forward<BLOCK>(l, energy);
@@ -231,14 +235,16 @@ struct Pass {
         }
     }
 
-    // After forward: ∂E/∂x into grad, [channel][position][VECTORS].
-    void backward(Floats* grad) {
+    // After forward of x: ∂E/∂x into grad, [channel][position][VECTORS], which may be x itself.
+    void backward(const Floats* x, Floats* grad) {
         backward_hidden();
         const Shape& s = net.layers[0].s;
         auto give = [&](int position, int c0, auto& sum) {
             for (int c = 0; c < (int)std::size(sum) && c0 + c < s.c_in; c++)
-                for (int v = 0; v < VECTORS; v++)
-                    grad[((c0 + c) * s.h_in * s.w_in + position) * VECTORS + v] = sum[c][v] * net.scale;
+                for (int v = 0; v < VECTORS; v++) {
+                    int i = ((c0 + c) * s.h_in * s.w_in + position) * VECTORS + v;
+                    grad[i] = sum[c][v] * net.scale + net.bowl * (x[i] + net.shift / net.scale);
+                }
         };
         if (block_of(s.c_in) == 4) convolve_back<W, 4>(net.layers[0], slope[0].data(), give);
         else convolve_back<W, BLOCK>(net.layers[0], slope[0].data(), give);

@@ -53,18 +53,27 @@ class _Langevin(ctypes.Structure):
 class Packed:
     """A network's weights in the order the C++ reads them: a copy, which does not follow later changes.
 
-    E(x) = head · SiLU(conv(… SiLU(conv(scale·x + shift)))) + b. Images are (B, 1, side, side), float32, on the CPU.
+    E(x) = head · SiLU(conv(… SiLU(conv(scale·x + shift)))) + b + bowl/2 · ‖x + shift/scale‖². Images are
+    (B, 1, side, side), float32, on the CPU.
 
     Args:
         convs: in order; the first takes one channel.
         head: weight (1, n) and bias (1,) of the last linear layer.
         scale: of the pixels, before `shift` is added.
         shift: what a padded pixel is equal to, once scaled, is 0.
+        bowl: curvature of the quadratic beside the network, about the pixel that a padded one is equal to.
         bf16: multiply in bfloat16, summing in float32; False for float32 throughout.
     """
 
     def __init__(
-        self, convs: Sequence[Conv], head: tuple[Tensor, Tensor], scale: float, shift: float, *, bf16: bool
+        self,
+        convs: Sequence[Conv],
+        head: tuple[Tensor, Tensor],
+        scale: float,
+        shift: float,
+        *,
+        bowl: float = 0.0,
+        bf16: bool,
     ) -> None:
         functions = library()
         assert functions is not None, "ask library() first"
@@ -85,7 +94,7 @@ class Packed:
         self._handle = ctypes.c_void_p(
             functions.pack(
                 int(bf16), len(shapes), shapes, _addresses(weights), _addresses(biases), _address(self._head),
-                ctypes.c_float(head[1].item()), ctypes.c_float(scale), ctypes.c_float(shift),
+                ctypes.c_float(head[1].item()), ctypes.c_float(scale), ctypes.c_float(shift), ctypes.c_float(bowl),
                 _address(order),
             )
         )  # fmt: skip

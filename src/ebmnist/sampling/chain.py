@@ -201,6 +201,15 @@ def samples_of(kernel: Kernel, x: Tensor) -> Tensor:
     return x if kernel.clamp is None else x.clamp(*kernel.clamp)
 
 
+def samples_from(energy: Energy, kernel: Kernel, x: Tensor, clock: Tensor, *, rng: torch.Generator) -> Tensor:
+    """Walk each of the chains at `x`, (B, *shape), after `clock` steps, (B,), on to the end of its cycle: samples."""
+    x, left = x.clone(), -clock % cycle_of(kernel)
+    for n_steps in sorted(set(left.tolist())):
+        at = left == n_steps
+        x[at] = run_chain(energy, kernel, x[at], n_steps, rng=rng, clock=clock[at]).x
+    return samples_of(kernel, x)
+
+
 def cycle_of(kernel: Kernel) -> int:
     """Steps from one sample to the next along a chain: a cyclic kernel's cycle, or 1."""
     return getattr(kernel, "cycle", 1)

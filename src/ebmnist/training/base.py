@@ -56,7 +56,17 @@ class Objective(Protocol):
     """A loss whose gradient moves θ. Frozen dataclass; `terms` are detached scalars worth logging."""
 
     def __call__(
-        self, energy: Energy, x_pos: Tensor, x_neg: Tensor, *, regularisation: float = 1.0
+        self,
+        energy: Energy,
+        x_pos: Tensor,
+        x_neg: Tensor,
+        *,
+        regularisation: float = 1.0,
+        levels: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the scalar loss and its terms; `regularisation` scales the energy regulariser."""
+        """Return the scalar loss and its terms.
+
+        `regularisation` scales the energy regulariser; `levels` are the noise σ that pair i of x_pos and x_neg
+        carries, (B,), where it differs from pair to pair.
+        """
         ...

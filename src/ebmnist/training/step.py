@@ -30,10 +30,11 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
 
     # Real images carry as much noise as the chains.
     sigma, slack = _smoothing(state, draw)
+    levels = sigma.flatten() if isinstance(sigma, Tensor) else None
     clean, x_pos = x_pos, noised(x_pos, sigma, state.kernel, state.rng, slack=slack)
 
     # The gradient of the objective.
-    loss, terms = state.objective(energy, x_pos, chain.x, regularisation=regularisation)
+    loss, terms = state.objective(energy, x_pos, chain.x, regularisation=regularisation, levels=levels)
     state.optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     weight_grad_norm = clip_grad_norm_(energy.parameters(), t.weight_grad_clip)

@@ -107,3 +107,19 @@ def test_nan_stays_nan(where):
     loss, terms = ContrastiveDivergence()(Linear(), *bad)
     assert loss.isnan()
     assert terms["energy_max"].isnan()
+
+
+def test_noisy_pairs_count_less():
+    """E = 2x: differences 2(1 − (−2)) = 6 and 2(3 − 0) = 6; weights 1/(1 + 2·0) and 1/(1 + 2·1.5)."""
+    objective, levels = ContrastiveDivergence(energy_l2=0, level_weight=2), torch.tensor([0.0, 1.5])
+    energy = Linear()
+    loss, terms = objective(energy, X_POS, X_NEG[:2], levels=levels)
+    loss.backward()
+    assert loss.item() == pytest.approx((6 + 6 / 4) / 2)
+    assert energy.w.grad.item() == pytest.approx((3 + 3 / 4) / 2)
+    assert terms["energy_pos"].item() == 4  # as they are: what is recorded is not weighted
+
+
+def test_without_levels_there_is_nothing_to_weigh_by():
+    with pytest.raises(BadInput, match="level_weight is for a kernel with levels"):
+        ContrastiveDivergence(level_weight=2)(Linear(), X_POS, X_NEG)

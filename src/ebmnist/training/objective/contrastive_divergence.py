@@ -11,36 +11,46 @@ from ebmnist.errors import BadInput
 
 @dataclass(frozen=True)
 class ContrastiveDivergence:
-    """L = mean E(x⁺) − mean E(x⁻) + λ·[mean (E(x⁺) − m)² + mean (E(x⁻) − m)² + 2·offset·m²], m the mean of all.
+    """L = mean w(E(x⁺) − E(x⁻)) + λ·[mean (E(x⁺) − m)² + mean (E(x⁻) − m)² + 2·offset·m²], m the mean of all.
 
     The first two terms have the gradient of the negative log-likelihood when x⁻ ~ exp(−E) (Hinton 2002).
     Where the chains that gave x⁻ began makes it CD-k, PCD or short-run: that is the `start`'s choice, not the loss's.
     The squares bound the energy's scale, the last one pins its free offset. With offset = 1 they are
     λ·mean(E(x⁺)² + E(x⁻)²) (Du & Mordatch 2019), whose pull on the offset makes Adam overshoot at every update; a
     hundredth of it pins the offset as well and leaves the weights alone (docs/theory.md, section 8).
+    Where data and chains carry noise of many levels σ, a pair counts w = 1/(1 + level_weight·σ), or what hot chains
+    say of the weights drowns the cold (section 7.1); any w > 0 has the same optimum. Otherwise w = 1.
 
     Raises:
-        BadInput: a negative field.
+        BadInput: a negative field; by the call, `level_weight` with no levels.
     """
 
     energy_l2: float = 0.05
     """λ ≥ 0."""
     offset: float = 1.0
     """Share of λ with which the mean of all energies is pulled to zero, ≥ 0; 1 is Du & Mordatch's."""
+    level_weight: float = 0.0
+    """How much less a pair counts for its noise, per pixel's σ on [0, 1], ≥ 0; for the kernel `cyclic`."""
 
     def __post_init__(self) -> None:
-        for name, value in (("energy_l2", self.energy_l2), ("offset", self.offset)):
-            if not value >= 0:
+        for name in ("energy_l2", "offset", "level_weight"):
+            if not (value := getattr(self, name)) >= 0:
                 raise BadInput(f"contrastive_divergence: {name} must be ≥ 0, not {value}")
 
     def __call__(
-        self, energy: Energy, x_pos: Tensor, x_neg: Tensor, *, regularisation: float = 1.0
+        self,
+        energy: Energy,
+        x_pos: Tensor,
+        x_neg: Tensor,
+        *,
+        regularisation: float = 1.0,
+        levels: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss, and its terms detached; `regularisation` multiplies λ."""
+        """The loss, and its terms detached; `regularisation` multiplies λ, `levels` are σ of each pair, (B,)."""
         # One forward for both: half the calls, and spectral norm's power iteration moves once an update.
         values = energy(torch.cat([x_pos, x_neg]))
         e_pos, e_neg = values[: len(x_pos)], values[len(x_pos) :]
-        gap = e_pos.mean() - e_neg.mean()
+        gap = self._gap(e_pos, e_neg, levels)
         middle = (e_pos.mean() + e_neg.mean()) / 2
         squares = e_pos.square().mean() + e_neg.square().mean() - 2 * (1 - self.offset) * middle.square()
         loss = gap + self.energy_l2 * regularisation * squares
@@ -51,3 +61,10 @@ class ContrastiveDivergence:
             "energy_neg": e_neg.mean().detach(),
             "energy_max": largest,
         }
+
+    def _gap(self, e_pos: Tensor, e_neg: Tensor, levels: Tensor | None) -> Tensor:
+        if not self.level_weight:
+            return e_pos.mean() - e_neg.mean()
+        if levels is None:
+            raise BadInput("contrastive_divergence: level_weight is for a kernel with levels of noise: cyclic")
+        return ((e_pos - e_neg) / (1 + self.level_weight * levels)).mean()
