@@ -3,7 +3,7 @@
 Above 2, steps overshoot.
 
   python benchmarks/curvature.py pretrained
-  python benchmarks/curvature.py runs/mnist-cyclic/checkpoints/step-00006000 --raw    the weights, not their average
+  python benchmarks/curvature.py runs/mnist-best/checkpoints/step-00024000 --raw    the weights, not their average
 
 At training images with Gaussian noise of several σ, by power iteration on finite differences of the gradient, in fp32.
 """

@@ -4,9 +4,9 @@ Trains a recipe without its guard, and prints for every hundred updates: the slo
 training images, u·∇E with u = x/‖x‖, its mean and its usual change from one update to the next; the autocorrelation
 of the data's mean energy from one update to the next, −1 for a swing; the largest share of clipped gradient.
 
-  python benchmarks/pulse.py mnist-cyclic --updates 1500
-  python benchmarks/pulse.py mnist-cyclic --updates 1500 --sampling.slack 0                  walls
-  python benchmarks/pulse.py mnist-cyclic --updates 1500 --training.objective.offset 1       Du & Mordatch's square
+  python benchmarks/pulse.py mnist --updates 1500
+  python benchmarks/pulse.py mnist --updates 1500 --sampling.slack 0                  walls
+  python benchmarks/pulse.py mnist --updates 1500 --training.objective.offset 1       Du & Mordatch's square
 """
 
 import argparse

@@ -344,7 +344,7 @@ def test_a_section_is_announced_and_its_failure_carries_its_name_once(model: Pat
 
     sections = {"sick": Sick(), "refused": Refused(), "fine": Fine()}
     trained = load(model)
-    events = list(examine(subject_of(trained, trained.recipe.load_data(), None), sections, seed=0))
+    events = list(examine(subject_of(trained, trained.recipe.load_data(), {}), sections, seed=0))
     assert events[0::2] == [Begun("sick", 1, 3), Begun("refused", 2, 3), Begun("fine", 3, 3)]
     outcomes = [event.outcome for event in events[1::2] if isinstance(event, Examined)]
     assert outcomes[:2] == ["sick: the energy is NaN", "refused: the images are torn"]

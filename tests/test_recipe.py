@@ -22,7 +22,7 @@ def test_every_recipe_loads_and_comes_back_from_its_own_yaml(name: str) -> None:
 
 
 def test_the_promised_recipes_are_there() -> None:
-    assert {"mnist", "smoke", "mnist-sn", "uva-t8", "fashion", "holdout-9", "mnist-best", "mnist-cyclic"} <= set(
+    assert {"mnist", "smoke", "mnist-sn", "uva-t8", "fashion", "holdout-9", "mnist-best", "mnist-plain"} <= set(
         recipe_names()
     )
 
@@ -141,4 +141,4 @@ def test_a_folder_of_ones_own_is_a_path_again(tmp_path: Path) -> None:
 
 def test_samples_that_end_in_the_middle_of_a_cycle_are_refused():
     with pytest.raises(BadInput, match="multiple of the kernel's cycle, 128"):
-        load_recipe("mnist-cyclic", ["--evaluation.n_steps", "100"])
+        load_recipe("mnist", ["--evaluation.n_steps", "100"])

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.errors import BadInput
-from ebmnist.evaluation.descent import Stop, choose_stop, cold, denoise, steady
+from ebmnist.evaluation.descent import Stop, choose_stop, cold, denoise, within
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.mala import MALA
@@ -104,7 +104,12 @@ def test_every_kernel_descends_in_its_own_box() -> None:
     ) == pytest.approx(0.4)
 
 
-def test_a_kernel_with_a_schedule_is_steady_at_the_temperature_it_ends_with():
-    kernel = Cyclic(step_size=1.0, temperature=2e-6, clip=0.1)
-    assert steady(kernel) == Langevin(1.0, 2e-6, clip=0.1)
-    assert steady(Langevin()) == Langevin()
+def test_a_descent_begins_where_the_kernels_chains_may_stand_and_ends_in_the_box():
+    """No slope: what comes back is where it began. Chains of `cyclic` stand up to 4 · 0.5 beyond the box."""
+    y, flat = torch.tensor([[[[-3.0, -1.0, 0.5, 2.0]]]]), lambda x: 0 * x.flatten(1).sum(1)
+    assert torch.equal(within(Cyclic(hot=0.5), y), y.clamp(-2, 3))
+    assert torch.equal(within(Langevin(slack=0.25), y), y.clamp(-0.25, 1.25))
+    assert torch.equal(within(Langevin(clamp=None), y), y)
+    for kernel in (Cyclic(hot=0.5), Langevin(slack=0.25), Langevin()):
+        assert torch.equal(denoise(flat, kernel, y, 3, rng=torch.Generator()), y.clamp(0, 1))
+        assert cold(kernel).temperature == 0

@@ -6,6 +6,7 @@ from ebmnist.data.base import Dataset, Split
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Measured, Subject, Unmeasurable
 from ebmnist.evaluation.inpainting import Fill, Inpainting, choose_fill, inpaint, masks
+from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
 from targets import assert_moments
 
@@ -47,6 +48,23 @@ def test_langevin_samples_the_conditional() -> None:
     # Of E = λu²/2, unadjusted Langevin has variance 1/(λ(1 − hλ/2)); λ = 2.
     centred = x.flatten(1)[:, [1, 3]] - conditional_mean(y)
     assert_moments(centred, 0.0, 1 / (2 * (1 - h)))
+
+
+def test_in_cycles_what_is_observed_decides_what_is_filled_in() -> None:
+    """Two images, all 0 and all 1, E = κ/2 times the squared distance to the nearer: the observed half says which."""
+    cyclic = Cyclic(hot=1.0, n_hot=8, n_cool=56)
+
+    def nearer(x: Tensor) -> Tensor:
+        to = [(x - image).square().flatten(1).sum(1) for image in (0.0, 1.0)]
+        return 0.5 * cyclic.curvature * torch.minimum(*to)
+
+    y = torch.tensor([0.0, 1.0]).repeat(50).view(-1, 1, 1, 1).expand(100, 1, 4, 4)
+    observed = torch.arange(16).view(1, 4, 4) < 8
+    x = inpaint(nearer, cyclic, y.masked_fill(~observed, torch.nan), observed, 64, rng=rng())
+    assert torch.equal(x[:, observed], y[:, observed])
+    assert ((x - y).abs() < 0.1).float().mean() > 0.97
+    with pytest.raises(BadInput, match="multiple of the kernel's cycle, 64"):
+        inpaint(nearer, cyclic, y, observed, 65, rng=rng())
 
 
 def test_hidden_pixels_are_never_read() -> None:

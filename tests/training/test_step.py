@@ -171,7 +171,7 @@ class Broken:
 
     where: str
 
-    def __call__(self, energy, x_pos, x_neg, *, regularisation=1.0):
+    def __call__(self, energy, x_pos, x_neg, *, regularisation=1.0, levels=None):  # noqa: ARG002
         loss, terms = ContrastiveDivergence()(energy, x_pos, x_neg, regularisation=regularisation)
         if self.where == "loss":
             loss = loss * math.nan
@@ -237,7 +237,7 @@ def test_the_data_noise_is_drawn_anew_at_every_update_and_the_data_left_alone(rn
 
     @dataclass(frozen=True)
     class Spy:
-        def __call__(self, energy, x_pos, x_neg, *, regularisation=1.0):
+        def __call__(self, energy, x_pos, x_neg, *, regularisation=1.0, levels=None):  # noqa: ARG002
             seen.append(x_pos)
             return ContrastiveDivergence()(energy, x_pos, x_neg, regularisation=regularisation)
 

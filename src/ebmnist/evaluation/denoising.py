@@ -17,6 +17,7 @@ from ebmnist.evaluation.image_quality import mean_figure, psnr, ssim
 from ebmnist.evaluation.posterior import choose_posterior, choose_scale, posterior_mean, tweedie
 from ebmnist.evaluation.wiener import Wiener, fit_wiener
 from ebmnist.evaluation.yardstick import spread
+from ebmnist.sampling.chain import box_of
 
 __all__ = ["Denoising", "Stop", "choose_stop", "denoise", "psnr"]
 
@@ -110,12 +111,12 @@ class Denoising:
 
     def _estimates(self, subject: Subject, y: Tensor, sigma: float, rng: torch.Generator) -> dict[str, Estimate]:
         """Clean `y` in the three ways, each as validation images say."""
-        energy, kernel = subject.energy, subject.kernel
+        energy, kernel, box = subject.energy, subject.kernel, box_of(subject.kernel)
         chosen = _take(subject.dataset.validation.images, self.n_validation, subject.device)
         stop = choose_stop(energy, kernel, chosen, sigma, rng=rng, step_scales=STEP_SCALES)
-        posterior = choose_posterior(energy, chosen, sigma, rng=rng, n_chains=self.n_chains, clamp=kernel.clamp)
-        scale = choose_scale(energy, chosen, sigma, rng=rng)
-        mean = posterior_mean(energy, y, sigma, posterior, rng=rng, n_chains=self.n_chains, clamp=kernel.clamp)
+        posterior = choose_posterior(energy, chosen, sigma, rng=rng, n_chains=self.n_chains, clamp=box)
+        scale = choose_scale(energy, chosen, sigma, rng=rng, clamp=box)
+        mean = posterior_mean(energy, y, sigma, posterior, rng=rng, n_chains=self.n_chains, clamp=box)
         temperature, step, n_steps = posterior
         t_step = f"T = {sigma**2 / scale:.2g}" if scale > 0 else "∇E points away from the noise: no step"
         return {
@@ -124,7 +125,7 @@ class Denoising:
                 f"{stop.n_steps} steps of {stop.step_scale:g} ε",
             ),
             "posterior mean": Estimate(mean, f"T = {temperature:.2g}, {n_steps} steps of h = {step:g} σ²"),
-            "Tweedie": Estimate(tweedie(energy, y, scale), t_step),
+            "Tweedie": Estimate(tweedie(energy, y, scale, clamp=box), t_step),
         }
 
     def _method(self, subject: Subject, n: int, helped: list[float], rng: torch.Generator) -> str:
@@ -138,11 +139,12 @@ class Denoising:
         return (
             f"{n} test images of {subject.dataset.name}, evenly spread, with Gaussian noise of standard deviation σ on "
             "pixels in [0, 1]. PSNR in dB of each image, clamped to [0, 1], and SSIM (Gaussian windows of σ = 1.5, 11 "
-            "by 11); mean over images, error: one standard error. Descent: gradient steps at T = 0 from the clamped "
+            "by 11); mean over images, error: one standard error. Descent: gradient steps at T = 0 from the "
             f"noisy image ({subject.kernel}), step scale among {_join(STEP_SCALES)}. Posterior mean: the second halves "
             f"of {self.n_chains} unadjusted Langevin chains on E(x)/T + ‖x − y‖²/2σ², from y, averaged; T, step size "
             "and a length of at most 20 steps are chosen, so where short chains win it is an early stop, too, and no "
-            "equilibrium. Tweedie: one step y − σ²∇E/T, taken at the clamped image, T by least squares. "
+            "equilibrium. Tweedie: one step y − σ²∇E/T, T by least squares. "
+            "All three see the noisy image clamped to where the kernel's chains may stand. "
             f"{verdict}Everything is chosen for each σ on {self.n_validation} validation images with noise of their "
             f"own. Anchors: the noisy image; the Wiener filter of mean and covariance of the "
             f"{len(subject.dataset.train.images)} training images; a small convolutional autoencoder trained for "

@@ -1,7 +1,6 @@
 """Energy descent from a noisy image, stopped where validation images say: the way this project denoises."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -12,7 +11,7 @@ from ebmnist.energy.base import Energy
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.image_quality import psnr
 from ebmnist.sampling.base import Kernel
-from ebmnist.sampling.chain import cycle_of, run_chain
+from ebmnist.sampling.chain import box_of, run_chain, samples_of, slack_of
 from ebmnist.sampling.langevin import Langevin
 
 STOPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -28,8 +27,11 @@ class Stop(NamedTuple):
 def denoise(
     energy: Energy, kernel: Kernel, y: Tensor, n_steps: int, *, rng: torch.Generator, step_scale: float = 1.0
 ) -> Tensor:
-    """Return where gradient descent on the energy from clamp(y, 0, 1) is after `n_steps`, (B, *shape)."""
-    return run_chain(energy, cold(kernel, step_scale), y.clamp(0, 1), n_steps, rng=rng).x
+    """Return where gradient descent on the energy from `y` is after `n_steps`, an image, (B, *shape).
+
+    It goes from `y` clamped to where the kernel's chains may stand: an energy knows no other images.
+    """
+    return samples_of(kernel, run_chain(energy, cold(kernel, step_scale), within(kernel, y), n_steps, rng=rng).x)
 
 
 def choose_stop(
@@ -49,13 +51,13 @@ def choose_stop(
     Raises:
         BadInput: no stop leaves finite images.
     """
-    y = add_noise(clean, sigma, rng).clamp(0, 1)
+    y = within(kernel, add_noise(clean, sigma, rng))
     scores: dict[Stop, float] = {}
     for scale in step_scales:
         x, done = y, 0
         for n_steps in sorted(stops):
             x, done = run_chain(energy, cold(kernel, scale), x, n_steps - done, rng=rng).x, n_steps
-            scores[Stop(n_steps, scale)] = float(psnr(x, clean).mean())
+            scores[Stop(n_steps, scale)] = float(psnr(samples_of(kernel, x), clean).mean())
     finite = {stop: score for stop, score in scores.items() if score == score}
     if not finite:
         raise BadInput("descent leaves NaN images at every stop; the energy has diverged")
@@ -65,11 +67,10 @@ def choose_stop(
 def cold(kernel: Kernel, step_scale: float = 1.0) -> Langevin:
     """Return the descent that takes the kernel's steps, whichever kernel it is, scaled and at T = 0."""
     k = cast(Any, kernel)  # the Protocol does not say so, but every kernel has these fields
-    return Langevin(step_scale * k.step_size, 0.0, k.clip, k.clip_norm, k.clamp)
+    return Langevin(step_scale * k.step_size, 0.0, k.clip, k.clip_norm, k.clamp, slack_of(kernel))
 
 
-def steady(kernel: Kernel) -> Kernel:
-    """Return the kernel without its schedule: a cyclic one's steps at the temperature where its cycles end."""
-    if cycle_of(kernel) == 1:
-        return kernel
-    return replace(cold(kernel), temperature=kernel.temperature)
+def within(kernel: Kernel, y: Tensor) -> Tensor:
+    """Clamp images (B, *shape) to where the kernel's chains may stand."""
+    box = box_of(kernel)
+    return y if box is None else y.clamp(*box)

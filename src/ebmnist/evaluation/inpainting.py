@@ -10,12 +10,12 @@ from torch import Tensor
 from ebmnist.energy.base import Energy, frozen
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
-from ebmnist.evaluation.descent import steady
 from ebmnist.evaluation.image_quality import mean_figure, psnr
 from ebmnist.evaluation.wiener import fit_wiener
 from ebmnist.evaluation.yardstick import spread
 from ebmnist.sampling.base import Kernel
-from ebmnist.sampling.chain import run_chain, samples_of
+from ebmnist.sampling.chain import check_whole_cycles, cycle_of, run_chain, samples_of
+from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.start.noise import uniform_noise
 
 N_MIN = 20  # images; below, a standard error is no longer one
@@ -41,7 +41,9 @@ def inpaint(
 ) -> Tensor:
     """Return `y` with its hidden pixels where a chain on u ↦ E(where(observed, y, u)) ends, (B, *shape).
 
-    That is the chain for p(hidden | observed). Observed pixels come back bit for bit; hidden ones are never read.
+    That is the chain for p(hidden | observed). A kernel with a cycle holds data at another level of noise at each step:
+    there the observed pixels carry the level's noise, drawn anew for each step (Song & Ermon 2019, app. B.3).
+    Observed pixels come back bit for bit; hidden ones are never read.
 
     Args:
         energy: (B, *shape) -> (B,).
@@ -53,8 +55,9 @@ def inpaint(
         start: images broadcastable to `y`, from whose hidden pixels the chains start; uniform noise if not given.
 
     Raises:
-        BadInput: an `observed` that is not bool, or a negative `n_steps`.
+        BadInput: an `observed` that is not bool, a negative `n_steps`, or one that ends in the middle of a cycle.
     """
+    check_whole_cycles(kernel, n_steps)
     if observed.dtype != torch.bool:
         raise BadInput(f"inpaint: observed is {observed.dtype}; give a bool mask, True where a pixel is known")
     u = uniform_noise(len(y), tuple(y.shape[1:]), rng).to(y) if start is None else start
@@ -63,8 +66,24 @@ def inpaint(
         return energy(torch.where(observed, y, u))
 
     with frozen(energy):  # run_chain cannot see the energy inside `conditional`
-        u = run_chain(conditional, kernel, torch.where(observed, y, u), n_steps, rng=rng).x
+        if isinstance(kernel, Cyclic):
+            u = _in_cycles(energy, kernel, y, observed, n_steps, rng, u)
+        else:
+            u = run_chain(conditional, kernel, torch.where(observed, y, u), n_steps, rng=rng).x
     return torch.where(observed, y, samples_of(kernel, u))
+
+
+def _in_cycles(
+    energy: Energy, kernel: Cyclic, y: Tensor, observed: Tensor, n_steps: int, rng: torch.Generator, u: Tensor
+) -> Tensor:
+    """Chains of whole cycles, before each of whose steps the observed pixels are put to `y` with its noise."""
+    u = u.expand_as(y)
+    for i in range(n_steps):
+        clock = torch.full((len(y),), i, device=y.device)
+        level = kernel.level(clock[:1] - 1)
+        noisy = y + level * torch.randn(y.shape, generator=rng, device=y.device, dtype=y.dtype)
+        u = run_chain(energy, kernel, torch.where(observed, noisy, u), 1, rng=rng, clock=clock).x
+    return u
 
 
 def choose_fill(
@@ -116,7 +135,7 @@ class Inpainting:
     n_chains: int = 4
     """Chains for each image, whose average is the estimate."""
     lengths: tuple[int, ...] = (4, 8, 16, 32, 64, 128)
-    """Chain lengths to choose among. By default all costs 228,000 image-steps at most."""
+    """Chain lengths to choose among; for a kernel with a cycle, 1, 2 and 4 cycles instead."""
 
     def __post_init__(self) -> None:
         if min(self.n, self.n_validation) < 2 or min((self.n_chains, *self.lengths)) < 1 or not self.lengths:
@@ -158,11 +177,18 @@ class Inpainting:
         self, subject: Subject, clean: Tensor, observed: Tensor, mean: Tensor, rng: torch.Generator
     ) -> tuple[dict[str, Tensor], str]:
         """Fill the hidden pixels as validation images say; return the first chain, the average, and what was chosen."""
-        energy, kernel = subject.energy, steady(subject.kernel)
+        energy, kernel = subject.energy, subject.kernel
         validation = _take(subject.dataset.validation.images, self.n_validation, subject.device)
         with frozen(energy):  # here too, so that a spectrally normalised one is normalised once
             fill = choose_fill(
-                energy, kernel, validation, observed, mean, rng=rng, lengths=self.lengths, n_chains=self.n_chains
+                energy,
+                kernel,
+                validation,
+                observed,
+                mean,
+                rng=rng,
+                lengths=self._lengths(kernel),
+                n_chains=self.n_chains,
             )
             start = mean if fill.start == "mean" else None
             copies = torch.cat([clean] * self.n_chains)
@@ -173,17 +199,25 @@ class Inpainting:
         mine = {"one chain": x[: len(clean)], "chains averaged": _average(x, self.n_chains)}
         return mine, f"{fill.n_steps} steps from {'noise' if start is None else 'the mean image'}"
 
+    def _lengths(self, kernel: Kernel) -> tuple[int, ...]:
+        cycle = cycle_of(kernel)
+        return self.lengths if cycle == 1 else (cycle, 2 * cycle, 4 * cycle)
+
     def _method(self, subject: Subject, n: int, rng: torch.Generator) -> str:
+        held = "observed ones stay as they are"
+        if cycle_of(subject.kernel) > 1:
+            held = "before each step the observed ones are put back, with the noise of the chain's place in its cycle"
         return (
             f"{n} test images of {subject.dataset.name}, evenly spread, without their right half, their lower half, or "
             "half of their pixels at random, the same for all. Chains move the hidden pixels alone, at the kernel's "
-            f"own temperature ({steady(subject.kernel)}); observed ones stay as they are. PSNR in dB on each image's "
+            f"own temperature ({subject.kernel}); {held}. PSNR in dB on each image's "
             "hidden pixels, clamped to [0, 1]; mean over images, error: one standard error. One chain is a completion, "
             "which may be a good one and still not the true one; "
             f"the average over {self.n_chains} is what squared error rewards. "
             "Where chains start (uniform noise or the mean training image) and how long they are (among "
-            f"{', '.join(map(str, self.lengths))} steps) is chosen for each mask by the average's PSNR on "
-            f"{self.n_validation} validation images. Anchors: the mean training image; linear regression on the "
+            f"{', '.join(map(str, self._lengths(subject.kernel)))} steps) is chosen for each mask by the "
+            f"average's PSNR on {self.n_validation} validation images. Anchors: the mean training image; linear "
+            "regression on the "
             "observed pixels, the conditional mean of a Gaussian with the training images' mean and full covariance "
             f"plus the variance of rounding to 256 levels. Seed {rng.initial_seed()}."
         )

@@ -71,7 +71,7 @@ def choose_posterior(
         Unmeasurable: ∇E is zero or not finite, or every setting leaves NaN images.
     """
     y = add_noise(clean, sigma, rng)
-    rms = float(_grad(energy, y).square().mean().sqrt())
+    rms = float(_grad(energy, y if clamp is None else y.clamp(*clamp)).square().mean().sqrt())
     if not 0 < rms < torch.inf:
         raise Unmeasurable(f"∇E at noisy images, root mean square, is {rms:g}: there is no posterior to sample")
     scores: dict[Posterior, float] = {}
@@ -90,23 +90,26 @@ def choose_posterior(
     return max(scores, key=lambda posterior: scores[posterior])
 
 
-def tweedie(energy: Energy, y: Tensor, scale: float) -> Tensor:
-    """Return c − scale·∇E(c), c = clamp(y, 0, 1), (B, *shape): one step, not clamped.
+def tweedie(energy: Energy, y: Tensor, scale: float, *, clamp: Box = (0.0, 1.0)) -> Tensor:
+    """Return c − scale·∇E(c), c = clamp(y), (B, *shape): one step, not clamped.
 
     With scale = σ²/T it is Tweedie's E[x|y] = y + σ²∇log p(y) (Robbins 1956; Efron 2011) if exp(−E/T) is the density
-    of *noisy* images. It is taken at the clamped image because an energy of images on [0, 1] knows no other.
+    of *noisy* images. It is taken at the clamped image because an energy knows no others than its chains saw.
     """
-    c = y.clamp(0, 1)
+    c = y if clamp is None else y.clamp(*clamp)
     return c - scale * _grad(energy, c)
 
 
-def choose_scale(energy: Energy, clean: Tensor, sigma: float, *, rng: torch.Generator) -> float:
+def choose_scale(
+    energy: Energy, clean: Tensor, sigma: float, *, rng: torch.Generator, clamp: Box = (0.0, 1.0)
+) -> float:
     """Return the scale ≥ 0 of least squared error on `clean`, validation images noised at σ: Σ⟨c − x, ∇E⟩ / Σ‖∇E‖².
 
     Raises:
         Unmeasurable: ∇E is zero or not finite.
     """
-    c = add_noise(clean, sigma, rng).clamp(0, 1)
+    c = add_noise(clean, sigma, rng)
+    c = c if clamp is None else c.clamp(*clamp)
     grad = _grad(energy, c)
     scale = float(((c - clean) * grad).double().sum() / grad.double().square().sum())
     if scale != scale:
@@ -115,9 +118,9 @@ def choose_scale(energy: Energy, clean: Tensor, sigma: float, *, rng: torch.Gene
 
 
 def _grad(energy: Energy, y: Tensor) -> Tensor:
-    """Return ∇E at the clamped images, (B, *shape)."""
+    """Return ∇E, (B, *shape)."""
     with frozen(energy):
-        return torch.cat([energy_and_grad(energy, part.clamp(0, 1))[1] for part in torch.split(y, 500)])
+        return torch.cat([energy_and_grad(energy, part)[1] for part in torch.split(y, 500)])
 
 
 def _trajectory(

@@ -201,6 +201,17 @@ def samples_of(kernel: Kernel, x: Tensor) -> Tensor:
     return x if kernel.clamp is None else x.clamp(*kernel.clamp)
 
 
+def slack_of(kernel: Kernel) -> float:
+    """How far beyond the kernel's clamp its chains may stand, at most, in pixels."""
+    slack = float(getattr(kernel, "slack", 0.0))
+    return slack * kernel.hot if isinstance(kernel, Cyclic) else slack
+
+
+def box_of(kernel: Kernel) -> tuple[float, float] | None:
+    """The box that the kernel's chains stand in, slack and all; None for the whole space."""
+    return None if kernel.clamp is None else (kernel.clamp[0] - slack_of(kernel), kernel.clamp[1] + slack_of(kernel))
+
+
 def samples_from(energy: Energy, kernel: Kernel, x: Tensor, clock: Tensor, *, rng: torch.Generator) -> Tensor:
     """Walk each of the chains at `x`, (B, *shape), after `clock` steps, (B,), on to the end of its cycle: samples."""
     x, left = x.clone(), -clock % cycle_of(kernel)
