@@ -9,7 +9,7 @@ from torch import Tensor
 from ebmnist.artifacts import RunFolder, load_checkpoint
 from ebmnist.artifacts.figures import (
     Denoised,
-    log_steps,
+    film_steps,
     save_animation,
     save_beside_data,
     save_curves,
@@ -23,7 +23,7 @@ from ebmnist.artifacts.report import Part
 from ebmnist.data.base import Dataset
 from ebmnist.data.corruptions import add_noise
 from ebmnist.evaluation.denoising import denoise, psnr
-from ebmnist.sampling import Chain, run_chain, samples_of, uniform_noise
+from ebmnist.sampling import Chain, cycle_of, run_chain, samples_of, uniform_noise
 from ebmnist.trained import Trained
 
 SIGMAS = (0.1, 0.2, 0.3, 0.5)
@@ -45,7 +45,7 @@ def gallery(setting: Setting) -> Iterator[Part]:
     """Measure and draw everything, part by part."""
     model, _, _, rng = setting
     noise = uniform_noise(model.recipe.generation.n_images, (1, 28, 28), rng)
-    chain = run_chain(model, model.kernel, noise, model.n_steps, rng=rng, keep=log_steps(model.n_steps))
+    chain = run_chain(model, model.kernel, noise, model.n_steps, rng=rng, keep=_film_steps(model))
     x = samples_of(model.kernel, chain.x)
     yield samples(setting, x.cpu())
     yield chains(setting, chain)
@@ -74,7 +74,7 @@ def chains(setting: Setting, chain: Chain) -> Part:
     """The way from noise, as a strip and a film."""
     model, _, run, _ = setting
     assert chain.trajectory is not None
-    steps, x = log_steps(model.n_steps), chain.trajectory.cpu()
+    steps, x = _film_steps(model), chain.trajectory.cpu()
     strip, film = run.figures / "chain.png", run.figures / "chain.webp"
     save_film_strip(x[:, :8], steps, strip, recipe=model.recipe.basics.name)
     save_animation(x[:, :36], steps, film)
@@ -151,6 +151,10 @@ def replay(setting: Setting) -> Part | None:
         "figure of this report is measured on them."
     )
     return Part("The replay buffer", words, (picture,))
+
+
+def _film_steps(model: Trained) -> list[int]:
+    return film_steps(model.n_steps, cycle_of(model.kernel))
 
 
 @torch.no_grad()

@@ -177,18 +177,11 @@ class Inpainting:
         self, subject: Subject, clean: Tensor, observed: Tensor, mean: Tensor, rng: torch.Generator
     ) -> tuple[dict[str, Tensor], str]:
         """Fill the hidden pixels as validation images say; return the first chain, the average, and what was chosen."""
-        energy, kernel = subject.energy, subject.kernel
+        energy, kernel, lengths = subject.energy, subject.kernel, self._lengths(subject.kernel)
         validation = _take(subject.dataset.validation.images, self.n_validation, subject.device)
         with frozen(energy):  # here too, so that a spectrally normalised one is normalised once
             fill = choose_fill(
-                energy,
-                kernel,
-                validation,
-                observed,
-                mean,
-                rng=rng,
-                lengths=self._lengths(kernel),
-                n_chains=self.n_chains,
+                energy, kernel, validation, observed, mean, rng=rng, lengths=lengths, n_chains=self.n_chains
             )
             start = mean if fill.start == "mean" else None
             copies = torch.cat([clean] * self.n_chains)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ebmnist.artifacts.figures import image_grid, log_steps, save_animation, save_film_strip
+from ebmnist.artifacts.figures import film_steps, image_grid, save_animation, save_film_strip
 from ebmnist.artifacts.figures.chain import LAST_HOLD, durations
 from ebmnist.errors import BadInput
 
@@ -20,8 +20,13 @@ def trajectory():
 @pytest.mark.parametrize(
     ("n", "steps"), [(0, [0]), (1, [0, 1]), (2, [0, 1, 2]), (3, [0, 1, 2, 3]), (8, STEPS), (9, [*STEPS, 9])]
 )
-def test_log_steps(n, steps):
-    assert log_steps(n) == steps
+def test_film_steps(n, steps):
+    assert film_steps(n) == steps
+
+
+@pytest.mark.parametrize(("n", "steps"), [(0, [0]), (4, [0, 1, 2, 3, 4]), (128, [*range(0, 129, 8)])])
+def test_film_steps_of_a_cycle_are_even_and_end_with_it(n, steps):
+    assert film_steps(n, cycle=4) == steps
 
 
 @pytest.mark.parametrize("n", [1, 2, 10, 300])

@@ -1,6 +1,6 @@
 """Figures: tensors and records → one picture file each, in one style; the only place that imports matplotlib."""
 
-from ebmnist.artifacts.figures.chain import log_steps, save_animation, save_film_strip
+from ebmnist.artifacts.figures.chain import film_steps, save_animation, save_film_strip
 from ebmnist.artifacts.figures.curves import save_curves
 from ebmnist.artifacts.figures.denoising import Denoised, save_denoising
 from ebmnist.artifacts.figures.energies import save_energies
@@ -13,8 +13,8 @@ __all__ = [
     "SECTION_FIGURES",
     "UNDRAWABLE",
     "Denoised",
+    "film_steps",
     "image_grid",
-    "log_steps",
     "save_animation",
     "save_beside_data",
     "save_curves",

@@ -23,12 +23,16 @@ STRETCH = 4.0  # the last frame but one is held this many times longer than the 
 LAST_HOLD = 2000  # ms
 
 
-def log_steps(n_steps: int) -> list[int]:
-    """Return 0, 1, 2, 4, … and `n_steps` itself: the steps at which a chain is worth a look.
+def film_steps(n_steps: int, cycle: int = 1) -> list[int]:
+    """Return the steps at which a chain is worth a look: 0, 1, 2, 4, … and `n_steps`; in cycles, sixteen even parts.
 
-    >>> log_steps(12)
+    >>> film_steps(12)
     [0, 1, 2, 4, 8, 12]
+    >>> film_steps(256, cycle=128)[:10]
+    [0, 16, 32, 48, 64, 80, 96, 112, 128, 144]
     """
+    if cycle > 1 and n_steps:
+        return [*range(0, n_steps, max(1, n_steps // 16)), n_steps]
     return [0, *(2**i for i in range(n_steps.bit_length()) if 2**i < n_steps), *([n_steps] if n_steps else [])]
 
 
