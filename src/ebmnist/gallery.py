@@ -46,7 +46,7 @@ def gallery(setting: Setting) -> Iterator[Part]:
     model, _, _, rng = setting
     noise = uniform_noise(model.recipe.generation.n_images, (1, 28, 28), rng)
     chain = run_chain(model, model.kernel, noise, model.n_steps, rng=rng, keep=_film_steps(model))
-    x = samples_of(model.kernel, chain.x)
+    x = samples_of(model, model.kernel, chain.x)
     yield samples(setting, x.cpu())
     yield chains(setting, chain)
     yield denoising(setting)

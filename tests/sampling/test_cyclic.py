@@ -8,7 +8,7 @@ import torch
 from ebmnist.energy import ConvNet
 from ebmnist.errors import BadInput
 from ebmnist.native import library
-from ebmnist.sampling import Cyclic, Langevin, run_chain, sample
+from ebmnist.sampling import Cyclic, Langevin, run_chain, sample, samples_of
 from ebmnist.sampling.chain import samples_from
 
 KERNEL = Cyclic(n_hot=4, n_cool=3, hot=0.4, cold=0.05, temperature=2e-5)
@@ -126,14 +126,24 @@ def test_one_level_is_langevin():
     )
 
 
+def test_a_sample_is_without_the_noise_that_its_chain_ends_with():
+    """E = κ‖x − a‖²/2: every chain ends as a with noise of 0.05 and lag, and stands for a."""
+    a = torch.tensor([0.25, 0.75])
+    energy = lambda x: 0.5 * KERNEL.curvature * (x - a).square().sum(1)  # noqa: E731
+    kernel = dataclasses.replace(KERNEL, clip=None)
+    chains = run_chain(energy, kernel, torch.zeros(100, 2), 14, rng=seeded(0)).x
+    assert float((chains - a).abs().mean()) > 0.02
+    torch.testing.assert_close(samples_of(energy, kernel, chains), a.expand(100, 2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(sample(energy, 9, rng=seeded(0), kernel=kernel, n_steps=14, shape=(2,)), a.expand(9, 2))
+
+
 def test_chains_walk_on_to_the_end_of_their_cycle_and_are_samples_there():
-    """Cycles of 7 steps: 2, 0 and 5 to go."""
-    kernel = dataclasses.replace(KERNEL, temperature=1e-4, clip=None)
-    energy = lambda x: 0.5 * kernel.curvature * x.square().sum(1)  # noqa: E731
-    clock, rng = torch.tensor([5, 7, 9]), seeded(0)
-    x = samples_from(energy, kernel, torch.full((3, 1), 0.5), clock, rng=rng)
-    assert float(x[1]) == 0.5  # at its end already
+    """No slope, so that noise alone moves them; of cycles of 7 steps there are 2, 0 and 5 to go."""
+    kernel, rng = dataclasses.replace(KERNEL, temperature=1e-4), seeded(0)
+    flat = lambda x: 0 * x.sum(1)  # noqa: E731
+    x = samples_from(flat, kernel, torch.full((3, 1), 0.5), torch.tensor([5, 7, 9]), rng=rng)
+    assert float(x[1]) == 0.5
     assert (x[[0, 2]] != 0.5).all()
     assert ((x >= 0) & (x <= 1)).all()
-    plain = samples_from(energy, Langevin(clamp=(0, 1)), torch.full((1, 1), 1.5), torch.tensor([9]), rng=rng)
+    plain = samples_from(flat, Langevin(clamp=(0, 1)), torch.full((1, 1), 1.5), torch.tensor([9]), rng=rng)
     assert float(plain) == 1  # a kernel with no cycle has samples everywhere

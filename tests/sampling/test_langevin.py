@@ -109,7 +109,7 @@ def test_with_slack_chains_leave_the_box_and_samples_do_not(rng):
     assert (chain.x.min(), chain.x.max()) == (-0.625, 0.375)
     x = sample(Gaussian(), 50, rng=rng, kernel=kernel, n_steps=5, shape=(3,))
     assert (x.min(), x.max()) == (-0.5, 0.25)
-    assert torch.equal(samples_of(free(), chain.x), chain.x)
+    assert torch.equal(samples_of(Gaussian(), free(), chain.x), chain.x)
 
 
 def test_one_step_is_as_long_as_it_says(rng):

@@ -13,7 +13,8 @@ from ebmnist.evaluation.feature_net import FEATURE_DIM, Seen, load_feature_net
 from ebmnist.evaluation.frechet import leave_one_out_distances
 from ebmnist.evaluation.jackknife import group_error
 from ebmnist.evaluation.yardstick import N_MIN, Yardstick, digit_histogram, histogram_kl
-from ebmnist.sampling.chain import cycle_of, run_chain, samples_of
+from ebmnist.sampling.chain import run_chain
+from ebmnist.sampling.samples import cycle_of, samples_of
 from ebmnist.sampling.start.noise import uniform_noise
 
 FIRST = 64  # the shortest chain that is looked at
@@ -119,7 +120,7 @@ class ChainLength:
             told = subject.steps(self.long, before=done)
             x = run_chain(subject.energy, subject.kernel, x, n_steps - done, rng=rng, progress=told).x
             done = n_steps
-            yield n_steps, samples_of(subject.kernel, x)
+            yield n_steps, samples_of(subject.energy, subject.kernel, x)
 
     def _floor(self, subject: Subject, test: Yardstick, rng: torch.Generator) -> tuple[Figure, ...]:
         """Measure as many training images in the chains' place."""

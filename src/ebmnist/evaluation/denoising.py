@@ -17,7 +17,7 @@ from ebmnist.evaluation.image_quality import mean_figure, psnr, ssim
 from ebmnist.evaluation.posterior import choose_posterior, choose_scale, posterior_mean, tweedie
 from ebmnist.evaluation.wiener import Wiener, fit_wiener
 from ebmnist.evaluation.yardstick import spread
-from ebmnist.sampling.chain import box_of
+from ebmnist.sampling.samples import box_of
 
 __all__ = ["Denoising", "Stop", "choose_stop", "denoise", "psnr"]
 

@@ -11,8 +11,9 @@ from ebmnist.energy.base import Energy
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.image_quality import psnr
 from ebmnist.sampling.base import Kernel
-from ebmnist.sampling.chain import box_of, run_chain, samples_of, slack_of
+from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.langevin import Langevin
+from ebmnist.sampling.samples import box_of, boxed, slack_of
 
 STOPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
@@ -31,7 +32,7 @@ def denoise(
 
     It goes from `y` clamped to where the kernel's chains may stand: an energy knows no other images.
     """
-    return samples_of(kernel, run_chain(energy, cold(kernel, step_scale), within(kernel, y), n_steps, rng=rng).x)
+    return boxed(kernel, run_chain(energy, cold(kernel, step_scale), within(kernel, y), n_steps, rng=rng).x)
 
 
 def choose_stop(
@@ -57,7 +58,7 @@ def choose_stop(
         x, done = y, 0
         for n_steps in sorted(stops):
             x, done = run_chain(energy, cold(kernel, scale), x, n_steps - done, rng=rng).x, n_steps
-            scores[Stop(n_steps, scale)] = float(psnr(samples_of(kernel, x), clean).mean())
+            scores[Stop(n_steps, scale)] = float(psnr(boxed(kernel, x), clean).mean())
     finite = {stop: score for stop, score in scores.items() if score == score}
     if not finite:
         raise BadInput("descent leaves NaN images at every stop; the energy has diverged")

@@ -14,8 +14,9 @@ from ebmnist.evaluation.image_quality import mean_figure, psnr
 from ebmnist.evaluation.wiener import fit_wiener
 from ebmnist.evaluation.yardstick import spread
 from ebmnist.sampling.base import Kernel
-from ebmnist.sampling.chain import check_whole_cycles, cycle_of, run_chain, samples_of
+from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.cyclic import Cyclic
+from ebmnist.sampling.samples import check_whole_cycles, cycle_of, samples_of
 from ebmnist.sampling.start.noise import uniform_noise
 
 N_MIN = 20  # images; below, a standard error is no longer one
@@ -70,7 +71,7 @@ def inpaint(
             u = _in_cycles(energy, kernel, y, observed, n_steps, rng, u)
         else:
             u = run_chain(conditional, kernel, torch.where(observed, y, u), n_steps, rng=rng).x
-    return torch.where(observed, y, samples_of(kernel, u))
+    return torch.where(observed, y, samples_of(energy, kernel, u))
 
 
 def _in_cycles(

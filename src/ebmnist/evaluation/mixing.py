@@ -17,7 +17,8 @@ from ebmnist.evaluation.detectors import fit_components
 from ebmnist.evaluation.feature_net import FeatureNet, load_feature_net
 from ebmnist.evaluation.jackknife import jackknife
 from ebmnist.evaluation.yardstick import spread
-from ebmnist.sampling.chain import cycle_of, run_chain, samples_of
+from ebmnist.sampling.chain import run_chain
+from ebmnist.sampling.samples import boxed, cycle_of
 from ebmnist.sampling.start.noise import uniform_noise
 
 FUNCTIONALS = {
@@ -121,7 +122,7 @@ class Mixing:
         rotten = ~torch.isfinite(draws[-1]).flatten(1).all(1)
         if rotten.any():
             raise Unmeasurable(f"{int(rotten.sum())} of {self.n} chains hold NaN or infinite pixels")
-        return samples_of(subject.kernel, draws)
+        return boxed(subject.kernel, draws)
 
     def _acceptance(self, subject: Subject, ends: Tensor, rng: torch.Generator) -> Tensor:
         """Return the share of MALA proposals accepted from where some of the chains ended, one row a step size."""

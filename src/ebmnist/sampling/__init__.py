@@ -1,10 +1,11 @@
 """Samples x⁻ ~ p(x) ∝ exp(−E(x)/T) by Markov chains: x ← x − (ε²/2)∇E + ε√T ξ."""
 
 from ebmnist.sampling.base import ChainState, Draw, Kernel, Start, StepInfo
-from ebmnist.sampling.chain import Chain, Trace, check_whole_cycles, cycle_of, run_chain, sample, samples_of
+from ebmnist.sampling.chain import Chain, Trace, run_chain, sample
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.mala import MALA
+from ebmnist.sampling.samples import check_whole_cycles, cycle_of, samples_of
 from ebmnist.sampling.start import FromData, FromNoise, ReplayBuffer, uniform_noise
 
 REGISTRY = {"langevin": Langevin, "cyclic": Cyclic, "mala": MALA}

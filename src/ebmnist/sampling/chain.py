@@ -15,6 +15,7 @@ from ebmnist.sampling.clipping import clip_grad
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.fused import fused, walk
 from ebmnist.sampling.langevin import Langevin
+from ebmnist.sampling.samples import check_whole_cycles, cycle_of, samples_of
 from ebmnist.sampling.start.noise import uniform_noise
 
 
@@ -192,24 +193,9 @@ def sample(
         x = uniform_noise(min(batch_size, n - start), shape, rng)
         done = n_steps * len(parts)
         tell = None if progress is None else (lambda i, done=done: progress(done + i))
-        parts.append(run_chain(energy, kernel or Langevin(), x, n_steps, rng=rng, progress=tell).x)
-    return samples_of(kernel or Langevin(), torch.cat(parts))
-
-
-def samples_of(kernel: Kernel, x: Tensor) -> Tensor:
-    """Return the images that chains at `x` stand for: `x` brought back into the kernel's box, which they may leave."""
-    return x if kernel.clamp is None else x.clamp(*kernel.clamp)
-
-
-def slack_of(kernel: Kernel) -> float:
-    """How far beyond the kernel's clamp its chains may stand, at most, in pixels."""
-    slack = float(getattr(kernel, "slack", 0.0))
-    return slack * kernel.hot if isinstance(kernel, Cyclic) else slack
-
-
-def box_of(kernel: Kernel) -> tuple[float, float] | None:
-    """The box that the kernel's chains stand in, slack and all; None for the whole space."""
-    return None if kernel.clamp is None else (kernel.clamp[0] - slack_of(kernel), kernel.clamp[1] + slack_of(kernel))
+        x = run_chain(energy, kernel or Langevin(), x, n_steps, rng=rng, progress=tell).x
+        parts.append(samples_of(energy, kernel or Langevin(), x))
+    return torch.cat(parts)
 
 
 def samples_from(energy: Energy, kernel: Kernel, x: Tensor, clock: Tensor, *, rng: torch.Generator) -> Tensor:
@@ -218,18 +204,7 @@ def samples_from(energy: Energy, kernel: Kernel, x: Tensor, clock: Tensor, *, rn
     for n_steps in sorted(set(left.tolist())):
         at = left == n_steps
         x[at] = run_chain(energy, kernel, x[at], n_steps, rng=rng, clock=clock[at]).x
-    return samples_of(kernel, x)
-
-
-def cycle_of(kernel: Kernel) -> int:
-    """Steps from one sample to the next along a chain: a cyclic kernel's cycle, or 1."""
-    return getattr(kernel, "cycle", 1)
-
-
-def check_whole_cycles(kernel: Kernel, n_steps: int) -> None:
-    """Raise `BadInput` if chains of `n_steps` end in the middle of a cycle, where they are no samples."""
-    if n_steps % (cycle := cycle_of(kernel)):
-        raise BadInput(f"n_steps must be a multiple of the kernel's cycle, {cycle}, not {n_steps}")
+    return samples_of(energy, kernel, x)
 
 
 def _at_temperature(kernel: Kernel, temperature: float) -> Kernel:

@@ -1,0 +1,46 @@
+"""What chains stand for: where in a cycle they are samples, how an image is had from them, where they may stand."""
+
+from torch import Tensor
+
+from ebmnist.energy.base import Energy, energy_and_grad, frozen
+from ebmnist.errors import BadInput
+from ebmnist.sampling.base import Kernel
+from ebmnist.sampling.cyclic import Cyclic
+
+
+def samples_of(energy: Energy, kernel: Kernel, x: Tensor) -> Tensor:
+    """Return the images that chains at `x`, (B, *shape), stand for: without a cycle's last noise, in the kernel's box.
+
+    Chains of `cyclic` end as images with noise of σ = `cold`, whose mean is y − ∇E(y)/κ (Tweedie; docs/theory.md, 7.1).
+    """
+    if isinstance(kernel, Cyclic):
+        with frozen(energy):
+            x = x - energy_and_grad(energy, x)[1] / kernel.curvature
+    return boxed(kernel, x)
+
+
+def boxed(kernel: Kernel, x: Tensor) -> Tensor:
+    """Bring chains, which may leave it a little, back into the kernel's box."""
+    return x if kernel.clamp is None else x.clamp(*kernel.clamp)
+
+
+def cycle_of(kernel: Kernel) -> int:
+    """Steps from one sample to the next along a chain: a cyclic kernel's cycle, or 1."""
+    return getattr(kernel, "cycle", 1)
+
+
+def check_whole_cycles(kernel: Kernel, n_steps: int) -> None:
+    """Raise `BadInput` if chains of `n_steps` end in the middle of a cycle, where they are no samples."""
+    if n_steps % (cycle := cycle_of(kernel)):
+        raise BadInput(f"n_steps must be a multiple of the kernel's cycle, {cycle}, not {n_steps}")
+
+
+def slack_of(kernel: Kernel) -> float:
+    """How far beyond the kernel's clamp its chains may stand, at most, in pixels."""
+    slack = float(getattr(kernel, "slack", 0.0))
+    return slack * kernel.hot if isinstance(kernel, Cyclic) else slack
+
+
+def box_of(kernel: Kernel) -> tuple[float, float] | None:
+    """The box that the kernel's chains stand in, slack and all; None for the whole space."""
+    return None if kernel.clamp is None else (kernel.clamp[0] - slack_of(kernel), kernel.clamp[1] + slack_of(kernel))
