@@ -20,7 +20,7 @@ from ebmnist.errors import BadInput
 
 FORMAT = 1
 # The checkpoints that come with the package, by the name that a model goes by.
-PRETRAINED = {name: Path(__file__).parents[1] / name for name in ("pretrained", "pretrained-cyclic")}
+PRETRAINED = {name: Path(__file__).parents[1] / name for name in ("pretrained", "pretrained-plain")}
 TENSORS, FACTS, CHECKSUMS = "tensors.safetensors", "facts.json", "checksums.json"
 
 
@@ -81,7 +81,7 @@ def fingerprint(checkpoint: Checkpoint) -> str:
 def latest_checkpoint(path: Path) -> Path:
     """Return the newest checkpoint of a run folder or of a folder of checkpoints; a checkpoint is its own.
 
-    `pretrained` and `pretrained-cyclic` come with the package, unless there is a folder of that name.
+    `pretrained` and `pretrained-plain` come with the package, unless there is a folder of that name.
 
     Raises:
         BadInput: nothing of the kind is there.
