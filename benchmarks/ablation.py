@@ -6,7 +6,7 @@ spread over seeds says nothing, and what only shows in long runs does not show.
 
   python benchmarks/ablation.py mnist                              one seed of 1,000 updates: half an hour on two cores
   python benchmarks/ablation.py mnist-plain --updates 1500 --seeds 3
-  python benchmarks/ablation.py mnist --updates 20 --n 256 --steps 16 --only "as it is" --out /tmp/trial      a trial
+  python benchmarks/ablation.py mnist --updates 20 --n 256 --steps 128 --only "as it is" --out /tmp/trial      a trial
 """
 
 import argparse

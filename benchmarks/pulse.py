@@ -6,7 +6,7 @@ of the data's mean energy from one update to the next, −1 for a swing; the lar
 
   python benchmarks/pulse.py mnist --updates 1500
   python benchmarks/pulse.py mnist --updates 1500 --sampling.slack 0                  walls
-  python benchmarks/pulse.py mnist --updates 1500 --training.objective.offset 1       Du & Mordatch's square
+  python benchmarks/pulse.py mnist --updates 1500 --training.objective.energy_l2 0.02 Du & Mordatch's square
 """
 
 import argparse

@@ -4,9 +4,9 @@ Each run is a process of its own; the PyTorch ones have EBMNIST_NATIVE=0 and --e
 Fréchet distance of samples from noise, drawn by the path that trained, to the 5,000 validation images. A seed alone
 moves it, so its spread over the seeds stands beside it, and what the paths differ by is taken seed by seed.
 
-  python benchmarks/same_quality.py                   3 seeds of each, 500 updates: a quarter of an hour on two cores
-  python benchmarks/same_quality.py --updates 3000    the whole recipe: about an hour
-  python benchmarks/same_quality.py --updates 20 --seeds 1 --n 256 --steps 16 --out /tmp/trial    a trial
+  python benchmarks/same_quality.py                   3 seeds of each, 500 updates: ten minutes on two cores
+  python benchmarks/same_quality.py --updates 4500    the whole recipe: about an hour
+  python benchmarks/same_quality.py --updates 20 --seeds 1 --n 256 --steps 128 --out /tmp/trial    a trial
 """
 
 import argparse

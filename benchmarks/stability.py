@@ -3,7 +3,7 @@
 Healthy: of the last 50 updates at most one in ten gives any of the guard's signals, all weights, averages and chains
 are finite, and training did not give up. Both ways are judged by the same signals, whoever acts on them.
 
-  python benchmarks/stability.py                          10 seeds of 3,000 updates, 40 runs: three hours on two cores
+  python benchmarks/stability.py                          10 seeds of 3,000 updates, 40 runs: some two hours and a half
   python benchmarks/stability.py --updates 300            the first tenth of each: twenty minutes
   python benchmarks/stability.py --updates 60 --seeds 1 --out /tmp/trial      a trial
 """

@@ -16,7 +16,7 @@ from ebmnist.evaluation.image_quality import psnr
 from ebmnist.trained import Trained
 
 SHIPPED = pytest.mark.parametrize(
-    ("name", "recipe"), [("pretrained", "mnist-best"), ("pretrained-plain", "mnist-best")]
+    ("name", "recipe"), [("pretrained", "mnist-best"), ("pretrained-plain", "mnist-plain-long")]
 )
 
 

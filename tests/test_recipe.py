@@ -36,7 +36,8 @@ def test_overrides_win() -> None:
 
 
 def test_another_kind_starts_from_that_kinds_defaults() -> None:
-    recipe = load_recipe("mnist", ["--energy.kind", "resnet", "--training.start.kind=noise", "--sampling.kind", "mala"])
+    fields = ["--energy.kind", "resnet", "--training.start.kind=noise", "--sampling.kind", "mala"]
+    recipe = load_recipe("mnist-plain", fields)
     state = recipe.make_state()
     assert isinstance(state.energy, ResNet)
     assert isinstance(state.start, FromNoise)
@@ -142,3 +143,9 @@ def test_a_folder_of_ones_own_is_a_path_again(tmp_path: Path) -> None:
 def test_samples_that_end_in_the_middle_of_a_cycle_are_refused():
     with pytest.raises(BadInput, match="multiple of the kernel's cycle, 128"):
         load_recipe("mnist", ["--evaluation.n_steps", "100"])
+
+
+def test_pairs_weighted_by_their_noise_need_a_kernel_with_levels():
+    with pytest.raises(BadInput, match=r"level_weight is for a kernel with levels of noise, sampling\.kind cyclic"):
+        load_recipe("mnist", ["--sampling.kind", "langevin"])
+    load_recipe("mnist", ["--sampling.kind", "langevin", "--training.objective.level_weight", "0"])

@@ -24,6 +24,7 @@ from ebmnist.data.base import Dataset
 from ebmnist.data.corruptions import add_noise
 from ebmnist.evaluation.denoising import denoise, psnr
 from ebmnist.sampling import Chain, cycle_of, run_chain, samples_of, uniform_noise
+from ebmnist.sampling.samples import less_noise
 from ebmnist.trained import Trained
 
 SIGMAS = (0.1, 0.2, 0.3, 0.5)
@@ -64,7 +65,8 @@ def samples(setting: Setting, x: Tensor) -> Part:
     save_samples(x, alone, recipe=recipe, n_steps=n_steps, seed=seed)
     save_beside_data(x, dataset.test.images[: len(x)], beside, recipe=recipe, n_steps=n_steps, seed=seed)
     words = (
-        f"{len(x)} images, each the end of a chain of {n_steps} Langevin steps from uniform noise, none left out; "
+        f"{len(x)} images, each the end of a chain of {n_steps} Langevin steps from uniform noise"
+        f"{less_noise(model.kernel)}, none left out; "
         "beside the first test images. The averaged (EMA) weights are used."
     )
     return Part("Images from noise", words, (beside, alone))

@@ -121,7 +121,10 @@ class Recipe:
         with torch.random.fork_rng(devices=[]):
             for path in CHOICES:
                 self._make(path)
-        sampling.check_whole_cycles(self.make_kernel(), self.generation.n_steps)
+        kernel = self.make_kernel()
+        sampling.check_whole_cycles(kernel, self.generation.n_steps)
+        if getattr(self._make("training.objective"), "level_weight", 0) and not isinstance(kernel, sampling.Cyclic):
+            raise BadInput("training.objective.level_weight is for a kernel with levels of noise, sampling.kind cyclic")
 
     def to_yaml(self) -> str:
         """The whole recipe as YAML that `load_recipe` reads back to the same recipe."""

@@ -49,7 +49,7 @@ def test_energy_and_gradient_are_torchs(width, depth, batch, bowl, spectral_norm
 @pytest.mark.parametrize("spectral_norm", [False, True])
 @pytest.mark.parametrize(("width", "depth"), [(1, 4), (3, 2), (16, 4)])
 def test_weight_gradients_are_torchs(width, depth, spectral_norm, rng, monkeypatch):
-    energy = ConvNet(width, depth, spectral_norm=spectral_norm, precision="fp32").eval()
+    energy = ConvNet(width, depth, spectral_norm=spectral_norm, bowl=0.05, precision="fp32").eval()
     twin, x = in_torch(energy, monkeypatch), torch.rand(70, 1, 28, 28, generator=rng)
     for net in (energy, twin):
         (net(x) * torch.linspace(-1, 2, 70)).sum().backward()
@@ -60,8 +60,8 @@ def test_weight_gradients_are_torchs(width, depth, spectral_norm, rng, monkeypat
 
 @bf16_only
 def test_bfloat16_is_as_close_as_its_eight_bits(rng, monkeypatch):
-    energy, x = ConvNet(16, precision="bf16"), torch.rand(64, 1, 28, 28, generator=rng)
-    exact = in_torch(ConvNet(16, precision="fp32"), monkeypatch)
+    energy, x = ConvNet(16, bowl=0.05, precision="bf16"), torch.rand(64, 1, 28, 28, generator=rng)
+    exact = in_torch(ConvNet(16, bowl=0.05, precision="fp32"), monkeypatch)
     exact.load_state_dict(energy.state_dict())
     for net in (energy, exact):
         (net(x) * torch.linspace(-1, 2, 64)).sum().backward()
@@ -87,7 +87,7 @@ def test_energies_read_as_numbers_are_not_rough():
 )
 def test_given_the_same_noise_it_is_the_same_chain(kernel, rng, monkeypatch):
     """Step by step in PyTorch, with `randn` handing out the noise that the C++ is given."""
-    energy, n_steps = ConvNet(8, precision="fp32"), 7
+    energy, n_steps = ConvNet(8, bowl=0.05, precision="fp32"), 7
     x, noise = torch.rand(5, 1, 28, 28, generator=rng), torch.randn(n_steps, 5, 1, 28, 28, generator=rng)
     walked = packed(energy).langevin(
         x, torch.full((n_steps, 1), kernel.step_size * kernel.temperature**0.5), torch.zeros(n_steps).long(),

@@ -137,13 +137,18 @@ def test_a_sample_is_without_the_noise_that_its_chain_ends_with():
     torch.testing.assert_close(sample(energy, 9, rng=seeded(0), kernel=kernel, n_steps=14, shape=(2,)), a.expand(9, 2))
 
 
+def test_at_no_temperature_a_chain_ends_without_noise_and_is_its_sample():
+    kernel, x = dataclasses.replace(KERNEL, temperature=0.0), torch.tensor([[-0.5, 0.25]])
+    assert torch.equal(samples_of(halved_distance, kernel, x), torch.tensor([[0.0, 0.25]]))
+
+
 def test_chains_walk_on_to_the_end_of_their_cycle_and_are_samples_there():
     """No slope, so that noise alone moves them; of cycles of 7 steps there are 2, 0 and 5 to go."""
     kernel, rng = dataclasses.replace(KERNEL, temperature=1e-4), seeded(0)
     flat = lambda x: 0 * x.sum(1)  # noqa: E731
-    x = samples_from(flat, kernel, torch.full((3, 1), 0.5), torch.tensor([5, 7, 9]), rng=rng)
+    x = samples_from(flat, kernel, torch.full((4, 1), 0.5), torch.tensor([5, 7, 9, 0]), rng=rng)
     assert float(x[1]) == 0.5
-    assert (x[[0, 2]] != 0.5).all()
+    assert (x[[0, 2, 3]] != 0.5).all()  # the last has done no step: no sample yet, though seven divides 0
     assert ((x >= 0) & (x <= 1)).all()
     plain = samples_from(flat, Langevin(clamp=(0, 1)), torch.full((1, 1), 1.5), torch.tensor([9]), rng=rng)
     assert float(plain) == 1  # a kernel with no cycle has samples everywhere

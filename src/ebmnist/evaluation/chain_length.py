@@ -14,7 +14,7 @@ from ebmnist.evaluation.frechet import leave_one_out_distances
 from ebmnist.evaluation.jackknife import group_error
 from ebmnist.evaluation.yardstick import N_MIN, Yardstick, digit_histogram, histogram_kl
 from ebmnist.sampling.chain import run_chain
-from ebmnist.sampling.samples import cycle_of, samples_of
+from ebmnist.sampling.samples import cycle_of, less_noise, samples_of
 from ebmnist.sampling.start.noise import uniform_noise
 
 FIRST = 64  # the shortest chain that is looked at
@@ -137,7 +137,8 @@ class ChainLength:
         lengths = self.lengths(cycle_of(subject.kernel))
         return (
             f"{self.n} chains from uniform noise and {self.n} from validation images of {subject.dataset.name}, each "
-            f"run once ({subject.kernel}) and looked at after {', '.join(f'{k:,}' for k in lengths)} steps. "
+            f"run once ({subject.kernel}) and looked at after {', '.join(f'{k:,}' for k in lengths)} steps"
+            f"{less_noise(subject.kernel)}. "
             f"Distances are Fréchet distances in this project's own feature space to {len(judges.test.images)} test "
             f"images; at N = {self.n} they are biased well upwards, so read them beside the floor, as many training "
             "images, and not beside distances at another N. The best K is the one closest to "

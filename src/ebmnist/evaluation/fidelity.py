@@ -15,6 +15,7 @@ from ebmnist.evaluation.jackknife import jackknife
 from ebmnist.evaluation.nearest import nearest
 from ebmnist.evaluation.yardstick import N_MIN, Yardstick, digit_histogram, spread
 from ebmnist.sampling.chain import sample, samples_from
+from ebmnist.sampling.samples import less_noise
 
 BATCH_SIZE = 256  # samples drawn at a time
 
@@ -117,7 +118,8 @@ class Fidelity:
     def _method(self, subject: Subject, n_steps: int, n_test: int, rng: torch.Generator) -> str:
         n_replay = 0 if subject.replay is None else min(self.n, len(subject.replay))
         return (
-            f"N = {self.n} samples, each the end of a chain of {n_steps} steps from uniform noise ({subject.kernel}), "
+            f"N = {self.n} samples, each the end of a chain of {n_steps} steps from uniform noise ({subject.kernel})"
+            f"{less_noise(subject.kernel)}, "
             f"against the {n_test} test images of {subject.dataset.name}. Feature space: the penultimate features of "
             f"this project's own digit classifier (test accuracy {TEST_ACCURACY:.2%}); the figures are not comparable "
             "with Inception FIDs. A Fréchet distance is biased upwards at any finite N: read it beside the floor, as "

@@ -136,7 +136,9 @@ class Inpainting:
     n_chains: int = 4
     """Chains for each image, whose average is the estimate."""
     lengths: tuple[int, ...] = (4, 8, 16, 32, 64, 128)
-    """Chain lengths to choose among; for a kernel with a cycle, 1, 2 and 4 cycles instead."""
+    """Chain lengths to choose among, for a kernel without a cycle."""
+    cycles: tuple[int, ...] = (1, 2, 4)
+    """The same, in cycles, for a kernel with one."""
 
     def __post_init__(self) -> None:
         if min(self.n, self.n_validation) < 2 or min((self.n_chains, *self.lengths)) < 1 or not self.lengths:
@@ -145,7 +147,7 @@ class Inpainting:
     @classmethod
     def quick(cls) -> Self:
         """A third of the images, chains of half the length."""
-        return cls(n=32, n_validation=12, n_chains=2, lengths=(8, 16, 32, 64))
+        return cls(n=32, n_validation=12, n_chains=2, lengths=(8, 16, 32, 64), cycles=(1,))
 
     def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
         """Measure the subject."""
@@ -195,11 +197,11 @@ class Inpainting:
 
     def _lengths(self, kernel: Kernel) -> tuple[int, ...]:
         cycle = cycle_of(kernel)
-        return self.lengths if cycle == 1 else (cycle, 2 * cycle, 4 * cycle)
+        return self.lengths if cycle == 1 else tuple(cycle * n for n in self.cycles)
 
     def _method(self, subject: Subject, n: int, rng: torch.Generator) -> str:
         held = "observed ones stay as they are"
-        if cycle_of(subject.kernel) > 1:
+        if isinstance(subject.kernel, Cyclic):
             held = "before each step the observed ones are put back, with the noise of the chain's place in its cycle"
         return (
             f"{n} test images of {subject.dataset.name}, evenly spread, without their right half, their lower half, or "

@@ -15,6 +15,7 @@ from ebmnist.evaluation.path import STEP_SCALE, barrier, refined, relax, straigh
 from ebmnist.evaluation.saliency import KINDS, saliency
 from ebmnist.evaluation.yardstick import spread
 from ebmnist.sampling.chain import sample
+from ebmnist.sampling.samples import less_noise
 from ebmnist.sampling.start.noise import uniform_noise
 
 N_MIN = 20  # pairs, test images: below, a standard error is no longer one
@@ -147,7 +148,8 @@ class Landscape:
         return (
             f"{self.n} images each of train and validation and {n_test} of test of {subject.dataset.name}, evenly "
             f"spread, less digits that training was without; {self.n} images of uniform noise; {self.n_samples} "
-            f"samples, each the end of a chain of {subject.n_steps} steps from noise ({subject.kernel}). Differences "
+            f"samples, each the end of a chain of {subject.n_steps} steps from noise ({subject.kernel})"
+            f"{less_noise(subject.kernel)}. Differences "
             "and barriers are in standard deviations of E over the test images; their errors take that unit as "
             "given. A barrier is how far E climbs above the higher end of a path between two test images, the mean "
             f"over paths; straight lines, {self.n_points} points each, join {self.n_pairs} pairs of one digit and as "

@@ -122,7 +122,7 @@ class Mixing:
         rotten = ~torch.isfinite(draws[-1]).flatten(1).all(1)
         if rotten.any():
             raise Unmeasurable(f"{int(rotten.sum())} of {self.n} chains hold NaN or infinite pixels")
-        return boxed(subject.kernel, draws)
+        return boxed(subject.kernel, draws)  # where the chains are, noise and all: it is they that mix or do not
 
     def _acceptance(self, subject: Subject, ends: Tensor, rng: torch.Generator) -> Tensor:
         """Return the share of MALA proposals accepted from where some of the chains ended, one row a step size."""

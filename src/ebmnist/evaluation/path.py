@@ -1,5 +1,6 @@
 """Paths between images: the straight line, the same line relaxed by the string method, and the barrier on either."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -54,7 +55,7 @@ def relax(energy: Energy, kernel: Kernel, line: Tensor, n_sweeps: int, *, step_s
     Raises:
         Unmeasurable: an energy on the way is NaN or infinite.
     """
-    descent = cold(kernel, step_scale)
+    descent = replace(cold(kernel, step_scale), slack=0.0)  # its images are images, not chains
     rng = torch.Generator(line.device)  # at T = 0 nothing is drawn from it
     images, best = line, None
     with frozen(energy):

@@ -53,7 +53,7 @@ class Kernel(Protocol):
 
     @property
     def clamp(self) -> tuple[float, float] | None:
-        """The box the samples live in; None for the whole space. Chains may leave it a little (`samples_of`)."""
+        """The box the samples live in; None for the whole space. Chains may leave it by their slack (`samples_of`)."""
         ...
 
     def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:

@@ -200,7 +200,9 @@ def sample(
 
 def samples_from(energy: Energy, kernel: Kernel, x: Tensor, clock: Tensor, *, rng: torch.Generator) -> Tensor:
     """Walk each of the chains at `x`, (B, *shape), after `clock` steps, (B,), on to the end of its cycle: samples."""
-    x, left = x.clone(), -clock % cycle_of(kernel)
+    cycle = cycle_of(kernel)
+    # A chain that has done no step is no sample yet.
+    x, left = x.clone(), torch.where(clock > 0, -clock % cycle, cycle if cycle > 1 else 0)
     for n_steps in sorted(set(left.tolist())):
         at = left == n_steps
         x[at] = run_chain(energy, kernel, x[at], n_steps, rng=rng, clock=clock[at]).x

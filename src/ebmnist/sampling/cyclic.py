@@ -19,9 +19,9 @@ class Cyclic:
     At temperature T_c = κσ_c² the energy is to hold data smoothed by Gaussian noise σ_c: near the data, at whatever
     noise, E is κ/2 times the squared distance to them (docs/theory.md, section 7). A cycle begins with noise of
     σ = `hot` on whatever the chain is, walks `n_hot` steps there, and cools by equal ratios, in `n_cool` steps, to
-    σ = `cold`, where it holds an image: another one, if `hot` was enough to forget the last. Walk and jump are Saremi
-    & Hyvärinen's (2019), cycles Zhang et al.'s (2020); here one energy gives both, and the jump is a chain too. Chains
-    are samples at the end of a cycle only; a chain's clock counts its steps from its start.
+    σ = `cold`, where it holds an image: mostly another one, if `hot` is enough to forget the last. Walk and jump are
+    Saremi & Hyvärinen's (2019), cycles Zhang et al.'s (2020); here one energy gives both, and the jump is a chain too.
+    Chains are samples at the end of a cycle only; a chain's clock counts its steps from its start.
 
     Raises:
         BadInput: a field out of its range.
@@ -32,7 +32,7 @@ class Cyclic:
     temperature: float = 5e-6
     """T at the end of a cycle, ≥ 0, in units of energy; it is κσ², and so sets the energy's scale."""
     hot: float = 2.0
-    """σ at the beginning of a cycle, ≥ `cold`, in pixels on [0, 1]; from 1 or 2 on a cycle forgets the image."""
+    """σ at the beginning of a cycle, ≥ `cold`, in pixels on [0, 1]; at 2, four cycles in five end at another digit."""
     cold: float = 0.01
     """σ at its end, > 0."""
     n_hot: int = 8

@@ -1,5 +1,6 @@
 """What chains stand for: where in a cycle they are samples, how an image is had from them, where they may stand."""
 
+import torch
 from torch import Tensor
 
 from ebmnist.energy.base import Energy, energy_and_grad, frozen
@@ -13,14 +14,19 @@ def samples_of(energy: Energy, kernel: Kernel, x: Tensor) -> Tensor:
 
     Chains of `cyclic` end as images with noise of σ = `cold`, whose mean is y − ∇E(y)/κ (Tweedie; docs/theory.md, 7.1).
     """
-    if isinstance(kernel, Cyclic):
+    if isinstance(kernel, Cyclic) and kernel.curvature > 0:  # at T = 0 there is no noise to take away
         with frozen(energy):
             x = x - energy_and_grad(energy, x)[1] / kernel.curvature
     return boxed(kernel, x)
 
 
+def less_noise(kernel: Kernel) -> str:
+    """Say in a report what `samples_of` does, after "the end of a chain …"; nothing for a kernel without cycles."""
+    return ", less the noise that a cycle ends with (y − ∇E(y)/κ)" if isinstance(kernel, Cyclic) else ""
+
+
 def boxed(kernel: Kernel, x: Tensor) -> Tensor:
-    """Bring chains, which may leave it a little, back into the kernel's box."""
+    """Bring chains, which may leave it by their slack, back into the kernel's box."""
     return x if kernel.clamp is None else x.clamp(*kernel.clamp)
 
 
@@ -37,8 +43,9 @@ def check_whole_cycles(kernel: Kernel, n_steps: int) -> None:
 
 def slack_of(kernel: Kernel) -> float:
     """How far beyond the kernel's clamp its chains may stand, at most, in pixels."""
-    slack = float(getattr(kernel, "slack", 0.0))
-    return slack * kernel.hot if isinstance(kernel, Cyclic) else slack
+    if isinstance(kernel, Cyclic):
+        return float(kernel.beyond(torch.arange(kernel.cycle)).max())
+    return float(getattr(kernel, "slack", 0.0))
 
 
 def box_of(kernel: Kernel) -> tuple[float, float] | None:

@@ -45,7 +45,7 @@ def fit(state: TrainState, images: Tensor) -> Iterator[tuple[StepRecord, Judgeme
                 f"training diverged: {t.guard.max_rollbacks} rollbacks were not enough. What was seen:\n"
                 + "\n".join(story)
                 + f"\nBack at update {state.step}, the last healthy one. Try a lower training.lr,"
-                " a higher training.objective.energy_l2, or another seed."
+                " a higher training.objective.energy_l2 (if it has one), or another seed."
             )
 
 

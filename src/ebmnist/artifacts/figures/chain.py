@@ -31,8 +31,8 @@ def film_steps(n_steps: int, cycle: int = 1) -> list[int]:
     >>> film_steps(256, cycle=128)[:10]
     [0, 16, 32, 48, 64, 80, 96, 112, 128, 144]
     """
-    if cycle > 1 and n_steps:
-        return [*range(0, n_steps, max(1, n_steps // 16)), n_steps]
+    if cycle > 1:
+        return sorted({round(i * n_steps / 16) for i in range(17)})
     return [0, *(2**i for i in range(n_steps.bit_length()) if 2**i < n_steps), *([n_steps] if n_steps else [])]
 
 

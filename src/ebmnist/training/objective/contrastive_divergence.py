@@ -19,7 +19,8 @@ class ContrastiveDivergence:
     λ·mean(E(x⁺)² + E(x⁻)²) (Du & Mordatch 2019), whose pull on the offset makes Adam overshoot at every update; a
     hundredth of it pins the offset as well and leaves the weights alone (docs/theory.md, section 8).
     Where data and chains carry noise of many levels σ, a pair counts w = 1/(1 + level_weight·σ), or what hot chains
-    say of the weights drowns the cold (section 7.1); any w > 0 has the same optimum. Otherwise w = 1.
+    say of the weights drowns the cold (section 7.1); an energy that fits every level is the optimum for any w > 0.
+    Otherwise w = 1.
 
     Raises:
         BadInput: a negative field; by the call, `level_weight` with no levels.
