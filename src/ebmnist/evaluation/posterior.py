@@ -71,7 +71,7 @@ def choose_posterior(
         Unmeasurable: ∇E is zero or not finite, or every setting leaves NaN images.
     """
     y = add_noise(clean, sigma, rng)
-    rms = float(_grad(energy, y if clamp is None else y.clamp(*clamp)).square().mean().sqrt())
+    rms = float(_grad(energy, _clamped(y, clamp)).square().mean().sqrt())
     if not 0 < rms < torch.inf:
         raise Unmeasurable(f"∇E at noisy images, root mean square, is {rms:g}: there is no posterior to sample")
     scores: dict[Posterior, float] = {}
@@ -96,7 +96,7 @@ def tweedie(energy: Energy, y: Tensor, scale: float, *, clamp: Box = (0.0, 1.0))
     With scale = σ²/T it is Tweedie's E[x|y] = y + σ²∇log p(y) (Robbins 1956; Efron 2011) if exp(−E/T) is the density
     of *noisy* images. It is taken at the clamped image because an energy knows no others than its chains saw.
     """
-    c = y if clamp is None else y.clamp(*clamp)
+    c = _clamped(y, clamp)
     return c - scale * _grad(energy, c)
 
 
@@ -108,13 +108,16 @@ def choose_scale(
     Raises:
         Unmeasurable: ∇E is zero or not finite.
     """
-    c = add_noise(clean, sigma, rng)
-    c = c if clamp is None else c.clamp(*clamp)
+    c = _clamped(add_noise(clean, sigma, rng), clamp)
     grad = _grad(energy, c)
     scale = float(((c - clean) * grad).double().sum() / grad.double().square().sum())
     if scale != scale:
         raise Unmeasurable("∇E at noisy images is zero or NaN: there is no step to take")
     return max(scale, 0.0)
+
+
+def _clamped(y: Tensor, clamp: Box) -> Tensor:
+    return y if clamp is None else y.clamp(*clamp)
 
 
 def _grad(energy: Energy, y: Tensor) -> Tensor:
@@ -141,7 +144,7 @@ def _trajectory(
         return energy(x) / posterior.temperature + (x - copies).square().flatten(1).sum(1) / (2 * sigma**2)
 
     kernel = Langevin(step_size=(2 * posterior.step) ** 0.5 * sigma, temperature=1.0, clip=None, clamp=clamp)
-    start = copies if clamp is None else copies.clamp(*clamp)
+    start = _clamped(copies, clamp)
     with frozen(energy):  # run_chain cannot see the energy inside `u`
         states = run_chain(u, kernel, start, posterior.n_steps, rng=rng, keep=keep).trajectory
     assert states is not None
