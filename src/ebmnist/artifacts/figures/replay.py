@@ -47,7 +47,7 @@ def save_replay(
     _, of_chain, sizes = np.unique(lineage.cpu().numpy(), return_inverse=True, return_counts=True)
     n_rows = -(-n_shown // COLUMNS)
     width = SCALE * (PITCH * COLUMNS + BORDER)
-    words = f"recipe {recipe} · {n_shown} of {len(age):,} chains, youngest to oldest, with their age in Langevin steps"
+    words = f"recipe {recipe} · {n_shown} of {len(age):,} chains as they stand, noise and all, by age in Langevin steps"
     with canvas(path, *frame(width, n_rows * STRIP + ABOVE + CHART_HEIGHT + 34), title, words) as sheet:
         _draw_chains(sheet, images.cpu()[shown], age.cpu()[shown])
         chart, top = (width - GAP) / 2, HEADER + n_rows * STRIP + ABOVE
