@@ -72,7 +72,7 @@ def subject_of(
     model: Trained, dataset: Dataset, start: Mapping[str, torch.Tensor], progress: Progress = unwatched
 ) -> Subject:
     """What the evaluation room judges of a model; `start` has the buffer by its names in a checkpoint."""
-    replay, clock = start.get("start.images"), start.get("start.age")
+    replay, clock = start.get("start.images"), start.get("start.clock")
     return Subject(model, model.kernel, model.n_steps, dataset, model.device, replay, clock, progress)
 
 

@@ -115,11 +115,11 @@ def test_a_snapshot_holds_everything_by_name(rng):
     weights = state.energy.state_dict().keys()
     assert {f"energy.{name}" for name in weights} < names
     assert {f"ema.{name}" for name in weights} < names
-    assert {"start.images", "start.age", "start.lineage", "start.n_born", "rng"} < names
+    assert {"start.images", "start.age", "start.clock", "start.lineage", "start.n_born", "rng"} < names
     n = len(list(state.energy.parameters()))
     moments = {f"optimiser.{i}.{key}" for i in range(n) for key in ("step", "exp_avg", "exp_avg_sq")}
     assert moments < names
-    assert len(names) == 2 * len(weights) + 5 + len(moments)
+    assert len(names) == 2 * len(weights) + 6 + len(moments)
 
 
 def test_later_updates_leave_a_snapshot_alone(rng):

@@ -269,7 +269,7 @@ def test_real_images_have_the_noise_of_their_chains_place_in_the_cycle():
     start = ReplayBuffer(4000, fresh_fraction=0.0)
     state = toy_state(kernel=kernel, start=start, n_steps=1)
     start.draw(torch.zeros(4000, 2), state.rng)  # fills it
-    start.age = torch.arange(4000) % 4
+    start.clock = torch.arange(4000) % 4
     draw = start.draw(torch.zeros(4000, 2), state.rng)
     sigma, slack = _smoothing(state, draw)
     assert draw.clock is not None

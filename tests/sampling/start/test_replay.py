@@ -7,6 +7,7 @@ import torch
 
 from ebmnist.errors import BadInput
 from ebmnist.sampling import Draw, ReplayBuffer
+from ebmnist.sampling.start.replay import ANYWHERE
 
 BATCH = torch.zeros(4, 2, 3)  # what a draw takes its shape from
 
@@ -36,6 +37,7 @@ def test_chains_are_written_back_to_the_slots_they_came_from(rng):
     assert torch.equal(draw.x, before[draw.slots])
     assert torch.equal(buffer.images, before)  # drawing moves nothing
     buffer.put(draw, draw.x + 1, 20)
+    assert sorted(buffer.clock.tolist()) == sorted(buffer.age.tolist()) == [0] * 6 + [20] * 4
     others = torch.ones(10, dtype=torch.bool)
     others[draw.slots] = False
     assert torch.equal(buffer.images[draw.slots], before[draw.slots] + 1)
@@ -150,6 +152,38 @@ def test_bad_ages_and_shares_are_refused(fields):
         ReplayBuffer(8, **fields)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_share_of_the_restarts_begins_astray_and_anywhere_in_a_cycle(share, rng):
+    """Coarse noise has pixels of one grey."""
+    buffer, n, clocks = ReplayBuffer(100, 1.0, astray=share), 20, []
+    for _ in range(n):
+        draw = buffer.draw(torch.zeros(100, 8, 8), rng)
+        strayed = draw.clock > 0
+        repeated = torch.tensor([len(x.unique()) < 64 for x in draw.x])  # sides 2, 4, 8 of 1, 2, 4, 8
+        assert not repeated[~strayed].any()
+        clocks += draw.clock[strayed].tolist()
+        assert abs(repeated.sum().item() - 0.75 * strayed.sum()) <= 4.5 * math.sqrt(100 * 0.75 * 0.25)
+    assert abs(len(clocks) - 100 * n * share) <= 4.5 * math.sqrt(100 * n * share * (1 - share)) + 1
+    if clocks:
+        places = torch.tensor(clocks) % 128 / 127
+        assert places.mean().item() == pytest.approx(0.5, abs=4.5 * math.sqrt(1 / 12 / len(clocks)))
+        assert max(clocks) < ANYWHERE
+
+
+def test_a_strays_clock_runs_on_while_its_age_begins_anew(rng):
+    buffer = ReplayBuffer(4, 1.0, astray=1.0)
+    draw = buffer.draw(BATCH, rng)
+    buffer.put(draw, draw.x, 7)
+    assert buffer.age.tolist() == [7] * 4
+    assert torch.equal(buffer.clock[draw.slots], draw.clock + 7)
+
+
+@pytest.mark.parametrize("fields", [{"astray": -0.1}, {"astray": 1.1}, {"astray": 0.6, "from_data": 0.5}])
+def test_shares_of_more_than_all_restarts_are_refused(fields):
+    with pytest.raises(BadInput, match="replay: astray must be in"):
+        ReplayBuffer(8, **fields)
+
+
 @pytest.mark.parametrize(("size", "fraction"), [(0, 0.1), (8, -0.1), (8, 1.1), (8, math.nan)])
 def test_bad_fields_are_refused(size, fraction):
     with pytest.raises(BadInput, match="replay: size must be ≥ 1"):
@@ -194,7 +228,7 @@ def test_restore_takes_a_copy(rng):
     saved = {name: value.clone() for name, value in buffer.tensors().items()}
     other.put(Draw(BATCH, torch.arange(4)), BATCH - 1, 3)
     assert all(torch.equal(now, saved[name]) for name, now in buffer.tensors().items())
-    assert other.age.tolist() == [3] * 4 + [0] * 6
+    assert other.age.tolist() == other.clock.tolist() == [3] * 4 + [0] * 6
 
 
 def test_an_empty_buffer_restores_to_an_empty_one(rng):

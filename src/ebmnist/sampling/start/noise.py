@@ -12,6 +12,22 @@ def uniform_noise(n: int, shape: tuple[int, ...], rng: torch.Generator) -> Tenso
     return torch.rand((n, *shape), generator=rng, device=rng.device)
 
 
+def coarse_noise(n: int, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    """Return noise in squares of one grey each, (n, *shape) in [0, 1], float32, on the rng's device.
+
+    An image's squares have a side of 1, 2, 4, … pixels, up to the whole image, each as likely, and greys that are
+    uniform up to a brightness that is uniform itself: specks, blots, halves, plain greys, and near-black ones of each.
+    """
+    *_, height, width = (1, 1, *shape)
+    greys = uniform_noise(n, shape, rng).view(n, -1, height, width)
+    sides = 2 ** torch.randint((max(height, width) - 1).bit_length() + 1, (n, 1), generator=rng, device=rng.device)
+    brightness = uniform_noise(n, (1, 1, 1), rng)
+    image, channel = (torch.arange(k, device=rng.device) for k in greys.shape[:2])
+    row, column = (torch.arange(k, device=rng.device) // sides for k in (height, width))
+    squares = greys[image[:, None, None, None], channel[:, None, None], row[:, None, :, None], column[:, None, None, :]]
+    return (brightness * squares).view(n, *shape)
+
+
 class FromNoise(Forgetful):
     """x₀ ~ U[0, 1] at every update."""
 

@@ -5,7 +5,9 @@ from torch import Tensor
 
 from ebmnist.errors import BadInput
 from ebmnist.sampling.base import Draw
-from ebmnist.sampling.start.noise import uniform_noise
+from ebmnist.sampling.start.noise import coarse_noise, uniform_noise
+
+ANYWHERE = 2**20  # steps; a clock drawn below it is at any place of a far shorter cycle, each as likely
 
 
 class ReplayBuffer:
@@ -13,7 +15,8 @@ class ReplayBuffer:
 
     Persistent contrastive divergence (Tieleman 2008) with the restarts of Du & Mordatch 2019. Moved chains are written
     back to the slots they were drawn from, so every slot is one chain through time: `age` counts the Langevin
-    steps since its fresh start, `lineage` numbers that start. The buffer fills with noise at its first draw.
+    steps since its fresh start, `lineage` numbers that start, `clock` tells a cyclic kernel its place in the cycle. The
+    buffer fills with noise at its first draw.
 
     With one restart rate for all, ages are exponential, and no chain is as old as the ones a user may run. With
     `old_age` a₀, a chain of age a restarts with probability fresh_fraction · a₀/(a₀ + a): beyond a₀, ages have a power
@@ -24,24 +27,35 @@ class ReplayBuffer:
         fresh_fraction: probability that a drawn chain is restarted, in [0, 1].
         old_age: a₀ in Langevin steps, ≥ 1, from which on restarts become rarer; null for one rate at all ages.
         from_data: share of the restarts that begin at a real image instead of noise, in [0, 1].
+        astray: share of the restarts that begin in coarse noise and anywhere in a cycle, so that where chains are cold
+            there are some too where no others come by; from_data + astray ≤ 1.
 
     Raises:
         BadInput: a field out of its range.
     """
 
     def __init__(
-        self, size: int = 8192, fresh_fraction: float = 0.05, old_age: int | None = None, from_data: float = 0.0
+        self,
+        size: int = 8192,
+        fresh_fraction: float = 0.05,
+        old_age: int | None = None,
+        from_data: float = 0.0,
+        astray: float = 0.0,
     ) -> None:
         if size < 1 or not 0 <= fresh_fraction <= 1:
             raise BadInput(f"replay: size must be ≥ 1 and fresh_fraction in [0, 1], not {size} and {fresh_fraction}")
         if (old_age is not None and old_age < 1) or not 0 <= from_data <= 1:
             raise BadInput(f"replay: old_age must be ≥ 1 or null, from_data in [0, 1], not {old_age} and {from_data}")
+        if not 0 <= astray <= 1 - from_data:
+            raise BadInput(f"replay: astray must be in [0, 1] and from_data + astray ≤ 1, not {from_data} + {astray}")
         self.size = size
         self.fresh_fraction = fresh_fraction
         self.old_age = old_age
         self.from_data = from_data
+        self.astray = astray
         self.images = torch.empty(0)  # (size, *shape)
         self.age = torch.empty(0, dtype=torch.int64)  # (size,)
+        self.clock = torch.empty(0, dtype=torch.int64)  # (size,)
         self.lineage = torch.empty(0, dtype=torch.int64)  # (size,)
         self.n_born = torch.zeros((), dtype=torch.int64)  # fresh starts so far
 
@@ -58,19 +72,17 @@ class ReplayBuffer:
             self._fill(shape, rng)
         slots = torch.randperm(self.size, generator=rng, device=rng.device)[:n]
         fresh = torch.rand(n, generator=rng, device=rng.device) < self._restart_rate(slots)
-        self._restart(slots, fresh)
-        begin = uniform_noise(n, shape, rng)
-        if self.from_data > 0:
-            real = torch.rand(n, generator=rng, device=rng.device) < self.from_data
-            begin = torch.where(real.view(-1, *[1] * len(shape)), x_pos, begin)
-        x = torch.where(fresh.view(-1, *[1] * len(shape)), begin, self.images[slots])
-        return Draw(x, slots, self.age[slots])
+        begin, clock = self._beginnings(x_pos, rng)
+        self._restart(slots, fresh, clock)
+        x = torch.where(_per_image(fresh, x_pos), begin, self.images[slots])
+        return Draw(x, slots, self.clock[slots])
 
     def put(self, draw: Draw, x: Tensor, n_steps: int) -> None:
         """Write the moved chains back to their slots; they have aged by `n_steps`."""
         assert draw.slots is not None
         self.images[draw.slots] = x.detach()
         self.age[draw.slots] += n_steps
+        self.clock[draw.slots] += n_steps
 
     def replace(self, rotten: Tensor, healthy: dict[str, Tensor] | None, rng: torch.Generator) -> None:
         """Replace the chains where `rotten`, (size,) bool, is true.
@@ -83,12 +95,13 @@ class ReplayBuffer:
                     now[rotten] = healthy[name].to(now.device)[rotten]
             return
         slots = rotten.nonzero().squeeze(1)
-        self._restart(slots, torch.ones_like(slots, dtype=torch.bool))
+        self._restart(slots, torch.ones_like(slots, dtype=torch.bool), torch.zeros_like(slots))
         self.images[slots] = uniform_noise(len(slots), tuple(self.images.shape[1:]), rng)
 
     def tensors(self) -> dict[str, Tensor]:
         """The buffer's whole state; the tensors are the live ones, not copies."""
-        return {"images": self.images, "age": self.age, "lineage": self.lineage, "n_born": self.n_born}
+        names = ("images", "age", "clock", "lineage", "n_born")
+        return {name: getattr(self, name) for name in names}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take over a state that `tensors()` gave, of this or another buffer of the same size.
@@ -106,17 +119,38 @@ class ReplayBuffer:
     def _fill(self, shape: tuple[int, ...], rng: torch.Generator) -> None:
         self.images = uniform_noise(self.size, shape, rng)
         self.age = torch.zeros(self.size, dtype=torch.int64, device=rng.device)
+        self.clock = torch.zeros_like(self.age)
         self.lineage = torch.arange(self.size, device=rng.device)
         self.n_born = torch.tensor(self.size, device=rng.device)
+
+    def _beginnings(self, x_pos: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Where each chain would begin if it restarted, like `x_pos`, and with its clock at what, (B,)."""
+        n, shape = len(x_pos), tuple(x_pos.shape[1:])
+        begin, clock = uniform_noise(n, shape, rng), torch.zeros(n, dtype=torch.int64, device=rng.device)
+        if self.from_data + self.astray > 0:
+            lot = torch.rand(n, generator=rng, device=rng.device)
+            begin = torch.where(_per_image(lot < self.from_data, x_pos), x_pos, begin)
+            if self.astray > 0:
+                strays = lot >= 1 - self.astray
+                begin = torch.where(_per_image(strays, x_pos), coarse_noise(n, shape, rng), begin)
+                anywhere = torch.randint(ANYWHERE, (n,), generator=rng, device=rng.device)
+                clock = torch.where(strays, anywhere, clock)
+        return begin, clock
 
     def _restart_rate(self, slots: Tensor) -> Tensor | float:
         if self.old_age is None:
             return self.fresh_fraction
         return self.fresh_fraction * self.old_age / (self.old_age + self.age[slots])
 
-    def _restart(self, slots: Tensor, fresh: Tensor) -> None:
-        """Age 0 and a lineage of its own for every slot where `fresh`, with no host sync."""
+    def _restart(self, slots: Tensor, fresh: Tensor, clock: Tensor) -> None:
+        """Age 0, this clock and a lineage of its own for every slot where `fresh`, with no host sync."""
         born = fresh.cumsum(0)
         self.age[slots] = torch.where(fresh, 0, self.age[slots])
+        self.clock[slots] = torch.where(fresh, clock, self.clock[slots])
         self.lineage[slots] = torch.where(fresh, self.n_born + born - 1, self.lineage[slots])
         self.n_born = self.n_born + fresh.sum()
+
+
+def _per_image(flags: Tensor, x: Tensor) -> Tensor:
+    """(B,) for where in (B, *shape)."""
+    return flags.view(-1, *[1] * (x.dim() - 1))
