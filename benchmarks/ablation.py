@@ -1,11 +1,12 @@
 """What is each value of a recipe good for? Trains it as it is, and with one thing after another turned off or back.
 
 Quality is that of samples from noise by the averaged weights, beside the 5,000 validation images: Fréchet distance,
-divergence of the digit histogram, share of clear digits. Trainings are short, so that a difference of less than the
+divergence of the digit histogram, share of clear digits; and of the energy, its AUROC over validation images for what
+is none, the mean of all kinds and the one of black images. Trainings are short, so that a difference of less than the
 spread over seeds says nothing, and what only shows in long runs does not show.
 
-  python benchmarks/ablation.py mnist                              one seed of 1,000 updates: half an hour on two cores
-  python benchmarks/ablation.py mnist-plain --updates 1500 --seeds 3
+  python benchmarks/ablation.py mnist --jobs 2                     one seed of 1,500 updates: half an hour on two cores
+  python benchmarks/ablation.py mnist-plain --seeds 3
   python benchmarks/ablation.py mnist --updates 20 --n 256 --steps 128 --only "as it is" --out /tmp/trial      a trial
 """
 
@@ -20,13 +21,19 @@ import torch
 from rich.console import Console
 
 from ebmnist.artifacts.environment import describe_environment
+from ebmnist.data import Dataset
+from ebmnist.energy import Energy
 from ebmnist.evaluation import Unmeasurable
+from ebmnist.evaluation.energies import energies
 from ebmnist.evaluation.feature_net import load_feature_net
+from ebmnist.evaluation.outliers import synthetic_sets
+from ebmnist.evaluation.ranking import rank
 from ebmnist.evaluation.yardstick import Yardstick
 from ebmnist.recipe import load_recipe
 from ebmnist.sampling import sample
 from ebmnist.training import Diverged, fit
 from paired import RESULTS, positive
+from parallel import each
 
 Variants = dict[str, list[str]]  # what is changed, in words -> the overrides
 AS_IT_IS: Variants = {"as it is": []}
@@ -37,6 +44,7 @@ SHARED: Variants = {
 }
 OWN: dict[str, Variants] = {
     "mnist": {
+        "no strays": ["--training.start.astray", "0"],
         "no bowl": ["--energy.bowl", "0"],
         "not hot enough to forget: hot 0.3": ["--sampling.hot", "0.3"],
         "hotter: hot 4": ["--sampling.hot", "4"],
@@ -79,6 +87,10 @@ class Run:
     """Divergence of the digit histogram, nats."""
     confident: float | None
     """Share of samples with a class probability above 0.9."""
+    odd: float | None
+    """AUROC of E over validation images, mean of the kinds of `synthetic_sets`."""
+    black: float | None
+    """AUROC of E for black images alone."""
     interventions: int
     """Updates after which the guard eased, cleaned or rolled back."""
     seconds: float
@@ -108,7 +120,7 @@ def measure(name: str, variant: str, overrides: list[str], seed: int, args: argp
             acted += judgement.verdict.name in ("EASED", "CLEANED", "ROLLED_BACK")
     except Diverged as report:
         seconds = time.perf_counter() - begin
-        return Run(variant, seed, None, None, None, acted, seconds, str(report).splitlines()[-2].strip())
+        return Run(variant, seed, *[None] * 5, acted, seconds, str(report).splitlines()[-2].strip())
     seconds = time.perf_counter() - begin
     n_steps = args.steps or recipe.generation.n_steps
     x = sample(state.ema, args.n, rng=torch.Generator().manual_seed(seed), kernel=state.kernel, n_steps=n_steps)
@@ -117,16 +129,25 @@ def measure(name: str, variant: str, overrides: list[str], seed: int, args: argp
         seen = yardstick.see(x)
         confident = float((seen.probabilities.amax(1) > yardstick.confident).float().mean())
         distance, (kl, _) = yardstick.frechet_distance(seen), yardstick.histogram_kl(seen)
-        return Run(variant, seed, distance, kl, confident, acted, seconds)
+        return Run(variant, seed, distance, kl, confident, *_outliers(state.ema, data), acted, seconds)
     except Unmeasurable as report:
-        return Run(variant, seed, None, None, None, acted, seconds, str(report))
+        return Run(variant, seed, *[None] * 5, acted, seconds, str(report))
+
+
+def _outliers(energy: Energy, data: Dataset) -> tuple[float, float]:
+    """AUROC of E for what is no digit, mean and of black; every other of 2,000 validation images is one."""
+    images, rng = data.validation.images[:2000], torch.Generator().manual_seed(0)
+    digits = energies(energy, images[0::2], "validation")
+    sets = synthetic_sets(images[1::2], rng)
+    area = {name: rank(digits, energies(energy, x, name)).auroc.value for name, x in sets.items()}
+    return mean(area.values()), area["black"]
 
 
 def table(runs: list[Run]) -> str:
     """Markdown: a row per variant, in the order they were first run."""
     lines = [
-        "| what is changed | Fréchet distance | KL, nats | confident | interventions | s |",
-        "|---|---|---|---|---|---|",
+        "| what is changed | Fréchet distance | KL, nats | confident | AUROC, mean | black | interventions | s |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for variant in dict.fromkeys(run.variant for run in runs):
         group = [run for run in runs if run.variant == variant]
@@ -137,7 +158,7 @@ def table(runs: list[Run]) -> str:
     return "\n".join(lines) + "\n"
 
 
-COLUMNS = {"distance": 1, "kl": 3, "confident": 2}  # field of `Run` -> decimals
+COLUMNS = {"distance": 1, "kl": 3, "confident": 2, "odd": 3, "black": 3}  # field of `Run` -> decimals
 
 
 def _summary(values: list[float | None], digits: int) -> str:
@@ -170,10 +191,11 @@ def main() -> None:
     """Run them all, seed after seed, writing after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", nargs="?", default="mnist", choices=sorted(OWN), help="default: mnist")
-    parser.add_argument("--updates", type=positive, default=1000, help="of each training (default: 1000)")
+    parser.add_argument("--updates", type=positive, default=1500, help="of each training (default: 1500)")
     parser.add_argument("--seeds", type=positive, default=1, help="0 to this less one (default: 1)")
     parser.add_argument("--n", type=positive, default=1000, help="samples, ≥ 256 (default: 1000)")
     parser.add_argument("--steps", type=positive, help="of each sample's chain (default: the recipe's)")
+    parser.add_argument("--jobs", type=positive, default=1, help="trainings at once (default: 1)")
     parser.add_argument("--only", action="append", help="one variant by its name; may be given again")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where table and raw figures go")
     args = parser.parse_args()
@@ -181,11 +203,11 @@ def main() -> None:
     if not chosen:
         parser.error(f"--only: no such variant; there are: {'; '.join(variants(args.recipe))}")
     console, runs = Console(stderr=True), []
-    for seed in range(args.seeds):
-        for variant, overrides in chosen.items():
-            runs.append(measure(args.recipe, variant, overrides, seed, args))
-            console.print(f"{variant}, seed {seed}: {runs[-1].distance if runs[-1].distance else runs[-1].failure}")
-            publish(runs, args)
+    tasks = [(args.recipe, *variant, seed, args) for seed in range(args.seeds) for variant in chosen.items()]
+    for run in each(measure, tasks, jobs=args.jobs):
+        runs.append(run)
+        console.print(f"{run.variant}, seed {run.seed}: {run.distance if run.distance else run.failure}")
+        publish(runs, args)
     print(table(runs))
 
 

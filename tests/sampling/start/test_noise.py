@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ebmnist.sampling.start.noise import coarse_noise
+from ebmnist.sampling.start.noise import coarse_noise, veiled
 
 
 def side(image):
@@ -45,3 +45,17 @@ def test_points_rows_and_channels_have_it_too(shape, rng):
 def test_channels_have_greys_of_their_own(rng):
     x = coarse_noise(50, (2, 4, 4), rng)
     assert (x[:, 0] != x[:, 1]).all()
+
+
+def test_a_veil_is_one_share_for_all_pixels_of_an_image(rng):
+    """x + s(c − x), s uniform: of noise alike but for x, a difference is 1 − s."""
+    x = torch.zeros(20_000, 1, 2, 2)
+    x[:, 0, 0, 1] = 5
+    y = veiled(x, rng).squeeze(1)
+    assert y[:, 0, 1].mean().item() == pytest.approx(5 / 2 + 1 / 8, abs=0.05)
+    assert y[:, 1, 1].mean().item() == pytest.approx(1 / 8, abs=0.005)
+    plain = y[:, 0, 0] == y[:, 1, 0]  # of one grey
+    remains = (y[plain, 0, 1] - y[plain, 0, 0]) / 5
+    assert plain.float().mean().item() == pytest.approx(1 / 2, abs=0.02)
+    assert remains.mean().item() == pytest.approx(1 / 2, abs=0.015)
+    assert remains.var().item() == pytest.approx(1 / 12, abs=0.005)

@@ -28,6 +28,12 @@ def coarse_noise(n: int, shape: tuple[int, ...], rng: torch.Generator) -> Tensor
     return (brightness * squares).view(n, *shape)
 
 
+def veiled(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Return real images `x`, (B, *shape), each a share of the way to coarse noise; the share is uniform in [0, 1]."""
+    share = uniform_noise(len(x), (1,) * (x.dim() - 1), rng)
+    return x.lerp(coarse_noise(len(x), tuple(x.shape[1:]), rng), share)
+
+
 class FromNoise(Forgetful):
     """x₀ ~ U[0, 1] at every update."""
 

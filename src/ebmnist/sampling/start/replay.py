@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ebmnist.errors import BadInput
 from ebmnist.sampling.base import Draw
-from ebmnist.sampling.start.noise import coarse_noise, uniform_noise
+from ebmnist.sampling.start.noise import uniform_noise, veiled
 
 ANYWHERE = 2**20  # steps; a clock drawn below it is at any place of a far shorter cycle, each as likely
 
@@ -27,8 +27,8 @@ class ReplayBuffer:
         fresh_fraction: probability that a drawn chain is restarted, in [0, 1].
         old_age: a₀ in Langevin steps, ≥ 1, from which on restarts become rarer; null for one rate at all ages.
         from_data: share of the restarts that begin at a real image instead of noise, in [0, 1].
-        astray: share of the restarts that begin in coarse noise and anywhere in a cycle, so that where chains are cold
-            there are some too where no others come by; from_data + astray ≤ 1.
+        astray: share of the restarts that begin at a real image on its way to coarse noise, and anywhere in a cycle, so
+            that some chains are cold where no others come by; from_data + astray ≤ 1.
 
     Raises:
         BadInput: a field out of its range.
@@ -132,7 +132,7 @@ class ReplayBuffer:
             begin = torch.where(_per_image(lot < self.from_data, x_pos), x_pos, begin)
             if self.astray > 0:
                 strays = lot >= 1 - self.astray
-                begin = torch.where(_per_image(strays, x_pos), coarse_noise(n, shape, rng), begin)
+                begin = torch.where(_per_image(strays, x_pos), veiled(x_pos, rng), begin)
                 anywhere = torch.randint(ANYWHERE, (n,), generator=rng, device=rng.device)
                 clock = torch.where(strays, anywhere, clock)
         return begin, clock

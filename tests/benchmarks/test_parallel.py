@@ -1,0 +1,31 @@
+"""benchmarks/parallel.py: all tasks, in order, each in a process with its share of the cores."""
+
+import math
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+from parallel import each
+
+
+def test_results_come_in_the_order_of_the_tasks():
+    assert list(each(math.pow, [(2, k) for k in range(5)], jobs=2)) == [1, 2, 4, 8, 16]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_processes_share_the_cores(jobs):
+    expected = max(1, (os.cpu_count() or 1) // jobs)
+    assert list(each(threads, [(None,)] * 2, jobs=jobs)) == [expected] * 2
+
+
+def threads(_: None) -> int:
+    return torch.get_num_threads()
+
+
+def test_what_a_task_raises_is_raised_here():
+    with pytest.raises(ValueError, match="domain"):
+        list(each(math.sqrt, [(-1,)], jobs=1))
