@@ -123,7 +123,7 @@ class Recipe:
                 self._make(path)
         kernel = self.make_kernel()
         sampling.check_whole_cycles(kernel, self.generation.n_steps)
-        if getattr(self._make("training.objective"), "level_weight", 0) and not isinstance(kernel, sampling.Cyclic):
+        if getattr(self._make("training.objective"), "level_weight", 0) and not isinstance(kernel, sampling.Levelled):
             raise BadInput("training.objective.level_weight is for a kernel with levels of noise, sampling.kind cyclic")
 
     def to_yaml(self) -> str:

@@ -13,9 +13,8 @@ from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.image_quality import mean_figure, psnr
 from ebmnist.evaluation.wiener import fit_wiener
 from ebmnist.evaluation.yardstick import spread
-from ebmnist.sampling.base import Kernel
+from ebmnist.sampling.base import Kernel, Levelled
 from ebmnist.sampling.chain import run_chain
-from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.samples import check_whole_cycles, cycle_of, samples_of
 from ebmnist.sampling.start.noise import uniform_noise
 
@@ -67,7 +66,7 @@ def inpaint(
         return energy(torch.where(observed, y, u))
 
     with frozen(energy):  # run_chain cannot see the energy inside `conditional`
-        if isinstance(kernel, Cyclic):
+        if isinstance(kernel, Levelled):
             u = _in_cycles(energy, kernel, y, observed, n_steps, rng, u)
         else:
             u = run_chain(conditional, kernel, torch.where(observed, y, u), n_steps, rng=rng).x
@@ -75,7 +74,7 @@ def inpaint(
 
 
 def _in_cycles(
-    energy: Energy, kernel: Cyclic, y: Tensor, observed: Tensor, n_steps: int, rng: torch.Generator, u: Tensor
+    energy: Energy, kernel: Levelled, y: Tensor, observed: Tensor, n_steps: int, rng: torch.Generator, u: Tensor
 ) -> Tensor:
     """Chains of whole cycles, before each of whose steps the observed pixels are put to `y` with its noise."""
     u = u.expand_as(y)
@@ -201,7 +200,7 @@ class Inpainting:
 
     def _method(self, subject: Subject, n: int, rng: torch.Generator) -> str:
         held = "observed ones stay as they are"
-        if isinstance(subject.kernel, Cyclic):
+        if isinstance(subject.kernel, Levelled):
             held = "before each step the observed ones are put back, with the noise of the chain's place in its cycle"
         return (
             f"{n} test images of {subject.dataset.name}, evenly spread, without their right half, their lower half, or "

@@ -22,7 +22,7 @@ from ebmnist.evaluation.energies import energies, energies_and_grads
 from ebmnist.evaluation.outliers import held_out, other_sets, seen_test, synthetic_sets
 from ebmnist.evaluation.ranking import N_MIN, rank
 from ebmnist.evaluation.yardstick import spread
-from ebmnist.sampling.cyclic import Cyclic
+from ebmnist.sampling.base import Levelled
 
 METRICS = {"auroc": "AUROC", "aupr": "AUPR", "fpr_at_95": "FPR@95"}
 OF_THE_ENERGY = ("E", "|E − median|", "‖∇E‖", "warm E")
@@ -171,7 +171,7 @@ class OutOfDistribution:
 
 def _warm_level(subject: Subject) -> float | None:
     """σ = 0.3, where noise hides strokes and not digits, or what a cycle has nearest to it; None without cycles."""
-    if not isinstance(kernel := subject.kernel, Cyclic):
+    if not isinstance(kernel := subject.kernel, Levelled):
         return None
     levels = kernel.level(torch.arange(kernel.cycle))
     return float(levels[(levels - WARM).abs().argmin()])

@@ -1,6 +1,6 @@
 """Samples x⁻ ~ p(x) ∝ exp(−E(x)/T) by Markov chains: x ← x − (ε²/2)∇E + ε√T ξ."""
 
-from ebmnist.sampling.base import ChainState, Draw, Kernel, Start, StepInfo
+from ebmnist.sampling.base import ChainState, Draw, Kernel, Levelled, Start, StepInfo
 from ebmnist.sampling.chain import Chain, Trace, run_chain, sample
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
@@ -21,6 +21,7 @@ __all__ = [
     "FromNoise",
     "Kernel",
     "Langevin",
+    "Levelled",
     "ReplayBuffer",
     "Start",
     "StepInfo",

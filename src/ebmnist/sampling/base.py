@@ -1,6 +1,6 @@
 """What a sampler is: a kernel moves a batch of chains one step, and says what it saw."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ class ChainState(NamedTuple):
     x: Tensor  # (B, *shape)
     energy: Tensor | None = None  # (B,)
     grad: Tensor | None = None  # (B, *shape)
-    clock: Tensor | None = None  # (B,) int64, steps since the start, for the kernels that change with it (Cyclic)
+    clock: Tensor | None = None  # (B,) int64, steps since the start, for the kernels that change with it
 
 
 class StepInfo(NamedTuple):
@@ -62,6 +62,33 @@ class Kernel(Protocol):
 
     def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
         """Move every chain one step."""
+        ...
+
+
+@runtime_checkable
+class Levelled(Kernel, Protocol):
+    """A kernel whose chains go round through levels of noise, and are samples at the end of a cycle only.
+
+    Training gives each real image the noise of one chain's place; what a chain stands for is its image less the last
+    level's noise (docs/theory.md, section 7.1). Clocks and levels may have any shape.
+    """
+
+    @property
+    def cycle(self) -> int:
+        """Steps of a cycle."""
+        ...
+
+    @property
+    def curvature(self) -> float:
+        """κ of the energy around the data, at every level; 0 for none, as at T = 0."""
+        ...
+
+    def level(self, clock: Tensor) -> Tensor:
+        """σ of the noise on data that chains are held to by the step of this clock, in pixels."""
+        ...
+
+    def beyond(self, clock: Tensor) -> Tensor:
+        """How far beyond `clamp` the step of this clock may lead, in pixels."""
         ...
 
 

@@ -5,16 +5,16 @@ from torch import Tensor
 
 from ebmnist.energy.base import Energy, energy_and_grad, frozen
 from ebmnist.errors import BadInput
-from ebmnist.sampling.base import Kernel
-from ebmnist.sampling.cyclic import Cyclic
+from ebmnist.sampling.base import Kernel, Levelled
 
 
 def samples_of(energy: Energy, kernel: Kernel, x: Tensor) -> Tensor:
     """Return the images that chains at `x`, (B, *shape), stand for: without a cycle's last noise, in the kernel's box.
 
-    Chains of `cyclic` end as images with noise of σ = `cold`, whose mean is y − ∇E(y)/κ (Tweedie; docs/theory.md, 7.1).
+    Chains with levels of noise end as images with the last one's, whose mean is
+    y − ∇E(y)/κ (Tweedie; docs/theory.md, 7.1).
     """
-    if isinstance(kernel, Cyclic) and kernel.curvature > 0:  # at T = 0 there is no noise to take away
+    if isinstance(kernel, Levelled) and kernel.curvature > 0:  # at T = 0 there is no noise to take away
         with frozen(energy):
             x = x - energy_and_grad(energy, x)[1] / kernel.curvature
     return boxed(kernel, x)
@@ -22,7 +22,7 @@ def samples_of(energy: Energy, kernel: Kernel, x: Tensor) -> Tensor:
 
 def less_noise(kernel: Kernel) -> str:
     """Say in a report what `samples_of` does, after "the end of a chain …"; nothing for a kernel without cycles."""
-    return ", less the noise that a cycle ends with (y − ∇E(y)/κ)" if isinstance(kernel, Cyclic) else ""
+    return ", less the noise that a cycle ends with (y − ∇E(y)/κ)" if isinstance(kernel, Levelled) else ""
 
 
 def boxed(kernel: Kernel, x: Tensor) -> Tensor:
@@ -31,8 +31,8 @@ def boxed(kernel: Kernel, x: Tensor) -> Tensor:
 
 
 def cycle_of(kernel: Kernel) -> int:
-    """Steps from one sample to the next along a chain: a cyclic kernel's cycle, or 1."""
-    return getattr(kernel, "cycle", 1)
+    """Steps from one sample to the next along a chain: a kernel's cycle, or 1 where it has none."""
+    return kernel.cycle if isinstance(kernel, Levelled) else 1
 
 
 def check_whole_cycles(kernel: Kernel, n_steps: int) -> None:
@@ -43,7 +43,7 @@ def check_whole_cycles(kernel: Kernel, n_steps: int) -> None:
 
 def slack_of(kernel: Kernel) -> float:
     """How far beyond the kernel's clamp its chains may stand, at most, in pixels."""
-    if isinstance(kernel, Cyclic):
+    if isinstance(kernel, Levelled):
         return float(kernel.beyond(torch.arange(kernel.cycle)).max())
     return float(getattr(kernel, "slack", 0.0))
 

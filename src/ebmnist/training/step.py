@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from ebmnist.sampling.base import Draw, Kernel
+from ebmnist.sampling.base import Draw, Kernel, Levelled
 from ebmnist.sampling.chain import run_chain
-from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.training.base import StepRecord
 from ebmnist.training.state import TrainState
 
@@ -83,9 +82,9 @@ def noised(
 def _smoothing(state: TrainState, draw: Draw) -> tuple[float | Tensor, float | Tensor]:
     """Noise that real images take, and how far it may lead beyond the box.
 
-    A cyclic kernel has a level of noise for each step of its cycle: each real image then has that of one chain.
+    With levels of noise, one for each step of a cycle, each real image has that of one chain.
     """
-    if not isinstance(state.kernel, Cyclic):
+    if not isinstance(state.kernel, Levelled):
         return state.training.data_noise, getattr(state.kernel, "slack", 0.0)
     begun = torch.zeros(1, dtype=torch.int64, device=state.device) if draw.clock is None else draw.clock
     last = (begun + state.training.n_steps - 1).view(-1, *[1] * (draw.x.dim() - 1))

@@ -1,0 +1,62 @@
+"""What chains stand for, by what a kernel says of itself: any kernel with levels of noise is taken for one."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from ebmnist.errors import BadInput
+from ebmnist.sampling import MALA, Cyclic, Langevin, Levelled, check_whole_cycles, cycle_of, samples_of
+from ebmnist.sampling.samples import box_of, less_noise, slack_of
+from ebmnist.training.step import _smoothing
+from targets import Gaussian
+from toys import toy_state
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoLevels:
+    """A kernel of nobody's registry: warm and cold in turn."""
+
+    temperature: float = 1e-3
+    clamp: tuple[float, float] | None = (0.0, 1.0)
+    cycle: int = 2
+    curvature: float = 0.5
+
+    def level(self, clock):
+        return torch.tensor([0.4, 0.1])[clock % 2]
+
+    def beyond(self, clock):
+        return 2 * self.level(clock)
+
+    def init(self, energy, x, clock=None):
+        raise NotImplementedError
+
+    def step(self, energy, state, rng):
+        raise NotImplementedError
+
+
+def test_kernels_with_levels_are_known_by_what_they_have():
+    assert isinstance(TwoLevels(), Levelled)
+    assert isinstance(Cyclic(), Levelled)
+    assert not isinstance(Langevin(), Levelled)
+    assert not isinstance(MALA(), Levelled)
+
+
+def test_all_that_follows_from_levels_holds_for_any_such_kernel():
+    kernel, x = TwoLevels(), torch.tensor([[0.5, -0.4]])
+    assert cycle_of(kernel) == 2
+    assert slack_of(kernel) == pytest.approx(0.8)
+    assert box_of(kernel) == pytest.approx((-0.8, 1.8))
+    assert less_noise(kernel)
+    with pytest.raises(BadInput, match="a multiple of the kernel's cycle, 2, not 3"):
+        check_whole_cycles(kernel, 3)
+    expected = x - x / 0.5  # ∇E = x, κ = 0.5
+    torch.testing.assert_close(samples_of(Gaussian(), kernel, x), expected.clamp(0, 1))
+
+
+def test_training_gives_real_images_its_levels():
+    state = toy_state(kernel=TwoLevels(), n_steps=2)
+    draw = state.start.draw(torch.zeros(5, 2), state.rng)
+    sigma, slack = _smoothing(state, draw)  # after the second step, which is the cold one
+    torch.testing.assert_close(sigma, torch.full_like(sigma, 0.1))
+    torch.testing.assert_close(slack, torch.full_like(slack, 0.2))
