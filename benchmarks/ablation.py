@@ -15,7 +15,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 import torch
 from rich.console import Console
@@ -33,7 +33,7 @@ from ebmnist.recipe import load_recipe
 from ebmnist.sampling import sample
 from ebmnist.training import Diverged, fit
 from paired import RESULTS, positive
-from parallel import each
+from seeds import each, summary
 
 Variants = dict[str, list[str]]  # what is changed, in words -> the overrides
 AS_IT_IS: Variants = {"as it is": []}
@@ -151,7 +151,7 @@ def table(runs: list[Run]) -> str:
     ]
     for variant in dict.fromkeys(run.variant for run in runs):
         group = [run for run in runs if run.variant == variant]
-        middle = [_summary([getattr(run, name) for run in group], digits) for name, digits in COLUMNS.items()]
+        middle = [_cell([getattr(run, name) for run in group], digits) for name, digits in COLUMNS.items()]
         acted, seconds = (mean(getattr(run, name) for run in group) for name in ("interventions", "seconds"))
         lines.append(f"| {variant} | {' | '.join(middle)} | {acted:.1f} | {seconds:.0f} |")
     lines += [f"\n{run.variant}, seed {run.seed}, failed: {run.failure}" for run in runs if run.failure is not None]
@@ -161,12 +161,9 @@ def table(runs: list[Run]) -> str:
 COLUMNS = {"distance": 1, "kl": 3, "confident": 2, "odd": 3, "black": 3}  # field of `Run` -> decimals
 
 
-def _summary(values: list[float | None], digits: int) -> str:
-    known = [v for v in values if v is not None]
-    if not known:
-        return "–"
-    spread = f" ± {stdev(known):.{digits}f}" if len(known) > 1 else ""
-    return f"{mean(known):.{digits}f}{spread}"
+def _cell(values: list[float | None], digits: int) -> str:
+    middle, spread, _ = summary([v for v in values if v is not None], digits)
+    return middle if spread == "–" else f"{middle} ± {spread}"
 
 
 def publish(runs: list[Run], args: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 import torch
 
@@ -31,6 +31,7 @@ from ebmnist.recipe import load_recipe
 from ebmnist.sampling import sample
 from ebmnist.training import Diverged, fit
 from paired import RESULTS, positive
+from seeds import summary
 
 NATIVE, TORCH = "C++, precision auto", "PyTorch, fp32"
 PATHS = {NATIVE: ({}, "auto"), TORCH: ({"EBMNIST_NATIVE": "0"}, "fp32")}
@@ -102,13 +103,6 @@ def table(runs: Runs) -> list[str]:
     if len(gaps) < ENOUGH:
         lines += ["", f"**A trial, not to be quoted**: fewer than {ENOUGH} seeds measured both ways."]
     return lines
-
-
-def summary(values: list[float]) -> tuple[str, str, str]:
-    """Mean, standard deviation and standard error of the mean; a dash for what so few values do not tell."""
-    if len(values) < 2:
-        return (f"{values[0]:.1f}" if values else "–"), "–", "–"
-    return f"{mean(values):.1f}", f"{stdev(values):.1f}", f"{stdev(values) / len(values) ** 0.5:.1f}"
 
 
 def publish(runs: Runs, args: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ from ebmnist.training import Diverged, fit
 from ebmnist.training.guard import Guard, Memory
 from ebmnist.training.signals import not_finite_in
 from paired import RESULTS, positive
-from parallel import each
+from seeds import each
 
 LAST = 50  # updates that decide
 ALLOWED = 0.1  # share of them that may give a signal: a lone spike is the clip's to absorb

@@ -1,4 +1,4 @@
-"""benchmarks/parallel.py: all tasks, in order, each in a process with its share of the cores."""
+"""benchmarks/seeds.py: all tasks, in order, each in a process with its share of the cores; and their summary."""
 
 import math
 import os
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from parallel import each
+from seeds import each, summary
 
 
 def test_results_come_in_the_order_of_the_tasks():
@@ -29,3 +29,10 @@ def threads(_: None) -> int:
 def test_what_a_task_raises_is_raised_here():
     with pytest.raises(ValueError, match="domain"):
         list(each(math.sqrt, [(-1,)], jobs=1))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"), [([], "– – –"), ([2.0], "2.00 – –"), ([1.0, 2.0, 3.0, 2.0], "2.00 0.82 0.41")]
+)
+def test_what_few_values_do_not_tell_is_a_dash(values, said):
+    assert " ".join(summary(values, 2)) == said
