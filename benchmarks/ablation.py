@@ -170,13 +170,14 @@ def publish(runs: list[Run], args: argparse.Namespace) -> None:
     """Write table and raw figures, with machine, commit and versions."""
     what = (
         f"Recipe {args.recipe}, {args.updates:,} updates with the schedule's end there, seeds 0 to {args.seeds - 1}, "
-        f"guard on; {args.n:,} samples from noise, {args.steps or 'the recipe’s number of'} steps, beside the 5,000 "
-        "validation images. ± is the spread over seeds (sd)."
+        f"guard on, trainings at once: {args.jobs}; {args.n:,} samples from noise, "
+        f"{args.steps or 'the recipe’s number of'} steps, beside the 5,000 validation images. ± is the "
+        "spread over seeds (sd)."
     )
     environment = describe_environment()
     lines = [f"# What each value of {args.recipe} is good for", "", what, "", table(runs)]
     lines += [f"- {key}: {value}" for key, value in environment.items()]
-    settings = {name: getattr(args, name) for name in ("recipe", "updates", "seeds", "n", "steps")}
+    settings = {name: getattr(args, name) for name in ("recipe", "updates", "seeds", "n", "steps", "jobs")}
     report = {"environment": environment, "settings": settings, "runs": [asdict(run) for run in runs]}
     args.out.mkdir(parents=True, exist_ok=True)
     stem = args.out / f"ablation-{args.recipe}"

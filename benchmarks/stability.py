@@ -111,7 +111,7 @@ def main() -> None:
     for run in each(train_on_its_data, tasks, jobs=args.jobs):
         runs.append(run)
         console.print(f"{run.stress}, guard {'on' if run.guarded else 'off'}, seed {run.seed}: {run.end}")
-        facts = {"recipe": args.recipe, "updates": args.updates} | describe_environment()
+        facts = {"recipe": args.recipe, "updates": args.updates, "jobs": args.jobs} | describe_environment()
         content = {"facts": facts, "runs": [asdict(run) for run in runs]}
         report = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         (args.out / "stability.json").write_text(report, encoding="utf-8")

@@ -24,6 +24,7 @@ from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.evaluation.ood import OutOfDistribution
 from ebmnist.examination import Begun, Examined, examine, sections_asked_for, subject_of
 from ebmnist.gallery import Setting
+from ebmnist.sampling import ReplayBuffer
 from ebmnist.trained import Trained, load
 
 
@@ -332,6 +333,15 @@ def test_everything_is_computed_where_the_recipe_says_unless_told(model: Path, m
     assert main(["evaluate", str(model), "--only", "fine", "--device", "cpu"]) == 0
     assert asked == ["auto", "cpu"]
     assert read_measurements(model / "evaluation.json").subject["device"] == "cpu"
+
+
+def test_the_buffer_is_judged_with_the_clocks_that_training_saved(model: Path) -> None:
+    trained, buffer = load(model), ReplayBuffer(5).tensors()
+    images, clock = torch.rand(5, 1, 28, 28), torch.arange(5)
+    start = {f"start.{name}": value for name, value in {**buffer, "images": images, "clock": clock}.items()}
+    subject = subject_of(trained, trained.recipe.load_data(), start)
+    assert subject.replay is images
+    assert subject.replay_clock is clock
 
 
 def test_a_section_is_announced_and_its_failure_carries_its_name_once(model: Path) -> None:

@@ -33,7 +33,7 @@ def test_a_row_has_the_mean_and_spread_over_seeds_and_failures_are_told():
 
 
 def test_one_training_is_measured_and_written(tmp_path):
-    args = argparse.Namespace(recipe="smoke", updates=2, seeds=1, n=256, steps=1, out=tmp_path)
+    args = argparse.Namespace(recipe="smoke", updates=2, seeds=1, n=256, steps=1, jobs=1, out=tmp_path)
     run = measure("smoke", "as it is", [], 0, args)
     assert run.failure is None
     assert run.distance is not None

@@ -1,4 +1,4 @@
-"""benchmarks/seeds.py: all tasks, in order, each in a process with its share of the cores; and their summary."""
+"""benchmarks/seeds.py: all tasks, in order, in processes that share the cores; and their summary."""
 
 import math
 import os

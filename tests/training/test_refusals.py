@@ -48,7 +48,7 @@ def test_a_snapshot_of_another_run_is_refused(rng):
     ):
         with pytest.raises(BadInput):
             other.restore(snapshot)
-    with pytest.raises(BadInput, match="not a replay buffer"):
+    with pytest.raises(BadInput, match="the saved start and this one do not both have"):
         state.restore(toy_state(start=FromNoise()).snapshot())
 
 

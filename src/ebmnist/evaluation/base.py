@@ -27,7 +27,7 @@ class Subject(NamedTuple):
     dataset: Dataset
     device: torch.device
     replay: Tensor | None = None  # (N, 1, 28, 28): labelled, never the samples
-    replay_clock: Tensor | None = None  # (N,) int64, steps each of them has done, for a kernel with a cycle
+    replay_clock: Tensor | None = None  # (N,) int64, the step each of them is at, for a kernel with a cycle
     progress: Progress = unwatched  # told of their steps by the sections that run long chains
 
     def steps(self, total: int, before: int = 0) -> Callable[[int], None]:

@@ -131,7 +131,7 @@ class Fidelity:
             f"training image: Euclidean over pixels in [0, 1], of {min(self.n, self.n_nearest)} samples and as many "
             "test images. Anchors: class Gaussians are ten full-covariance Gaussians fitted on the training images and "
             f"clamped; binarised is at 1/2; the replay buffer ({n_replay} images) is of "
-            "chains that began long ago, each walked on to the end of its cycle if it has one, no samples from noise. "
+            "training's chains, each walked on to the end of its cycle if it has one, and no samples from noise. "
             f"Nothing was chosen on these figures. Seed {rng.initial_seed()}."
         )
 

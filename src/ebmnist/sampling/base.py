@@ -14,7 +14,7 @@ class ChainState(NamedTuple):
     x: Tensor  # (B, *shape)
     energy: Tensor | None = None  # (B,)
     grad: Tensor | None = None  # (B, *shape)
-    clock: Tensor | None = None  # (B,) int64, steps since the start, for the kernels that change with it
+    clock: Tensor | None = None  # (B,) int64, the step each is at, for the kernels that change with it
 
 
 class StepInfo(NamedTuple):
@@ -97,7 +97,7 @@ class Draw(NamedTuple):
 
     x: Tensor  # (B, *shape)
     slots: Tensor | None = None  # (B,) int64, the buffer's slots drawn
-    clock: Tensor | None = None  # (B,) int64, steps each chain has done; None where all begin here
+    clock: Tensor | None = None  # (B,) int64, the step each chain is at; None where all begin here
 
 
 class Start(Protocol):

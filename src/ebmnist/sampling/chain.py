@@ -10,7 +10,7 @@ from torch import Tensor
 from ebmnist.energy.base import Energy, frozen
 from ebmnist.errors import BadInput
 from ebmnist.native import Packed
-from ebmnist.sampling.base import Kernel, StepInfo
+from ebmnist.sampling.base import Kernel, Levelled, StepInfo
 from ebmnist.sampling.clipping import clip_grad
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.fused import fused, walk
@@ -59,7 +59,7 @@ def run_chain(
         x: where the chains start.
         n_steps: ≥ 0.
         rng: on the device of `x`.
-        clock: steps that each chain has done before, (B,), for a kernel that changes with it; none if not given.
+        clock: the step that each chain is at, (B,), for a kernel that changes with it; 0 if not given.
         temperatures: one per step, in place of the kernel's own (annealing); not for a kernel with its own schedule.
         keep: steps whose `x` is kept in `trajectory`, in rising order; 0 is the start.
         record: keep a `Trace` of every step.
@@ -72,7 +72,7 @@ def run_chain(
         raise BadInput(f"n_steps must be ≥ 0, not {n_steps}")
     if temperatures is not None and len(temperatures) != n_steps:
         raise BadInput(f"temperatures: {len(temperatures)} of them for {n_steps} steps; give one per step")
-    if temperatures is not None and hasattr(kernel, "cycle"):
+    if temperatures is not None and isinstance(kernel, Levelled):
         raise BadInput("temperatures: this kernel has a schedule of its own")
     if any(not 0 <= step <= n_steps for step in keep):
         raise BadInput(f"keep: steps must be from 0, the start, to {n_steps}, not {sorted(keep)}")

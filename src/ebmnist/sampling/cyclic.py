@@ -21,7 +21,7 @@ class Cyclic:
     σ = `hot` on whatever the chain is, walks `n_hot` steps there, and cools by equal ratios, in `n_cool` steps, to
     σ = `cold`, where it holds an image: mostly another one, if `hot` is enough to forget the last. Walk and jump are
     Saremi & Hyvärinen's (2019), cycles Zhang et al.'s (2020); here one energy gives both, and the jump is a chain too.
-    Chains are samples at the end of a cycle only; a chain's clock counts its steps from its start.
+    Chains are samples at the end of a cycle only; a chain's clock counts its steps.
 
     Raises:
         BadInput: a field out of its range.

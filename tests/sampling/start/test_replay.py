@@ -7,7 +7,6 @@ import torch
 
 from ebmnist.errors import BadInput
 from ebmnist.sampling import Draw, ReplayBuffer
-from ebmnist.sampling.start.replay import ANYWHERE
 
 BATCH = torch.zeros(4, 2, 3)  # what a draw takes its shape from
 
@@ -152,22 +151,24 @@ def test_bad_ages_and_shares_are_refused(fields):
         ReplayBuffer(8, **fields)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_a_share_of_the_restarts_begins_astray_and_anywhere_in_a_cycle(share, rng):
-    """Coarse noise has pixels of one grey."""
-    buffer, n, clocks = ReplayBuffer(100, 1.0, astray=share), 20, []
-    for _ in range(n):
-        draw = buffer.draw(torch.zeros(100, 8, 8), rng)
-        strayed = draw.clock > 0
-        repeated = torch.tensor([len(x.unique()) < 64 for x in draw.x])  # sides 2, 4, 8 of 1, 2, 4, 8
-        assert not repeated[~strayed].any()
-        clocks += draw.clock[strayed].tolist()
-        assert abs(repeated.sum().item() - 0.75 * strayed.sum()) <= 4.5 * math.sqrt(100 * 0.75 * 0.25)
-    assert abs(len(clocks) - 100 * n * share) <= 4.5 * math.sqrt(100 * n * share * (1 - share)) + 1
-    if clocks:
-        places = torch.tensor(clocks) % 128 / 127
-        assert places.mean().item() == pytest.approx(0.5, abs=4.5 * math.sqrt(1 / 12 / len(clocks)))
-        assert max(clocks) < ANYWHERE
+@pytest.mark.parametrize(("share", "from_data"), [(0.0, 0.0), (0.3, 0.0), (0.2, 0.8), (1.0, 0.0)])
+def test_a_share_of_the_restarts_begins_astray_and_anywhere_in_a_cycle(share, from_data, rng):
+    """Strays are those whose clock does not begin at 0: veiled 5s, of mean 5/2 + 1/8."""
+    buffer, real = ReplayBuffer(100, 1.0, astray=share, from_data=from_data), torch.full((100, 8, 8), 5.0)
+    draws = [buffer.draw(real, rng) for _ in range(20)]
+    x, clock = (torch.cat(parts) for parts in zip(*((draw.x, draw.clock) for draw in draws), strict=True))
+    strayed = clock > 0
+    assert abs(strayed.sum().item() - 2000 * share) <= 4.5 * math.sqrt(2000 * share * (1 - share)) + 1
+    if from_data:
+        assert x[~strayed].eq(5).all()
+    else:
+        assert x[~strayed].le(1).all()  # uniform noise
+    if share:
+        n = int(strayed.sum())
+        assert x[strayed].mean().item() == pytest.approx(5 / 2 + 1 / 8, abs=4.5 * 5 / math.sqrt(12 * n))
+        assert len(x[strayed].flatten(1).mean(1).unique()) == n
+        quarters = torch.bincount(clock[strayed] % 128 // 32, minlength=4)
+        assert ((quarters - n / 4).abs() < 4.5 * math.sqrt(n * 3 / 16)).all()
 
 
 def test_a_strays_clock_runs_on_while_its_age_begins_anew(rng):
@@ -201,7 +202,7 @@ def test_rotten_chains_are_replaced_by_noise(rng):
     buffer.replace(rotten, None, rng)
     assert buffer.images.isfinite().all()
     assert torch.equal(buffer.images[~rotten], kept)
-    assert buffer.age[draw.slots].tolist() == [0] * 4
+    assert buffer.age[draw.slots].tolist() == buffer.clock[draw.slots].tolist() == [0] * 4
     assert sorted(buffer.lineage[draw.slots].tolist()) == [10, 11, 12, 13]
     assert buffer.n_born == 14
 
@@ -241,8 +242,9 @@ def test_an_empty_buffer_restores_to_an_empty_one(rng):
 @pytest.mark.parametrize(
     ("tensors", "words"),
     [
-        ({}, "not a replay buffer"),
-        ({**ReplayBuffer(10).tensors(), "draw": BATCH}, "not a replay buffer"),
+        ({}, "do not both have age, clock, images, lineage, n_born: use the kind of start, and the version"),
+        ({k: v for k, v in ReplayBuffer(10).tensors().items() if k != "clock"}, "do not both have clock: use"),
+        ({**ReplayBuffer(10).tensors(), "draw": BATCH}, "do not both have draw: use"),
         ({**ReplayBuffer(10).tensors(), "images": torch.zeros(7, 2, 3)}, "has 7 chains, this one 10"),
     ],
 )

@@ -22,9 +22,8 @@ def coarse_noise(n: int, shape: tuple[int, ...], rng: torch.Generator) -> Tensor
     greys = uniform_noise(n, shape, rng).view(n, -1, height, width)
     sides = 2 ** torch.randint((max(height, width) - 1).bit_length() + 1, (n, 1), generator=rng, device=rng.device)
     brightness = uniform_noise(n, (1, 1, 1), rng)
-    image, channel = (torch.arange(k, device=rng.device) for k in greys.shape[:2])
     row, column = (torch.arange(k, device=rng.device) // sides for k in (height, width))
-    squares = greys[image[:, None, None, None], channel[:, None, None], row[:, None, :, None], column[:, None, None, :]]
+    squares = greys.take_along_dim(row[:, None, :, None], 2).take_along_dim(column[:, None, None, :], 3)
     return (brightness * squares).view(n, *shape)
 
 

@@ -15,7 +15,7 @@ class ReplayBuffer:
 
     Persistent contrastive divergence (Tieleman 2008) with the restarts of Du & Mordatch 2019. Moved chains are written
     back to the slots they were drawn from, so every slot is one chain through time: `age` counts the Langevin
-    steps since its fresh start, `lineage` numbers that start, `clock` tells a cyclic kernel its place in the cycle. The
+    steps since its fresh start, `lineage` numbers that start, `clock` is the step a kernel with a cycle is at. The
     buffer fills with noise at its first draw.
 
     With one restart rate for all, ages are exponential, and no chain is as old as the ones a user may run. With
@@ -46,7 +46,7 @@ class ReplayBuffer:
             raise BadInput(f"replay: size must be ≥ 1 and fresh_fraction in [0, 1], not {size} and {fresh_fraction}")
         if (old_age is not None and old_age < 1) or not 0 <= from_data <= 1:
             raise BadInput(f"replay: old_age must be ≥ 1 or null, from_data in [0, 1], not {old_age} and {from_data}")
-        if not 0 <= astray <= 1 - from_data:
+        if not (astray >= 0 and from_data + astray <= 1):
             raise BadInput(f"replay: astray must be in [0, 1] and from_data + astray ≤ 1, not {from_data} + {astray}")
         self.size = size
         self.fresh_fraction = fresh_fraction
@@ -109,8 +109,11 @@ class ReplayBuffer:
         Raises:
             BadInput: a state of another size, or of another kind of start.
         """
-        if tensors.keys() != self.tensors().keys():
-            raise BadInput("replay: the saved start is not a replay buffer: use the kind it was saved with")
+        if different := tensors.keys() ^ self.tensors().keys():
+            raise BadInput(
+                f"replay: the saved start and this one do not both have {', '.join(sorted(different))}: use the kind "
+                "of start, and the version of ebmnist, that it was saved with"
+            )
         if len(tensors["images"]) not in (0, self.size):
             raise BadInput(f"replay: the saved buffer has {len(tensors['images'])} chains, this one {self.size}")
         for name, value in tensors.items():
@@ -125,6 +128,7 @@ class ReplayBuffer:
 
     def _beginnings(self, x_pos: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Where each chain would begin if it restarted, like `x_pos`, and with its clock at what, (B,)."""
+        # For all, though few restart: to know how many the host would wait for the device.
         n, shape = len(x_pos), tuple(x_pos.shape[1:])
         begin, clock = uniform_noise(n, shape, rng), torch.zeros(n, dtype=torch.int64, device=rng.device)
         if self.from_data + self.astray > 0:
