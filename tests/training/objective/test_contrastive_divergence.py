@@ -123,3 +123,25 @@ def test_noisy_pairs_count_less():
 def test_without_levels_there_is_nothing_to_weigh_by():
     with pytest.raises(BadInput, match="level_weight is for a kernel with levels"):
         ContrastiveDivergence(level_weight=2)(Linear(), X_POS, X_NEG)
+
+
+@pytest.mark.parametrize(
+    ("levels", "counted"),
+    [(None, [0, 1]), ([0.0, 0.0, 0.0], [0, 1]), ([0.0, 0.0, 1.0], [0, 1, 2]), ([1.0, 2.0, 0.999], [0, 1])],
+)
+def test_a_negative_far_above_its_real_image_says_nothing(levels, counted):
+    """E = 2x, gaps −4, 3 and 8 against a trim of 4(1 + σ²); the mean stays that of three pairs."""
+    x_pos, x_neg = torch.tensor([[1.0], [0.0], [1.0]]), torch.tensor([[-1.0], [1.5], [5.0]])
+    energy, objective = Linear(), ContrastiveDivergence(energy_l2=0, trim=4)
+    loss, terms = objective(energy, x_pos, x_neg, levels=None if levels is None else torch.tensor(levels))
+    loss.backward()
+    differences = [2.0, -1.5, -4.0]
+    assert loss.item() == pytest.approx(2 * sum(differences[i] for i in counted) / 3)
+    assert energy.w.grad.item() == pytest.approx(sum(differences[i] for i in counted) / 3)
+    assert terms["energy_neg"].item() == pytest.approx(2 * 5.5 / 3)  # as they are
+
+
+@pytest.mark.parametrize("trim", [0.0, -1.0, math.nan])
+def test_a_trim_of_nothing_is_refused(trim):
+    with pytest.raises(BadInput, match="trim must be > 0 or null"):
+        ContrastiveDivergence(trim=trim)
