@@ -126,22 +126,38 @@ def test_without_levels_there_is_nothing_to_weigh_by():
 
 
 @pytest.mark.parametrize(
-    ("levels", "counted"),
-    [(None, [0, 1]), ([0.0, 0.0, 0.0], [0, 1]), ([0.0, 0.0, 1.0], [0, 1, 2]), ([1.0, 2.0, 0.999], [0, 1])],
+    ("levels", "signs"),
+    [
+        (None, [1, 1, -1]),
+        ([0.0, 0.0, 0.0], [1, 1, -1]),
+        ([0.0, 0.0, 1.001], [1, 1, 1]),
+        ([1.0, 2.0, 0.999], [1, 1, -1]),
+    ],
 )
-def test_a_negative_far_above_its_real_image_says_nothing(levels, counted):
-    """E = 2x, gaps −4, 3 and 8 against a trim of 4(1 + σ²); the mean stays that of three pairs."""
+def test_a_negative_above_the_ceiling_is_pulled_down_to_it(levels, signs):
+    """E = 2x, gaps −4, 3 and 8 under a ceiling of 4(1 + σ²): |c − gap| − c, and its slope by w."""
     x_pos, x_neg = torch.tensor([[1.0], [0.0], [1.0]]), torch.tensor([[-1.0], [1.5], [5.0]])
-    energy, objective = Linear(), ContrastiveDivergence(energy_l2=0, trim=4)
+    energy, objective = Linear(), ContrastiveDivergence(energy_l2=0, ceiling=4)
     loss, terms = objective(energy, x_pos, x_neg, levels=None if levels is None else torch.tensor(levels))
     loss.backward()
-    differences = [2.0, -1.5, -4.0]
-    assert loss.item() == pytest.approx(2 * sum(differences[i] for i in counted) / 3)
-    assert energy.w.grad.item() == pytest.approx(sum(differences[i] for i in counted) / 3)
+    gaps, sigmas = (-4.0, 3.0, 8.0), levels or [0.0] * 3
+    ceilings = [4 * (1 + sigma**2) for sigma in sigmas]
+    assert loss.item() == pytest.approx(sum(abs(c - g) - c for c, g in zip(ceilings, gaps, strict=True)) / 3)
+    assert energy.w.grad.item() == pytest.approx(sum(-s * g / 2 for s, g in zip(signs, gaps, strict=True)) / 3)
     assert terms["energy_neg"].item() == pytest.approx(2 * 5.5 / 3)  # as they are
 
 
-@pytest.mark.parametrize("trim", [0.0, -1.0, math.nan])
-def test_a_trim_of_nothing_is_refused(trim):
-    with pytest.raises(BadInput, match="trim must be > 0 or null"):
-        ContrastiveDivergence(trim=trim)
+def test_a_ceiling_that_no_gap_reaches_changes_nothing():
+    energy, levels = MLP(1, 8), torch.tensor([0.1, 2.0])
+    x_pos, x_neg = X_POS, X_NEG[:2]
+    losses = [
+        ContrastiveDivergence(level_weight=2, ceiling=ceiling)(energy, x_pos, x_neg, levels=levels)[0]
+        for ceiling in (None, 50.0)
+    ]
+    torch.testing.assert_close(*losses, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("ceiling", [0.0, -1.0, math.nan])
+def test_a_ceiling_of_nothing_is_refused(ceiling):
+    with pytest.raises(BadInput, match="ceiling must be > 0 or null"):
+        ContrastiveDivergence(ceiling=ceiling)

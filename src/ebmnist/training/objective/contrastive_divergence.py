@@ -21,19 +21,20 @@ class ContrastiveDivergence:
     Where data and chains carry noise of many levels σ, a pair counts w = 1/(1 + level_weight·σ), or what hot chains
     say of the weights drowns the cold (section 7.1); an energy that fits every level is the optimum for any w > 0.
     Otherwise w = 1.
-    With `trim`, a pair whose negative lies far above its real image is left out: such a chain is no sample yet, and
-    without a bound its energy would rise for as long as chains come by (section 6, strays).
+    With a `ceiling` c, a pair says |c − gap| − c instead of −gap, gap = E(x⁻) − E(x⁺): the same up to c, and beyond
+    it a negative's energy is pulled down again. Chains that are no samples yet then have an energy to come to, where
+    it would rise for as long as any come by (section 6, strays).
 
     Raises:
-        BadInput: a negative field, or a trim of 0; by the call, `level_weight` with no levels.
+        BadInput: a negative field, or a ceiling of 0; by the call, `level_weight` with no levels.
     """
 
     energy_l2: float = 0.05
     """λ ≥ 0."""
     offset: float = 1.0
     """Share of λ with which the mean of all energies is pulled to zero, ≥ 0; 1 is Du & Mordatch's."""
-    trim: float | None = None
-    """Gap E(x⁻) − E(x⁺) beyond which a pair says nothing, > 0, times 1 + σ² where pairs have levels; null for none."""
+    ceiling: float | None = None
+    """c > 0, times 1 + σ² where pairs have levels; null for none."""
     level_weight: float = 0.0
     """How much less a pair counts for its noise, per pixel's σ on [0, 1], ≥ 0; for the kernel `cyclic`."""
 
@@ -41,8 +42,8 @@ class ContrastiveDivergence:
         for name in ("energy_l2", "offset", "level_weight"):
             if not (value := getattr(self, name)) >= 0:
                 raise BadInput(f"contrastive_divergence: {name} must be ≥ 0, not {value}")
-        if self.trim is not None and not self.trim > 0:
-            raise BadInput(f"contrastive_divergence: trim must be > 0 or null, not {self.trim}")
+        if self.ceiling is not None and not self.ceiling > 0:
+            raise BadInput(f"contrastive_divergence: ceiling must be > 0 or null, not {self.ceiling}")
 
     def __call__(
         self,
@@ -70,13 +71,12 @@ class ContrastiveDivergence:
         }
 
     def _gap(self, e_pos: Tensor, e_neg: Tensor, levels: Tensor | None) -> Tensor:
-        if not self.level_weight and self.trim is None:
+        if not self.level_weight and self.ceiling is None:
             return e_pos.mean() - e_neg.mean()
         if self.level_weight and levels is None:
             raise BadInput("contrastive_divergence: level_weight is for a kernel with levels of noise: cyclic")
-        sigma = torch.zeros_like(e_pos) if levels is None else levels
-        pairs = (e_pos - e_neg) / (1 + self.level_weight * sigma)
-        if self.trim is not None:
-            near = e_neg - e_pos <= self.trim * (1 + sigma.square())
-            pairs = torch.where(near, pairs, 0)
-        return pairs.mean()
+        sigma, pairs = torch.zeros_like(e_pos) if levels is None else levels, e_pos - e_neg
+        if self.ceiling is not None:
+            above = self.ceiling * (1 + sigma.square())
+            pairs = (above + pairs).abs() - above
+        return (pairs / (1 + self.level_weight * sigma)).mean()
