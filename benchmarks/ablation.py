@@ -45,6 +45,8 @@ SHARED: Variants = {
 OWN: dict[str, Variants] = {
     "mnist": {
         "no strays": ["--training.start.astray", "0"],
+        "ten times the strays": ["--training.start.fresh_fraction", "0.05"],
+        "no ceiling": ["--training.objective.ceiling", "null"],
         "no bowl": ["--energy.bowl", "0"],
         "not hot enough to forget: hot 0.3": ["--sampling.hot", "0.3"],
         "hotter: hot 4": ["--sampling.hot", "4"],
