@@ -248,7 +248,7 @@ def test_an_exported_model_is_all_it_takes_to_use_it(
     assert main(["export", str(model), "--out", str(out)]) == 0
     assert sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) < 100_000
     # As the package's own, by the name `pretrained`.
-    monkeypatch.setitem(checkpoint.PRETRAINED, "pretrained", out)
+    monkeypatch.setattr(checkpoint, "PRETRAINED", out)
     monkeypatch.chdir(tmp_path)
     x = torch.rand(3, 1, 28, 28)
     assert torch.equal(load("pretrained")(x), load(model)(x))

@@ -45,7 +45,7 @@ examples:
   ebmnist evaluate runs/mnist --only chain_length --long 100000    do chains stay true on very long runs?
   ebmnist evaluate runs/mnist --only ood --outliers data/letters data/kmnist
 """
-MODEL = "a run folder (its latest checkpoint), one checkpoint, or pretrained, pretrained-plain: they come with ebmnist"
+MODEL = "a run folder (its latest checkpoint), one checkpoint, or pretrained, which comes with ebmnist"
 BASIC_OVERRIDES = ("--name", "--about", "--seed", "--device")
 
 

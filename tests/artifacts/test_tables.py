@@ -57,7 +57,7 @@ def test_every_section_that_was_measured_has_its_cards() -> None:
 
 
 def test_headlines_are_figures_that_the_sections_of_the_shipped_energy_have() -> None:
-    (folder,) = PRETRAINED["pretrained"].glob("step-*")
+    (folder,) = PRETRAINED.glob("step-*")
     sections = json.loads((folder / "facts.json").read_text(encoding="utf-8"))["figures"]["sections"]
     for card in HEADLINE:
         names = {f["name"] for kind in ("figures", "anchors") for f in sections[card.section][kind]}

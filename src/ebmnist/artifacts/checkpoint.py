@@ -20,7 +20,7 @@ from ebmnist.errors import BadInput
 
 FORMAT = 1
 # The checkpoints that come with the package, by the name that a model goes by.
-PRETRAINED = {name: Path(__file__).parents[1] / name for name in ("pretrained", "pretrained-plain")}
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
 TENSORS, FACTS, CHECKSUMS = "tensors.safetensors", "facts.json", "checksums.json"
 
 
@@ -81,13 +81,13 @@ def fingerprint(checkpoint: Checkpoint) -> str:
 def latest_checkpoint(path: Path) -> Path:
     """Return the newest checkpoint of a run folder or of a folder of checkpoints; a checkpoint is its own.
 
-    `pretrained` and `pretrained-plain` come with the package, unless there is a folder of that name.
+    `pretrained` comes with the package, unless there is a folder of that name.
 
     Raises:
         BadInput: nothing of the kind is there.
     """
-    if not path.exists():
-        path = PRETRAINED.get(str(path), path)
+    if str(path) == PRETRAINED.name and not path.exists():
+        path = PRETRAINED
     if not path.is_dir():
         mend = f"a checkpoint is a folder: try {path.parent}" if path.exists() else "no such folder: check the path"
         raise BadInput(f"{path}: {mend}")
