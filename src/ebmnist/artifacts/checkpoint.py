@@ -86,7 +86,7 @@ def latest_checkpoint(path: Path) -> Path:
     Raises:
         BadInput: nothing of the kind is there.
     """
-    if str(path) == PRETRAINED.name and not path.exists():
+    if str(path) == "pretrained" and not path.exists():
         path = PRETRAINED
     if not path.is_dir():
         mend = f"a checkpoint is a folder: try {path.parent}" if path.exists() else "no such folder: check the path"
