@@ -1,11 +1,12 @@
-"""How sharp is an energy where its chains are? The largest eigenvalue of its Hessian, times h = ε²/2.
+"""How high and how sharp is an energy where its chains are? E, and its Hessian's largest eigenvalue times h = ε²/2.
 
 Above 2, steps overshoot.
 
   python benchmarks/curvature.py pretrained
   python benchmarks/curvature.py runs/mnist-best/checkpoints/step-00024000 --raw    the weights, not their average
 
-At training images with Gaussian noise of several σ, by power iteration on finite differences of the gradient, in fp32.
+At training images with Gaussian noise of several σ, and where strays begin (docs/theory.md, section 6); by power
+iteration on finite differences of the gradient, in fp32.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from ebmnist.artifacts import load_checkpoint
 from ebmnist.energy import Energy, energy_and_grad, frozen
+from ebmnist.sampling.start.noise import veiled
 from ebmnist.trained import load
 from ebmnist.training.state import load_weights
 from paired import positive
@@ -39,7 +41,7 @@ def sharpest(energy: Energy, x: Tensor, rng: torch.Generator, n_iterations: int)
 
 
 def main() -> None:
-    """Print median and largest for each σ."""
+    """Print means, medians and largest, a row for each kind of place."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="run folder, checkpoint, or pretrained")
     parser.add_argument("--raw", action="store_true", help="the trained weights, not their average")
@@ -52,12 +54,16 @@ def main() -> None:
         load_weights(model.energy, {k[7:]: v for k, v in tensors.items() if k.startswith("energy.")})
     h = 0.5 * cast(Any, model.kernel).step_size ** 2
     images = model.recipe.load_data().train.images[: args.n]
-    print("| σ | hκ, median | hκ, largest |\n|---|---|---|")
-    for sigma in (0.009, 0.05, 0.2):
+    print("| at | E, mean | E, largest | hκ, median | hκ, largest |\n|---|---|---|---|---|")
+    for sigma in (0.009, 0.05, 0.2, None):
         rng = torch.Generator().manual_seed(0)
-        noisy = images + sigma * torch.randn(images.shape, generator=rng)
-        found = h * sharpest(model.energy, noisy, rng, args.iterations)
-        print(f"| {sigma:g} | {float(found.median()):.2f} | {float(found.max()):.2f} |")
+        x = veiled(images, rng) if sigma is None else images + sigma * torch.randn(images.shape, generator=rng)
+        with torch.no_grad():
+            e = model.energy(x)
+        found = h * sharpest(model.energy, x, rng, args.iterations)
+        cells = (e.mean(), e.max(), found.median(), found.max())
+        place = "strays" if sigma is None else f"σ = {sigma:g}"
+        print(f"| {place} | {' | '.join(f'{float(v):.2f}' for v in cells)} |")
 
 
 if __name__ == "__main__":
