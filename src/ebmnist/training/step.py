@@ -9,6 +9,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from ebmnist.sampling.base import Draw, Kernel, Levelled
 from ebmnist.sampling.chain import run_chain
+from ebmnist.sampling.samples import slack_of
 from ebmnist.training.base import StepRecord
 from ebmnist.training.state import TrainState
 
@@ -85,7 +86,7 @@ def _smoothing(state: TrainState, draw: Draw) -> tuple[float | Tensor, float | T
     With levels of noise, one for each step of a cycle, each real image has that of one chain.
     """
     if not isinstance(state.kernel, Levelled):
-        return state.training.data_noise, getattr(state.kernel, "slack", 0.0)
+        return state.training.data_noise, slack_of(state.kernel)
     begun = torch.zeros(1, dtype=torch.int64, device=state.device) if draw.clock is None else draw.clock
     last = (begun + state.training.n_steps - 1).view(-1, *[1] * (draw.x.dim() - 1))
     return state.kernel.level(last), state.kernel.beyond(last)
