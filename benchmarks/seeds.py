@@ -18,6 +18,8 @@ def each(work: Callable[..., T], tasks: Sequence[tuple[object, ...]], *, jobs: i
     They run in `jobs` processes, ≥ 1, that share the cores. On two cores 1,500 updates of recipe mnist take some
     95 s, and two such trainings at once 125. `work` is found by its name in a module; what it raises is raised here.
     """
+    if not tasks:
+        return
     share = max(1, (os.cpu_count() or 1) // min(jobs, len(tasks)))
     with ProcessPoolExecutor(jobs, get_context("spawn"), torch.set_num_threads, (share,)) as pool:
         yield from pool.map(work, *zip(*tasks, strict=True))

@@ -4,6 +4,7 @@ Healthy: of the last 50 updates at most one in ten gives any of the guard's sign
 are finite, and training did not give up. Both ways are judged by the same signals, whoever acts on them.
 
   python benchmarks/stability.py --jobs 2                    10 seeds of 4,500 updates, 40 runs: two hours on two cores
+  python benchmarks/stability.py --jobs 2 --resume           goes on where it was stopped
   python benchmarks/stability.py --jobs 2 --updates 1500     the first third of each: three quarters of an hour
   python benchmarks/stability.py --updates 60 --seeds 1 --out /tmp/trial         a trial
 """
@@ -43,6 +44,8 @@ class Run:
     interventions: int
     """Updates after which the guard eased, cleaned or rolled back."""
     seconds: float
+    commit: str | None = None
+    """Of the code that trained it."""
 
 
 def train(recipe_name: str, stress: str, seed: int, n_updates: int, images: Tensor, *, guarded: bool) -> Run:
@@ -67,7 +70,8 @@ def train(recipe_name: str, stress: str, seed: int, n_updates: int, images: Tens
         end = broken[0].words
     elif not end and len(ill) > ALLOWED * LAST:
         end = f"{len(ill)} of the last {LAST} updates: {ill[-1]}"
-    return Run(stress, guarded, seed, not end, end or "healthy", acted, time.perf_counter() - begin)
+    seconds, commit = time.perf_counter() - begin, describe_environment()["commit"]
+    return Run(stress, guarded, seed, not end, end or "healthy", acted, seconds, commit)
 
 
 def train_on_its_data(recipe_name: str, stress: str, guarded: bool, seed: int, n_updates: int) -> Run:
@@ -92,7 +96,24 @@ def table(runs: list[Run], recipe: str, n_updates: int) -> str:
             healthy = f"{sum(run.healthy for run in group)} of {len(group)}"
             lines.append(f"| {stress} | {'on' if guarded else 'off'} | {healthy} | {acted} | {ends or '–'} |")
     lines += ["", f"{n_updates} updates a run; healthy: at most {ALLOWED:.0%} of the last {LAST} give a signal."]
+    if commits := dict.fromkeys(run.commit[:7] for run in runs if run.commit):
+        lines += ["", f"Commit: {', '.join(commits)}."]
     return "\n".join(lines) + "\n"
+
+
+def done(report: Path, recipe: str, n_updates: int) -> list[Run]:
+    """Return the runs of an earlier report of this recipe and length.
+
+    Raises:
+        SystemExit: there is none, or it is of another.
+    """
+    if not report.exists():
+        raise SystemExit(f"--resume: {report} is not there")
+    content = json.loads(report.read_text(encoding="utf-8"))
+    found = content["facts"]["recipe"], content["facts"]["updates"]
+    if found != (recipe, n_updates):
+        raise SystemExit(f"--resume: {report} has runs of {found[0]}, {found[1]} updates, not of {recipe}, {n_updates}")
+    return [Run(**run) for run in content["runs"]]
 
 
 def main() -> None:
@@ -102,19 +123,21 @@ def main() -> None:
     parser.add_argument("--updates", type=positive, default=4500, help="length of each run (default: 4500)")
     parser.add_argument("--seeds", type=positive, default=10, help="seeds of each kind (default: 10)")
     parser.add_argument("--jobs", type=positive, default=1, help="runs at once (default: 1)")
+    parser.add_argument("--resume", action="store_true", help="only the runs that the results in --out do not have yet")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    console, runs = Console(stderr=True), []
-    kinds = [(stress, guarded) for stress in STRESSES for guarded in (True, False)]
-    tasks = [(args.recipe, *kind, seed, args.updates) for seed in range(args.seeds) for kind in kinds]
+    console, report = Console(stderr=True), args.out / "stability.json"
+    runs = done(report, args.recipe, args.updates) if args.resume else []
+    had = {(run.stress, run.guarded, run.seed) for run in runs}
+    kinds = [(stress, guarded, seed) for seed in range(args.seeds) for stress in STRESSES for guarded in (True, False)]
+    tasks = [(args.recipe, *kind, args.updates) for kind in kinds if kind not in had]
     for run in each(train_on_its_data, tasks, jobs=args.jobs):
         runs.append(run)
         console.print(f"{run.stress}, guard {'on' if run.guarded else 'off'}, seed {run.seed}: {run.end}")
         facts = {"recipe": args.recipe, "updates": args.updates, "jobs": args.jobs} | describe_environment()
         content = {"facts": facts, "runs": [asdict(run) for run in runs]}
-        report = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        (args.out / "stability.json").write_text(report, encoding="utf-8")
+        report.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (args.out / "stability.md").write_text(
             "# Runs ending healthy\n\n" + table(runs, args.recipe, args.updates), encoding="utf-8"
         )

@@ -14,6 +14,7 @@ from seeds import each, summary
 
 def test_results_come_in_the_order_of_the_tasks():
     assert list(each(math.pow, [(2, k) for k in range(5)], jobs=2)) == [1, 2, 4, 8, 16]
+    assert list(each(math.pow, [], jobs=2)) == []
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -1,13 +1,15 @@
 """benchmarks/stability.py: what counts as healthy, and the table."""
 
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from stability import Run, table, train
+from stability import Run, done, table, train
 
 IMAGES = torch.rand(256, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 
@@ -32,3 +34,15 @@ def test_the_table_counts_each_kind_and_names_the_fallen():
     rows = table(runs, "mnist", 10).splitlines()
     assert rows[2] == "| as it is | on | 1 of 2 | 3.0 | seed 1: a weight is not finite |"
     assert len([row for row in rows if row.startswith("| as it is")]) == 1
+
+
+def test_what_was_done_is_taken_up_and_nothing_else(tmp_path):
+    run = Run("as it is", True, 0, True, "healthy", 3, 1.0, "0123456789")
+    report = tmp_path / "stability.json"
+    with pytest.raises(SystemExit, match="is not there"):
+        done(report, "mnist", 10)
+    report.write_text(json.dumps({"facts": {"recipe": "mnist", "updates": 10}, "runs": [asdict(run)]}))
+    assert done(report, "mnist", 10) == [run]
+    assert table([run], "mnist", 10).rstrip().endswith("Commit: 0123456.")
+    with pytest.raises(SystemExit, match="has runs of mnist, 10 updates, not of mnist, 20"):
+        done(report, "mnist", 20)
