@@ -54,6 +54,12 @@ def test_all_that_follows_from_levels_holds_for_any_such_kernel():
     torch.testing.assert_close(samples_of(Gaussian(), kernel, x), expected.clamp(0, 1))
 
 
+def test_a_report_tells_of_noise_taken_away_only_where_there_is_some():
+    assert less_noise(Cyclic())
+    assert not less_noise(Cyclic(temperature=0.0))
+    assert not less_noise(Langevin())
+
+
 def test_training_gives_real_images_its_levels():
     state = toy_state(kernel=TwoLevels(), n_steps=2)
     draw = state.start.draw(torch.zeros(5, 2), state.rng)

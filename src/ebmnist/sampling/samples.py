@@ -1,5 +1,7 @@
 """What chains stand for: where in a cycle they are samples, how an image is had from them, where they may stand."""
 
+from typing import TypeGuard
+
 import torch
 from torch import Tensor
 
@@ -14,15 +16,19 @@ def samples_of(energy: Energy, kernel: Kernel, x: Tensor) -> Tensor:
     Chains with levels of noise end as images with the last one's, whose mean is
     y − ∇E(y)/κ (Tweedie; docs/theory.md, 7.1).
     """
-    if isinstance(kernel, Levelled) and kernel.curvature > 0:  # at T = 0 there is no noise to take away
+    if _ends_with_noise(kernel):
         with frozen(energy):
             x = x - energy_and_grad(energy, x)[1] / kernel.curvature
     return boxed(kernel, x)
 
 
 def less_noise(kernel: Kernel) -> str:
-    """Say in a report what `samples_of` does, after "the end of a chain …"; nothing for a kernel without cycles."""
-    return ", less the noise that a cycle ends with (y − ∇E(y)/κ)" if isinstance(kernel, Levelled) else ""
+    """Say in a report what `samples_of` does, after "the end of a chain …"; nothing where it takes no noise away."""
+    return ", less the noise that a cycle ends with (y − ∇E(y)/κ)" if _ends_with_noise(kernel) else ""
+
+
+def _ends_with_noise(kernel: Kernel) -> TypeGuard[Levelled]:
+    return isinstance(kernel, Levelled) and kernel.curvature > 0  # at T = 0 there is none
 
 
 def boxed(kernel: Kernel, x: Tensor) -> Tensor:

@@ -97,7 +97,8 @@ def _finish(axes: Axes, measured: Measured) -> None:
             )
     axes.set(xscale="log", yscale="log")
     steps = np.unique(np.concatenate([array(x) for name, x in measured.arrays.items() if name.endswith("_n_steps")]))
-    axes.set_xticks(steps, ticks(steps))
+    room = np.append(steps[1:] >= 1.5 * steps[:-1], True)  # for a label, before the next
+    axes.set_xticks(steps, [label if fits else "" for label, fits in zip(ticks(steps), room, strict=True)])
     axes.xaxis.set_minor_locator(NullLocator())
     low, high = axes.get_ylim()
     factors = (1, 2, 5) if high > 8 * low else (1, 1.5, 2, 3, 5, 7)
