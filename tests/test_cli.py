@@ -1,15 +1,19 @@
 """The command line: what it says, how it ends, and that bad input costs one line and nothing else."""
 
 import json
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from ebmnist.cli import build_parser, main, split_overrides
 from ebmnist.data import read_images
+from ebmnist.recipe import load_recipe
 
 GOLDEN = Path(__file__).parent / "golden"
 TINY = [
@@ -58,7 +62,11 @@ def test_recipes_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["recipe"]) == 0
     assert "mnist-sn" in capsys.readouterr().out
     assert main(["recipe", "smoke"]) == 0
-    assert "fresh_fraction" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert yaml.safe_load(printed) == load_recipe("smoke").fields
+    above = [a.strip() for a, line in pairwise(printed.splitlines()) if re.match(r" *\w+: ", line)]
+    assert above
+    assert all(meaning.startswith("#") for meaning in above)
 
 
 def test_info(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _training_verbs(verbs: Verbs) -> None:
-    fields = "Any field of the recipe may follow as --section.field value; `ebmnist recipe NAME` lists them all."
+    fields = "Any field of the recipe may follow as --section.field value; `ebmnist recipe NAME` explains them all."
     for name, about in (
         ("run", "train a recipe, draw its pictures, write its report"),
         ("train", "train a recipe, and no more"),
@@ -95,7 +95,7 @@ def _training_verbs(verbs: Verbs) -> None:
     p.add_argument("dir", type=Path, help="the run folder")
     _device(p, default=None)
 
-    p = _verb(verbs, "recipe", "print a recipe with every field and default filled in, or list the recipes")
+    p = _verb(verbs, "recipe", "print a recipe, every field with its value and meaning, or list the recipes")
     p.add_argument("recipe", nargs="?", help="name or .yaml file; none: list them")
 
 
@@ -111,7 +111,7 @@ def _model_verbs(verbs: Verbs) -> None:
     p = _verb(verbs, "sample", "draw images by Langevin chains from uniform noise")
     p.add_argument("model", type=Path, help=MODEL)
     p.add_argument("--n", type=int, default=64, help="images (default: 64)")
-    p.add_argument("--steps", type=int, help="length of each chain (default: the recipe's)")
+    p.add_argument("--steps", type=int, help="of each chain: whole cycles of 128 for mnist (default: the recipe's)")
     p.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     suffixes = ".png a grid, .webp or .gif the chains moving, .npy float32 (N,1,28,28) in [0,1]"
     p.add_argument("--out", type=Path, required=True, metavar="FILE", help=suffixes)

@@ -29,7 +29,6 @@ from ebmnist.training import Training, TrainState, objective
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
-
 # Sections whose fields depend on their `kind`, and sections that are one dataclass.
 CHOICES: dict[str, Mapping[str, type]] = {
     "data": data.REGISTRY,
@@ -46,6 +45,11 @@ class Recipe:
     """One named experiment: every field checked, every default filled in. `fields` is plain data, as YAML shows it."""
 
     fields: dict[str, Any] = field(repr=False)
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of every section that has one, by its dotted path."""
+        return {path: _at(self.fields, path)["kind"] for path in CHOICES}
 
     @property
     def basics(self) -> Basics:

@@ -39,7 +39,7 @@ class ResNet(nn.Module):
         depth: number of residual blocks, 1 to 4; each halves the picture, 16 → 8 → 4 → 2 → 1.
         activation: silu (default), softplus, elu, or leaky_relu.
         spectral_norm: divide every weight by its largest singular value.
-        precision: auto, fp32 or bf16.
+        precision: of the products in chains and weight gradients: fp32, bf16, or auto for bf16 where that is faster.
 
     Raises:
         BadInput: a field out of its range.

@@ -31,7 +31,8 @@ class Training:
     n_steps: int = 20
     """Langevin steps per update, ≥ 1."""
     data_noise: float = 0.0025
-    """σ of the Gaussian noise on real images, pixels on [0, 1]; at least the Langevin noise ε√T."""
+    """σ of the Gaussian noise on real images, pixels on [0, 1]; at least the Langevin noise ε√T. Not used
+    with a kernel that has levels of noise (`cyclic`): there each real image has the noise of one chain's place."""
     lr: float = 6e-4
     """Adam's learning rate, > 0."""
     beta1: float = 0.0

@@ -8,6 +8,7 @@ from ebmnist.console import console
 from ebmnist.recipe import load_recipe
 from ebmnist.recipes import read_recipe, recipe_names
 from ebmnist.verbs.ends import follow_to_the_end
+from ebmnist.verbs.explained import explained
 
 
 def run(args: argparse.Namespace, fields: list[str]) -> int:
@@ -33,9 +34,9 @@ def report(args: argparse.Namespace, _: list[str]) -> int:
 
 
 def recipe(args: argparse.Namespace, _: list[str]) -> int:
-    """Print a recipe whole, or list them."""
+    """Print a recipe whole and explained, or list them."""
     if args.recipe:
-        print(load_recipe(args.recipe).to_yaml(), end="")
+        print(explained(load_recipe(args.recipe)), end="")
     else:
         for name in recipe_names():
             print(f"{name:12} {read_recipe(name)['about']}")

@@ -30,7 +30,7 @@ class ContrastiveDivergence:
     """
 
     energy_l2: float = 0.05
-    """λ ≥ 0."""
+    """λ ≥ 0, the weight of the mean squares of the energies."""
     offset: float = 1.0
     """Share of λ with which the mean of all energies is pulled to zero, ≥ 0; 1 is Du & Mordatch's."""
     ceiling: float | None = None
