@@ -20,7 +20,7 @@ def rng(seed: int = 0) -> torch.Generator:
 def test_reflected_mala_leaves_the_law_on_the_box_as_it_is(step_size: float, clip: float | None) -> None:
     target = Tilted(3.0)
     x = target.draw(20_000, (2,), rng())
-    chain = run_chain(target, ReflectedMALA(MALA(step_size, 1.0, clip, clamp=BOX)), x, 15, rng=rng(1), record=True)
+    chain = run_chain(target, ReflectedMALA(step_size, 1.0, clip, clamp=BOX), x, 15, rng=rng(1), record=True)
     assert_moments(chain.x, target.mean, target.variance)
     assert chain.trace is not None
     assert 0.1 < float(chain.trace.accepted.mean()) < 0.99
@@ -28,13 +28,13 @@ def test_reflected_mala_leaves_the_law_on_the_box_as_it_is(step_size: float, cli
 
 def test_reflected_mala_finds_the_law_from_the_wall() -> None:
     target = Tilted(3.0)
-    chain = run_chain(target, ReflectedMALA(MALA(0.5, 1.0, clamp=BOX)), torch.zeros(20_000, 1), 40, rng=rng(1))
+    chain = run_chain(target, ReflectedMALA(0.5, 1.0, clamp=BOX), torch.zeros(20_000, 1), 40, rng=rng(1))
     assert_moments(chain.x, target.mean, target.variance)
 
 
 def test_without_a_box_it_is_mala_to_the_bit() -> None:
     x = torch.randn(50, 3, generator=rng(), dtype=torch.float64)
-    ours = run_chain(Gaussian(), ReflectedMALA(MALA(0.9, 0.7)), x, 10, rng=rng(1), record=True)
+    ours = run_chain(Gaussian(), ReflectedMALA(0.9, 0.7), x, 10, rng=rng(1), record=True)
     theirs = run_chain(Gaussian(), MALA(0.9, 0.7), x, 10, rng=rng(1), record=True)
     torch.testing.assert_close(ours.x, theirs.x)
     assert ours.trace is not None
@@ -45,9 +45,7 @@ def test_without_a_box_it_is_mala_to_the_bit() -> None:
 
 def test_unadjusted_it_takes_every_step_and_stays_in_the_box() -> None:
     x = torch.zeros(30, 4)
-    chain = run_chain(
-        Tilted(50.0), ReflectedMALA(MALA(0.1, 1.0, clamp=BOX), adjusted=False), x, 20, rng=rng(), record=True
-    )
+    chain = run_chain(Tilted(50.0), ReflectedMALA(0.1, 1.0, clamp=BOX, adjusted=False), x, 20, rng=rng(), record=True)
     assert chain.trace is not None
     assert chain.trace.accepted.all()
     assert float(chain.x.min()) >= 0

@@ -214,6 +214,19 @@ def test_sample_is_chains_from_uniform_noise():
     assert torch.equal(sample(energy, 5, rng=seeded(0), n_steps=3), expected)
 
 
+def test_an_energy_that_knows_how_it_is_sampled_is_sampled_so():
+    class Own(Gaussian):
+        kernel, n_steps = WIDE, 7
+
+    energy, own = Gaussian(), Own()
+
+    def samples(e, **given):
+        return sample(e, 8, rng=seeded(0), shape=(2,), **given)
+
+    assert torch.equal(samples(own), samples(energy, kernel=WIDE, n_steps=7))
+    assert torch.equal(samples(own, kernel=Langevin(), n_steps=3), samples(energy, n_steps=3))
+
+
 def test_sample_reports_progress_over_all_batches():
     seen = []
     sample(

@@ -17,7 +17,10 @@ from toys import toy_state
 class TwoLevels:
     """A kernel of nobody's registry: warm and cold in turn."""
 
+    step_size: float = 1.0
     temperature: float = 1e-3
+    clip: float | None = None
+    clip_norm: float | None = None
     clamp: tuple[float, float] | None = (0.0, 1.0)
     cycle: int = 2
     curvature: float = 0.5

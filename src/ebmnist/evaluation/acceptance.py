@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from ebmnist.sampling.mala import MALA
 
 
 @dataclass(frozen=True)
-class ReflectedMALA:
+class ReflectedMALA(MALA):
     """MALA whose proposals are reflected at the walls of the box, so that exp(−E/T) on it is exactly stationary.
 
     z = x − (ε²/2)·clip(∇E(x)) + ε√T ξ, and y is z mirrored into the box, so q(y|x) = Π_i Σ_k N(y_ik; mean_i, ε²T)
@@ -25,24 +24,8 @@ class ReflectedMALA:
     space it takes all of them, downhill and out of the box, where no energy was trained.
     """
 
-    mala: MALA
-    """Its step size, temperature and clip; its clamp is the box."""
     adjusted: bool = True
     """False takes every proposal: not exact, but chains settle fast."""
-
-    @property
-    def temperature(self) -> float:
-        """T > 0, in units of energy."""
-        return self.mala.temperature
-
-    @property
-    def clamp(self) -> tuple[float, float] | None:
-        """The box; null for the whole space."""
-        return self.mala.clamp
-
-    def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:
-        """Chains that start at `x`, (B, *shape), with the energy and gradient there."""
-        return self.mala.init(energy, x, clock)
 
     def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
         """Propose, then accept or stay."""
@@ -51,7 +34,7 @@ class ReflectedMALA:
         assert grad is not None
         mean = self._mean(x, grad)
         noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
-        y = self._mirrored(mean + self.mala.step_size * self.temperature**0.5 * noise)
+        y = self._mirrored(mean + self.step_size * self.temperature**0.5 * noise)
         value_y, grad_y = energy_and_grad(energy, y)
         log_alpha = (value - value_y) / self.temperature - self._log_q(y, mean)
         log_alpha = log_alpha + self._log_q(x, self._mean(y, grad_y))
@@ -64,11 +47,8 @@ class ReflectedMALA:
         after = ChainState(
             torch.where(mask, y, x), torch.where(accepted, value_y, value), torch.where(mask, grad_y, grad)
         )
-        drift_grad = clip_grad(grad, self.mala.clip, self.mala.clip_norm)
+        drift_grad = clip_grad(grad, self.clip, self.clip_norm)
         return after, StepInfo(value, grad, drift_grad, x, after.x, accepted)
-
-    def _mean(self, x: Tensor, grad: Tensor) -> Tensor:
-        return x - 0.5 * self.mala.step_size**2 * clip_grad(grad, self.mala.clip, self.mala.clip_norm)
 
     def _mirrored(self, z: Tensor) -> Tensor:
         if self.clamp is None:
@@ -79,7 +59,7 @@ class ReflectedMALA:
     def _log_q(self, y: Tensor, mean: Tensor) -> Tensor:
         """Return log q up to a constant, (B,)."""
         images = [y] if self.clamp is None else [y, *(2 * wall - y for wall in self.clamp)]
-        square = (torch.stack(images) - mean).square() / (self.mala.step_size**2 * self.temperature)
+        square = (torch.stack(images) - mean).square() / (self.step_size**2 * self.temperature)
         return torch.logsumexp(-0.5 * square, dim=0).flatten(1).sum(1)
 
 
@@ -102,13 +82,13 @@ def mala_acceptance(
     noise in less.
     """
     exact = deepcopy(energy).double() if isinstance(energy, nn.Module) else energy
-    own = cast(Any, kernel)  # the Protocol does not say so, but every kernel has these fields
     shares = []
     for scale in scales:
-        mala = MALA(scale * own.step_size, own.temperature, own.clip, own.clip_norm, own.clamp)
-        settling = ReflectedMALA(replace(mala, step_size=mala.step_size / 4), adjusted=False)
+        own = (kernel.temperature, kernel.clip, kernel.clip_norm, kernel.clamp)
+        mala = ReflectedMALA(scale * kernel.step_size, *own)
+        settling = replace(mala, step_size=mala.step_size / 4, adjusted=False)
         x = run_chain(energy, settling, x, n_settle, rng=rng).x
-        trace = run_chain(exact, ReflectedMALA(mala), x.double(), n_steps, rng=rng, record=True).trace
+        trace = run_chain(exact, mala, x.double(), n_steps, rng=rng, record=True).trace
         assert trace is not None
         shares.append(trace.accepted.double().mean(0))
     return torch.stack(shares)

@@ -1,7 +1,7 @@
 """Energy descent from a noisy image, stopped where validation images say: the way this project denoises."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,8 +67,8 @@ def choose_stop(
 
 def cold(kernel: Kernel, step_scale: float = 1.0) -> Langevin:
     """Return the descent that takes the kernel's steps, whichever kernel it is, scaled and at T = 0."""
-    k = cast(Any, kernel)  # the Protocol does not say so, but every kernel has these fields
-    return Langevin(step_scale * k.step_size, 0.0, k.clip, k.clip_norm, k.clamp, slack_of(kernel))
+    scaled = step_scale * kernel.step_size
+    return Langevin(scaled, 0.0, kernel.clip, kernel.clip_norm, kernel.clamp, slack_of(kernel))
 
 
 def within(kernel: Kernel, y: Tensor) -> Tensor:

@@ -47,8 +47,23 @@ class Kernel(Protocol):
     """A Markov kernel for p(x) ∝ exp(−E(x)/T). Frozen dataclass: its hyper-parameters are its fields."""
 
     @property
+    def step_size(self) -> float:
+        """ε, in pixels on [0, 1]; the drift is ε²/2 times the clipped gradient."""
+        ...
+
+    @property
     def temperature(self) -> float:
         """T, in units of energy."""
+        ...
+
+    @property
+    def clip(self) -> float | None:
+        """Bound on each component of the drift's gradient; None for none."""
+        ...
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Bound on the Euclidean norm of one sample's gradient in the drift; None for none."""
         ...
 
     @property
@@ -89,6 +104,21 @@ class Levelled(Kernel, Protocol):
 
     def beyond(self, clock: Tensor) -> Tensor:
         """How far beyond `clamp` the step of this clock may lead, in pixels."""
+        ...
+
+
+@runtime_checkable
+class Samplable(Protocol):
+    """An energy that knows how it is sampled, as a loaded one does."""
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel it was trained with."""
+        ...
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of a chain from noise to a sample."""
         ...
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ebmnist.energy.base import Energy, frozen
 from ebmnist.errors import BadInput
 from ebmnist.native import Packed
-from ebmnist.sampling.base import Kernel, Levelled, StepInfo
+from ebmnist.sampling.base import Kernel, Levelled, Samplable, StepInfo
 from ebmnist.sampling.clipping import clip_grad
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.fused import fused, walk
@@ -165,7 +165,7 @@ def sample(
     *,
     rng: torch.Generator,
     kernel: Kernel | None = None,
-    n_steps: int = 256,
+    n_steps: int | None = None,
     shape: tuple[int, ...] = (1, 28, 28),
     batch_size: int = 256,
     progress: Callable[[int], None] | None = None,
@@ -176,8 +176,8 @@ def sample(
         energy: (B, *shape) -> (B,).
         n: how many, ≥ 1.
         rng: its device is where the chains run.
-        kernel: `Langevin()` if not given.
-        n_steps: length of each chain.
+        kernel: if not given, the energy's own, which a loaded one has, or else `Langevin()`.
+        n_steps: length of each chain; if not given, the energy's own, or else 256.
         shape: of one sample.
         batch_size: chains run at a time; it bounds the memory, and with the rng it fixes the outcome.
         progress: called with the number of steps done so far, of n_steps × ⌈n / batch_size⌉ in all.
@@ -187,14 +187,17 @@ def sample(
     """
     if n < 1 or batch_size < 1:
         raise BadInput(f"n and batch_size must be ≥ 1, not {n} and {batch_size}")
-    check_whole_cycles(kernel or Langevin(), n_steps)
+    own = energy if isinstance(energy, Samplable) else None
+    kernel = kernel or (own.kernel if own else Langevin())
+    n_steps = n_steps if n_steps is not None else own.n_steps if own else 256
+    check_whole_cycles(kernel, n_steps)
     parts: list[Tensor] = []
     for start in range(0, n, batch_size):
         x = uniform_noise(min(batch_size, n - start), shape, rng)
         done = n_steps * len(parts)
         tell = None if progress is None else (lambda i, done=done: progress(done + i))
-        x = run_chain(energy, kernel or Langevin(), x, n_steps, rng=rng, progress=tell).x
-        parts.append(samples_of(energy, kernel or Langevin(), x))
+        x = run_chain(energy, kernel, x, n_steps, rng=rng, progress=tell).x
+        parts.append(samples_of(energy, kernel, x))
     return torch.cat(parts)
 
 
