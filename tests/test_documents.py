@@ -1,5 +1,6 @@
 """What the documents show must run: the README's library examples, the notebook, and every link to a file."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 import torch
 from nbclient import NotebookClient
 
-from ebmnist import pipeline
+from ebmnist import data, energy, evaluation, pipeline, sampling
+from ebmnist.cli import main
 from ebmnist.recipe import load_recipe
+from ebmnist.training import objective
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -39,6 +42,59 @@ def test_the_readme_ring_is_a_ring() -> None:
     radius = scope["x"].norm(dim=1)
     assert scope["x"].shape == (500, 2)
     assert (radius - 1).abs().median() < 0.1
+
+
+ADDED = """
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from ebmnist.data import MNIST
+from ebmnist.data.base import Dataset, Split
+from ebmnist.data.idx import read_folder
+from ebmnist.energy.base import Energy, energy_and_grad
+from ebmnist.energy.layers import normalised
+from ebmnist.errors import BadInput
+from ebmnist.evaluation import Figure, Measured, Subject, Unmeasurable
+from ebmnist.sampling import ChainState, StepInfo, sample
+from ebmnist.sampling.clipping import check_bounds, clip_grad
+"""
+
+
+@pytest.mark.slow
+def test_what_contributing_adds_to_the_rooms_can_be_run_and_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "added.py").write_text(ADDED + "\n\n".join(blocks), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    added = importlib.import_module("added")
+    for registry, kind, name in (
+        (energy.REGISTRY, "fields_of_experts", "FieldsOfExperts"),
+        (sampling.REGISTRY, "heun", "Heun"),
+        (objective.REGISTRY, "hinge", "Hinge"),
+        (data.REGISTRY, "binarised_mnist", "BinarisedMNIST"),
+        (evaluation.REGISTRY, "ink", "Ink"),
+    ):
+        monkeypatch.setitem(registry, kind, getattr(added, name))
+    (recipe,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "mnist-heun.yaml").write_text(recipe, encoding="utf-8")
+    heun = str(tmp_path / "mnist-heun.yaml")
+    experts = load_recipe(heun, ["--energy.kind", "fields_of_experts"]).make_energy()
+    assert experts(torch.rand(3, 1, 28, 28)).shape == (3,)
+    kinds = ["--energy.width", "4", "--data.kind", "binarised_mnist"]  # a network of convolutions is quicker
+    kinds += ["--training.objective.kind", "hinge", "--training.start.size", "128"]
+    short = ["--training.n_updates", "4", "--evaluation.n_steps", "4", "--evaluation.n_images", "10"]
+    run = tmp_path / "run"
+    for _ in pipeline.run(load_recipe(heun, [*kinds, *short]), run):
+        pass
+    assert (run / "report.html").is_file()
+    assert main(["evaluate", str(run), "--quick", "--only", "ink"]) == 0
 
 
 @pytest.mark.slow
