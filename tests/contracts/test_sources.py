@@ -11,6 +11,7 @@ import torch
 
 from ebmnist import data
 from ebmnist.data.base import Dataset
+from ebmnist.recipe import load_recipe
 
 SOURCES = pytest.mark.parametrize("key", data.REGISTRY)
 
@@ -36,6 +37,12 @@ def test_key_is_file_name_is_class_name(key):
     assert importlib.import_module(source.__module__).__doc__
     assert getattr(data, source.__name__) is source
     assert source.__name__ in data.__all__
+
+
+def test_the_command_line_can_name_a_folder_of_ones_own(toy_folder):
+    fields = ["--data.kind", "idx", "--data.root", str(toy_folder), "--data.n_validation", "2"]
+    dataset = load_recipe("smoke", fields).load_data()
+    assert [len(split.images) for split in (dataset.train, dataset.validation, dataset.test)] == [6, 2, 3]
 
 
 @SOURCES

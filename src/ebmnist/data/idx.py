@@ -35,8 +35,9 @@ class IDX:
     The validation split is the last `n_validation` of the training file.
     """
 
-    root: Path
-    """Folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the t10k ones (or .gz, .xz)."""
+    root: Path = Path()
+    """Folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the t10k ones (or .gz, .xz); by default the
+    working directory."""
     n_validation: int = 5000
     """How many of the training file's last images are held out as the validation split."""
     without: tuple[int, ...] = ()
