@@ -5,7 +5,7 @@ Above 2, steps overshoot.
   python benchmarks/curvature.py pretrained
   python benchmarks/curvature.py runs/mnist-best/checkpoints/step-00024000 --raw    the weights, not their average
 
-At training images with Gaussian noise of several σ, and where strays begin (docs/theory.md, section 6); by power
+At training images with Gaussian noise of several σ, and where strays begin (docs/theory.md, section 7.3); by power
 iteration on finite differences of the gradient, in fp32.
 """
 

@@ -14,13 +14,14 @@ from ebmnist.sampling.clipping import check_bounds, clip_grad
 
 @dataclass(frozen=True)
 class Cyclic:
-    """x ← clamp(x − (ε²/2)·clip(∇E(x)) + ε√T_c ξ), c the step's place in its cycle, ξ ~ N(0, 1).
+    """x ← clamp(x − (ε²/2)·clip(∇E(x)) + ε√T_j ξ), j the step's place in its cycle, ξ ~ N(0, 1).
 
-    At temperature T_c = κσ_c² the energy is to hold data smoothed by Gaussian noise σ_c: near the data, at whatever
-    noise, E is κ/2 times the squared distance to them (docs/theory.md, section 7). A cycle begins with noise of
-    σ = `hot` on whatever the chain is, walks `n_hot` steps there, and cools by equal ratios, in `n_cool` steps, to
-    σ = `cold`, where it holds an image: mostly another one, if `hot` is enough to forget the last. Walk and jump are
-    Saremi & Hyvärinen's (2019), cycles Zhang et al.'s (2020); here one energy gives both, and the jump is a chain too.
+    At temperature T_j = κσ_j² the energy is to hold data smoothed by Gaussian noise σ_j: near the data, at whatever
+    noise, E is κ/2 times the squared distance to them (docs/theory.md, section 7.1). The first step of a cycle has
+    noise of σ = `hot` itself instead of ε√T_j; a chain walks on there, `n_hot` steps in all, and cools by equal ratios,
+    in `n_cool` steps, to σ = `cold`, where it is an image: mostly another one, if `hot` is enough to forget the last.
+    Walk and jump are Saremi & Hyvärinen's (2019), cycles Zhang et al.'s (2020); here one energy gives both, and the
+    jump to the image is a chain too.
     Chains are samples at the end of a cycle only; a chain's clock counts its steps.
 
     Raises:
@@ -36,7 +37,7 @@ class Cyclic:
     cold: float = 0.01
     """σ at its end, > 0."""
     n_hot: int = 8
-    """Steps at σ = `hot`, ≥ 1."""
+    """Steps at σ = `hot`, the jump included, ≥ 1."""
     n_cool: int = 120
     """Steps from there to σ = `cold`, ≥ 1."""
     clip: float | None = 1.0
@@ -81,7 +82,7 @@ class Cyclic:
         return _table(self, clock.device)[1][clock % self.cycle]
 
     def noise(self, clock: Tensor) -> Tensor:
-        """Standard deviation of the noise in the step of this clock, ε√T_c; `hot` in the first of a cycle."""
+        """Standard deviation of the noise in the step of this clock, ε√T_j; `hot` in the first of a cycle."""
         return _table(self, clock.device)[0][clock % self.cycle]
 
     def beyond(self, clock: Tensor) -> Tensor:
@@ -118,14 +119,14 @@ def _per_chain(values: Tensor, x: Tensor) -> Tensor:
 def _table(kernel: Cyclic, device: torch.device) -> tuple[Tensor, Tensor]:
     """Of each step of a cycle: the noise it adds, and the σ that a chain then has where E = κ‖x − data‖²/2.
 
-    A step makes a chain's variance v into (1 − h)²v + noise², h = ε²κ/2; from cycle to cycle v soon comes round.
+    A step makes a chain's variance v into (1 − hκ)²v + noise², h = ε²/2; from cycle to cycle v soon comes round.
     """
-    h = 0.5 * kernel.step_size**2 * kernel.curvature
+    share = 0.5 * kernel.step_size**2 * kernel.curvature
     cooled = (torch.arange(kernel.cycle) - kernel.n_hot + 1).clamp_min(0) / kernel.n_cool
-    noise = (2 * h) ** 0.5 * kernel.hot * (kernel.cold / kernel.hot) ** cooled.double()
+    noise = (2 * share) ** 0.5 * kernel.hot * (kernel.cold / kernel.hot) ** cooled.double()
     noise[0] = kernel.hot
     variance, level = kernel.cold**2, torch.empty_like(noise)
     for place in [*range(kernel.cycle)] * 3:
-        variance = (1 - h) ** 2 * variance + float(noise[place]) ** 2
+        variance = (1 - share) ** 2 * variance + float(noise[place]) ** 2
         level[place] = variance**0.5
     return noise.float().to(device), level.float().to(device)

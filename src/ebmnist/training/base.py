@@ -39,7 +39,7 @@ class Verdict(Enum):
 
     HEALTHY = "healthy"
     WATCHED = "watched: answered only if it lasts"
-    EASED = "unstable: learning rate lowered, regularisation raised"
+    EASED = "unstable: learning rate lowered, regularisation, if any, raised"
     RELAXED = "calm again: learning rate and regularisation relaxed"
     CLEANED = "rotten chains replaced by healthy or fresh ones"
     ROLLED_BACK = "rolled back to the last healthy snapshot, with a new random stream"

@@ -23,7 +23,7 @@ class ContrastiveDivergence:
     Otherwise w = 1.
     With a `ceiling` c, a pair says |c − gap| − c instead of −gap, gap = E(x⁻) − E(x⁺): the same up to c, and beyond
     it a negative's energy is pulled down again. Chains that are no samples yet then have an energy to come to, where
-    it would rise for as long as any come by (section 6, strays).
+    it would rise for as long as any come by (section 7.3).
 
     Raises:
         BadInput: a negative field, or a ceiling of 0; by the call, `level_weight` with no levels.
