@@ -29,4 +29,5 @@ def _lines(fields: Mapping[str, Any], meanings: Mapping[str, str | None], path: 
             yield from _lines(value, meanings, (*path, key))
         else:
             text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
-            yield f"{margin}{key}: {text.removesuffix(chr(10)).removesuffix(chr(10) + '...')}"
+            text = text.removesuffix("\n").removesuffix("\n...")  # the mark of a scalar document's end
+            yield f"{margin}{key}: {text}"

@@ -75,7 +75,7 @@ def sample_images(args: argparse.Namespace, _: list[str]) -> int:
     else:
         batches = -(-args.n // 256)
         with steps_bar("sampling", n_steps * batches) as progress:
-            x = sample(model, args.n, rng=rng, kernel=model.kernel, n_steps=n_steps, progress=progress)
+            x = sample(model, args.n, rng=rng, n_steps=n_steps, progress=progress)
         _write(x, args.out)
     console.print(f"drew {args.out}")
     return 0
