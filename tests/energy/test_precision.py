@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ebmnist.energy import ConvNet, ResNet, energy_and_grad
+from ebmnist.energy import ConvNet, ResNet, convnet, energy_and_grad
 from ebmnist.energy.precision import computing_in, uses_bf16
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
@@ -53,35 +53,51 @@ def test_a_network_in_double_stays_in_double():
     assert energy(torch.rand(2, 1, 28, 28, dtype=torch.float64)).dtype == torch.float64
 
 
+@pytest.mark.parametrize("rough", [True, False])
 @pytest.mark.parametrize("device", [CPU, CUDA, MPS])
-def test_a_named_precision_is_taken_at_its_word(device):
-    assert uses_bf16("bf16", device)
-    assert not uses_bf16("fp32", device)
+def test_a_named_precision_is_taken_at_its_word(device, rough):
+    assert uses_bf16("bf16", device, rough=rough)
+    assert not uses_bf16("fp32", device, rough=rough)
 
 
 @pytest.mark.parametrize("has_amx", [True, False])
 def test_auto_on_a_processor_asks_for_amx(has_amx, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_amx, raising=False)
-    assert uses_bf16("auto", CPU) is has_amx
-    assert not uses_bf16("auto", MPS)
+    assert uses_bf16("auto", CPU, rough=True) is has_amx
+    assert not uses_bf16("auto", MPS, rough=True)
+
+
+@pytest.mark.parametrize("architecture", [ConvNet, ResNet])
+def test_auto_reads_numbers_in_float32_and_learns_in_bf16(architecture, images, monkeypatch):
+    """As PyTorch computes them where there are AMX tiles."""
+    monkeypatch.setattr(convnet, "library", lambda: None)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    energy, exact = (architecture(width=4, precision=p) for p in ("auto", "fp32"))
+    exact.load_state_dict(energy.state_dict())
+    grads = [torch.autograd.grad(e(images).sum(), e.head.weight)[0] for e in (energy, exact)]
+    assert not torch.equal(*grads)
+    values = [energy_and_grad(e.eval(), images) for e in (energy, exact)]
+    assert torch.equal(values[0][0], values[1][0])
+    assert torch.equal(values[0][1], values[1][1])
 
 
 def test_auto_is_float32_where_torch_cannot_say(monkeypatch):
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
-    assert not uses_bf16("auto", CPU)
+    assert not uses_bf16("auto", CPU, rough=True)
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_auto_on_a_gpu_asks_for_native_bf16(native, monkeypatch):
-    def supported(including_emulation: bool = True) -> bool:
-        return native or including_emulation
-
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert uses_bf16("auto", CUDA) is native
+def test_on_a_gpu_float32_is_in_full_where_numbers_are_read():
+    before = torch.backends.cudnn.allow_tf32
+    with computing_in("auto", CUDA, rough=False):
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before
+    with computing_in("auto", CUDA, rough=True):
+        assert torch.backends.cudnn.allow_tf32 == before
+    assert not uses_bf16("auto", CUDA, rough=True)
 
 
 def test_an_outer_autocast_does_not_reach_in(images):
     energy = ConvNet(width=4, precision="fp32")
-    with torch.autocast("cpu", torch.bfloat16), computing_in("fp32", CPU):
+    with torch.autocast("cpu", torch.bfloat16), computing_in("fp32", CPU, rough=False):
         inside = energy(images)
     assert torch.equal(inside, energy(images))

@@ -8,11 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ebmnist.energy.precision import in_full
+
 
 class Energy(Protocol):
     """A scalar per sample: E(x), low where x is likely.
 
-    Any callable from (B, *shape) to (B,) is one; the trainable ones are `nn.Module`s.
+    Any callable from (B, *shape) to (B,) is one; the trainable ones are `nn.Module`s. One that asks nothing of the
+    host, and so is the same kernels at every call, may say `capturable = True`: on a GPU its chains are then replayed
+    from a graph (`sampling.graphed`).
     """
 
     def __call__(self, x: Tensor, /) -> Tensor:
@@ -23,7 +27,7 @@ class Energy(Protocol):
 def energy_and_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return E(x), (B,), and ∂E/∂x, (B, *shape), both detached; no parameter receives a gradient."""
     x = x.detach().requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), in_full(x.device):
         value = energy(x)
         (grad,) = torch.autograd.grad(value.sum(), x)
     return value.detach(), grad

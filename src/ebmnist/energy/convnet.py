@@ -35,6 +35,8 @@ class ConvNet(nn.Module):
     (torch.Size([3]), 76993)
     """
 
+    capturable = True
+
     def __init__(
         self,
         width: int = 32,
@@ -72,15 +74,16 @@ class ConvNet(nn.Module):
         with parametrize.cached():  # W/σ once, for whoever computes
             weights = [w for layer in (*self._layers(), self.head) for w in (layer.weight, layer.bias)]
             learns = torch.is_grad_enabled() and any(w is not None and w.requires_grad for w in weights)
-            packed = self.packed(rough=learns and self.training)
+            rough = learns and self.training
+            packed = self.packed(rough=rough)
             # The C++ gives no gradient of a gradient.
             if packed is None or not packed.takes(x) or (learns and x.requires_grad):
-                return self._in_torch(x)
+                return self._in_torch(x, rough=rough)
             value: Tensor = NativeEnergy.apply(x, packed, *weights)  # type: ignore[no-untyped-call]
             return value
 
-    def _in_torch(self, x: Tensor) -> Tensor:
-        with computing_in(self.precision, x.device):
+    def _in_torch(self, x: Tensor, *, rough: bool) -> Tensor:
+        with computing_in(self.precision, x.device, rough=rough):
             features: Tensor = self.net(2 * x - 1)
         # The last sum at full precision: rounded to bfloat16, an energy near 10 would come in steps of 0.06.
         value: Tensor = self.head(features.to(x.dtype))

@@ -1,6 +1,7 @@
 """The number format a network computes in: float32, or bfloat16 where the processor multiplies it faster."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -18,24 +19,45 @@ def known(precision: Precision) -> Precision:
     return precision
 
 
-def uses_bf16(precision: Precision, device: torch.device) -> bool:
+def uses_bf16(precision: Precision, device: torch.device, *, rough: bool) -> bool:
     """Whether `precision` means bfloat16 on this device.
 
-    `auto` takes it on a GPU that has it and on processors with AMX tiles. AVX-512 alone is not enough: there
-    bfloat16 convolutions are slower than float32 ones (measured, docs/log.md).
+    `auto` takes it where it is rough, on processors with AMX tiles. AVX-512 alone is not enough, and on a GPU a small
+    network waits for its kernels' launches and gets the casts on top: slower than float32 in both (docs/log.md).
     """
     if precision != "auto":
         return precision == "bf16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
     # torch offers no public question for AMX; the attribute may move between versions.
     has_amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return device.type == "cpu" and has_amx is not None and bool(has_amx())
+    return rough and device.type == "cpu" and has_amx is not None and bool(has_amx())
 
 
-def computing_in(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """Autocast to bfloat16 where `precision` says so; weights, energies and gradients stay float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(precision, device))
+@contextmanager
+def computing_in(precision: Precision, device: torch.device, *, rough: bool) -> Iterator[None]:
+    """Autocast to bfloat16 where `precision` says so; weights, energies and gradients stay float32.
+
+    `rough` is for the weights' gradients; energies and slopes that are read as numbers are not rough.
+    """
+    with torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(precision, device, rough=rough)):
+        if rough:
+            yield
+        else:
+            with in_full(device):
+                yield
+
+
+@contextmanager
+def in_full(device: torch.device) -> Iterator[None]:
+    """float32 convolutions in full: on a GPU torch has their factors rounded to ten bits (TF32) if nothing is said."""
+    if device.type != "cuda":
+        yield
+        return
+    allowed = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = allowed
 
 
 def native_bf16(precision: Precision, *, rough: bool) -> bool | None:

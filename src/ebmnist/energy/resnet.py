@@ -45,6 +45,8 @@ class ResNet(nn.Module):
         BadInput: a field out of its range.
     """
 
+    capturable = True
+
     def __init__(
         self,
         width: int = 16,
@@ -69,7 +71,7 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """E(x). Pixels enter as 2x − 1, so that the zero padding is mid-grey."""
-        with computing_in(self.precision, x.device):
+        with computing_in(self.precision, x.device, rough=self.training):
             features: Tensor = self.net(2 * x - 1)
         # The last sum at full precision: rounded to bfloat16, an energy near 10 would come in steps of 0.06.
         value: Tensor = self.head(features.to(x.dtype))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmnist.data.base import Dataset, Split
+from ebmnist.energy.precision import in_full
 from ebmnist.evaluation.base import Unmeasurable
 from ebmnist.evaluation.once import once
 
@@ -104,7 +105,8 @@ def see(net: FeatureNet, images: Tensor, *, batch_size: int = 200) -> Seen:
         raise Unmeasurable(f"feature net: {int(rotten.sum())} of {len(images)} images hold NaN or infinite pixels")
     device = next(net.parameters()).device
     starts = range(0, len(images), batch_size)
-    features = torch.cat([net.features(images[i : i + batch_size].to(device)) for i in starts])
+    with in_full(device):
+        features = torch.cat([net.features(images[i : i + batch_size].to(device)) for i in starts])
     probabilities = net.head(features).softmax(1)
     return Seen(features.double(), probabilities)
 

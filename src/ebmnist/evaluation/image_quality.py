@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ebmnist.energy.precision import in_full
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Figure
 
@@ -57,7 +58,8 @@ def _windowed(x: Tensor) -> Tensor:
     """Return the weighted mean over each window, (B, 1, H, W) -> (B, 1, H − 10, W − 10); the Gaussian is separable."""
     offset = torch.arange(-5, 6, device=x.device, dtype=x.dtype)
     weights = (-offset.square() / (2 * 1.5**2)).softmax(0)
-    return functional.conv2d(functional.conv2d(x, weights.view(1, 1, 11, 1)), weights.view(1, 1, 1, 11))
+    with in_full(x.device):
+        return functional.conv2d(functional.conv2d(x, weights.view(1, 1, 11, 1)), weights.view(1, 1, 1, 11))
 
 
 def _check(name: str, x: Tensor, y: Tensor) -> None:
