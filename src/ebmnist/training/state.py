@@ -146,7 +146,7 @@ class TrainState:
         return Snapshot({k: v.detach().clone() for k, v in tensors.items()}, facts)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Become the state that `snapshot()` saw, random stream included.
+        """Become the state that `snapshot()` saw, random stream included; one of another kind of device begins anew.
 
         Raises:
             BadInput: the snapshot is of another architecture or another start.
@@ -156,10 +156,16 @@ class TrainState:
         load_weights(self.ema, _under(tensors, "ema."))
         self._restore_optimiser(_under(tensors, "optimiser."))
         self.start.restore({k: v.to(self.device) for k, v in _under(tensors, "start.").items()})
-        self.rng.set_state(tensors["rng"].cpu())
         self.step, self.seed, self.stream = facts["step"], facts["seed"], facts["stream"]
+        self._restore_rng(tensors["rng"].cpu())
         guard = dict(facts["guard"])
         self.memory = Memory(**{**guard, "running": Running(**guard["running"])})
+
+    def _restore_rng(self, saved: Tensor) -> None:
+        if saved.shape == self.rng.get_state().shape:
+            self.rng.set_state(saved)
+        else:  # of another kind of device, whose stream cannot be gone on with here
+            self.new_stream(self.stream)
 
     def _restore_optimiser(self, tensors: dict[str, Tensor]) -> None:
         parameters = list(self.energy.parameters())
