@@ -31,10 +31,12 @@ def bumps(n: int = 256) -> Tensor:
     return torch.exp(-0.5 * (grid - centre).square().sum(1)).unsqueeze(1)
 
 
-def make_state(guard: Guard = GUARD, start: ReplayBuffer | FromNoise | None = None) -> TrainState:
+def make_state(
+    guard: Guard = GUARD, start: ReplayBuffer | FromNoise | None = None, device: torch.device | str = "cpu"
+) -> TrainState:
     torch.manual_seed(0)
     return TrainState(
-        MLP(64, width=32, depth=2),
+        MLP(64, width=32, depth=2).to(device),
         Training(n_updates=10_000, batch_size=32, n_steps=6, lr=3e-3, guard=guard),
         kernel=Langevin(),
         start=start or ReplayBuffer(256),

@@ -41,6 +41,11 @@ class Trained(nn.Module):
         return packed_of(self.energy, rough=rough)
 
     @property
+    def capturable(self) -> bool:
+        """Whether the energy can be captured in a graph (`energy.base.Energy`)."""
+        return getattr(self.energy, "capturable", False)
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device

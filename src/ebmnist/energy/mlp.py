@@ -20,6 +20,8 @@ class MLP(nn.Module):
         BadInput: a field out of its range.
     """
 
+    capturable = True
+
     def __init__(
         self,
         n_inputs: int = 784,

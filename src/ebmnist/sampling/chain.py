@@ -10,10 +10,11 @@ from torch import Tensor
 from ebmnist.energy.base import Energy, frozen
 from ebmnist.errors import BadInput
 from ebmnist.native import Packed
-from ebmnist.sampling.base import Kernel, Levelled, Samplable, StepInfo
+from ebmnist.sampling.base import ChainState, Kernel, Levelled, Samplable, StepInfo
 from ebmnist.sampling.clipping import clip_grad
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.fused import fused, walk
+from ebmnist.sampling.graphed import graphed, replay
 from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.samples import check_whole_cycles, cycle_of, samples_of
 from ebmnist.sampling.start.noise import uniform_noise
@@ -132,13 +133,29 @@ def _stepped(
     temperatures: Sequence[float] | None,
     record: bool,
 ) -> Iterator[_Stretch]:
-    """One `kernel.step` after the other: any energy, any kernel, any device."""
-    state = kernel.init(energy, x, clock)
+    """One step after the other: any energy, any kernel, any device."""
+    begin = kernel.init(energy, x, clock)
+    if temperatures is None and graphed(energy, kernel, begin, n_steps):
+        steps = replay(energy, kernel, begin, n_steps, rng)
+    else:
+        steps = _one_by_one(energy, kernel, begin, n_steps, rng, temperatures)
+    for i, (state, info) in enumerate(steps):
+        yield _Stretch(i + 1, state.x, info, _trace_row(info) if record else None)
+
+
+def _one_by_one(
+    energy: Energy,
+    kernel: Kernel,
+    state: ChainState,
+    n_steps: int,
+    rng: torch.Generator,
+    temperatures: Sequence[float] | None,
+) -> Iterator[tuple[ChainState, StepInfo]]:
     for i in range(n_steps):
         # A kernel is a frozen dataclass, so a new temperature is a new kernel.
         now = kernel if temperatures is None else _at_temperature(kernel, temperatures[i])
         state, info = now.step(energy, state, rng)
-        yield _Stretch(i + 1, state.x, info, _trace_row(info) if record else None)
+        yield state, info
 
 
 def _walked(
