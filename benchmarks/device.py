@@ -1,93 +1,61 @@
-"""What does a GPU make of a chain: eager, compiled, and as one CUDA graph, against the tutorial's loop on it?
+"""What does a GPU make of a chain: step by step, and replayed from a graph, against the tutorial's loop on it?
 
-A chain of 60 steps on the tutorial's network. "eager" is a step as one function of x and noise, forward and input
-gradient together; "compiled" is the same under `torch.compile`; "graph" replays a whole chain from one CUDA graph;
-"run_chain" is what a user gets who asks for nothing. Without a GPU it says so and measures nothing.
+A chain of 60 steps on the tutorial's network, the same weights in all. "step by step" is `run_chain` where
+EBMNIST_GRAPHS=0; without that it replays a graph (`sampling/graphed.py`), which is what a user gets who asks for
+nothing. Beside them an update of recipe mnist. Without a GPU it says so and measures nothing.
 
-  python benchmarks/device.py                                           a few minutes, most of it compiling
+  python benchmarks/device.py                                           a minute
   python benchmarks/device.py --device cpu --batches 32 --rounds 1      without graphs, to try the script
 """
 
+import os
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import torch
-from torch import Tensor, nn
 
 from contestants import OURS, SAME, TUTORIAL, same_weights, start
-from ebmnist.energy.base import frozen
-from ebmnist.energy.precision import computing_in
+from ebmnist.recipe import load_recipe
 from ebmnist.sampling import Langevin, run_chain
+from ebmnist.training import fit
 from paired import Work, options, paired
 from report import Table, publish
 from tutorial import tutorial_chain, tutorial_net
 
 STEPS = 60
-KERNEL = Langevin()
 
 
-def pure_step(net: nn.Module, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
-    """`Langevin.step` as a function of x and standard noise alone: x ← clamp(x − (ε²/2)·clip(∇E) + ε√T ξ)."""
+def with_graphs(asked: bool, chain: Work) -> Work:
+    """A chain that may, or may not, be replayed from a graph."""
 
-    def total(x: Tensor) -> Tensor:
-        with computing_in("auto", device):
-            return -net(2 * x - 1).float().sum()
-
-    grad_of = torch.func.grad(total)
-    drift, scale = 0.5 * KERNEL.step_size**2, KERNEL.step_size * KERNEL.temperature**0.5
-
-    def step(x: Tensor, noise: Tensor) -> Tensor:
-        grad = grad_of(x).clamp(-KERNEL.clip, KERNEL.clip)
-        return (x - drift * grad + scale * noise).clamp(*KERNEL.clamp)
-
-    return step
-
-
-def looped(step: Callable[[Tensor, Tensor], Tensor], net: nn.Module, x: Tensor) -> Work:
-    """A chain of `step`."""
-
-    def run() -> Tensor:
-        now = x
-        with frozen(net), torch.no_grad():
-            for _ in range(STEPS):
-                now = step(now, torch.randn_like(now))
-        return now
+    def run() -> None:
+        os.environ["EBMNIST_GRAPHS"] = str(int(asked))
+        chain()
 
     return run
 
 
-def captured(chain: Work) -> Work:
-    """The whole chain as one CUDA graph; its random numbers go on from replay to replay."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # what is made at a first call must not be made while capturing
-        for _ in range(3):
-            chain()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        chain()
-    return graph.replay
-
-
-def works(batch: int, device: torch.device) -> dict[str, Work]:
+def chains(batch: int, device: torch.device) -> dict[str, Work]:
     """All contestants at one batch."""
-    torch.compiler.reset()  # another batch is another program, not a recompilation of the first
     net, x = tutorial_net().to(device), start(batch).to(device)
     rng = torch.Generator(device).manual_seed(0)
-    same, energy = same_weights(net).to(device), same_weights(net, "auto").to(device)
-    eager, compiled = pure_step(net, device), torch.compile(pure_step(net, device))
-    found: dict[str, Work] = {
+    same = same_weights(net).to(device)
+
+    def ours(kernel: Langevin) -> Work:
+        return lambda: run_chain(same, kernel, x, STEPS, rng=rng)
+
+    return {
         TUTORIAL: lambda: tutorial_chain(net, 2 * x - 1, STEPS),
-        f"{SAME}, run_chain": lambda: run_chain(same, Langevin(noise_first=True), x, STEPS, rng=rng),
-        f"{OURS}, run_chain": lambda: run_chain(energy, KERNEL, x, STEPS, rng=rng),
-        "ebmnist, eager": looped(eager, net, x),
-        "ebmnist, compiled": looped(compiled, net, x),
+        f"{SAME}, step by step": with_graphs(False, ours(Langevin(noise_first=True))),
+        f"{SAME}": with_graphs(True, ours(Langevin(noise_first=True))),
+        f"{OURS}": with_graphs(True, ours(Langevin())),
     }
-    if device.type == "cuda":
-        found["ebmnist, graph of eager"] = captured(found["ebmnist, eager"])
-        found["ebmnist, graph of compiled"] = captured(found["ebmnist, compiled"])
-    return found
+
+
+def update(device: torch.device) -> Callable[[], object]:
+    """One update of recipe mnist."""
+    recipe = load_recipe("mnist", ["--device", str(device)])
+    run = fit(recipe.make_state(), recipe.load_data().train.images.to(device))
+    return lambda: next(run)
 
 
 def finished(work: Work, device: torch.device) -> Work:
@@ -96,9 +64,8 @@ def finished(work: Work, device: torch.device) -> Work:
         return work
 
     def run() -> None:
-        with torch.cuda.device(device) if device.index is not None else nullcontext():
-            work()
-            torch.cuda.synchronize()
+        work()
+        torch.cuda.synchronize(device)
 
     return run
 
@@ -115,10 +82,12 @@ def main() -> None:
     torch.manual_seed(0)
     parts = []
     for batch in args.batches:
-        chains = {name: finished(work, args.device) for name, work in works(batch, args.device).items()}
-        times = paired(chains, rounds=args.rounds, repeats=3, warmup=3, per=STEPS)
+        works = {name: finished(work, args.device) for name, work in chains(batch, args.device).items()}
+        times = paired(works, rounds=args.rounds, repeats=3, warmup=3, per=STEPS)
         parts.append(Table(f"one step's share of a chain of {STEPS}, {batch:,} chains, {args.device.type}", times))
-    publish("device", "A Langevin step: eager, compiled, graph", parts, out=args.out)
+    times = paired({"recipe mnist": update(args.device)}, rounds=args.rounds, repeats=20, warmup=20)
+    parts.append(Table(f"one update, {args.device.type}", times))
+    publish("device", "A Langevin step on a GPU", parts, out=args.out)
 
 
 if __name__ == "__main__":
