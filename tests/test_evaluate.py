@@ -276,10 +276,11 @@ def test_compare(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["compare", str(tmp_path)]) == 2
 
 
-def test_chains_are_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chains_are_as_long_and_as_many_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examination, "REGISTRY", REGISTRY)
     assert sections_asked_for(long=100_000)["chain_length"] == ChainLength(long=100_000)
     assert sections_asked_for(quick=True, long=64)["chain_length"] == replace(ChainLength.quick(), long=64)
+    assert sections_asked_for(chains=1000)["chain_length"] == ChainLength(n=1000)
     assert sections_asked_for(["ood", "fidelity"]).keys() == {"fidelity", "ood"}
     assert sections_asked_for()["chain_length"] == ChainLength(long=4096)
 
@@ -299,6 +300,8 @@ def test_folders_of_outliers_reach_their_section(monkeypatch: pytest.MonkeyPatch
     [
         (["--long", "63"], "chain_length: long must be ≥ 64, not 63"),
         (["--long", "100", "--only", "ood"], "--only leaves out"),
+        (["--chains", "100"], "chain_length: chains must be ≥ 256 for 128 features, not 100"),
+        (["--chains", "1000", "--only", "ood"], "--only leaves out"),
         (["--device", "cuda:77"], "use cpu or auto"),
         (["--only", "beauty"], "section 'beauty' is unknown"),
         (["--outliers", "no/letters"], "no/letters: cannot be read (No such file or directory); give a folder"),

@@ -142,6 +142,10 @@ def _judging_verbs(verbs: Verbs) -> None:
     p.add_argument("--quick", action="store_true", help="small sizes and wide errors, for a first look in seconds")
     p.add_argument("--only", default="", metavar="A,B", help="sections to measure, such as fidelity,ood (default: all)")
     p.add_argument("--long", type=int, metavar="N", help="steps of the chains in chain_length, ≥ 64 (default: 4096)")
+    about = (
+        "chains from noise in chain_length, and as many from data, 256 to 4744 (default: 256); thousands ask for a GPU"
+    )
+    p.add_argument("--chains", type=int, metavar="N", help=about)
     about = "folders of IDX files, such as EMNIST's letters or KMNIST: each is one more set of outliers in ood"
     p.add_argument("--outliers", type=Path, nargs="+", default=(), metavar="FOLDER", help=about)
     p.add_argument("--out", type=Path, help="folder for evaluation.json and report.html (default: the run's own)")

@@ -21,7 +21,7 @@ from ebmnist.evaluation.ood import OutOfDistribution
 from ebmnist.evaluation.outliers import given_sets
 from ebmnist.trained import Trained
 
-LONG = "chain_length"  # the section whose chains may be as long as a reader has patience
+LONG = "chain_length"  # the section whose chains may be as long, and as many, as a reader has patience
 OUTLIERS = "ood"  # the section that takes outliers by folder
 
 
@@ -42,25 +42,30 @@ class Examined(NamedTuple):
 
 
 def sections_asked_for(
-    only: Collection[str] = (), *, quick: bool = False, long: int | None = None, outliers: Sequence[Path] = ()
+    only: Collection[str] = (),
+    *,
+    quick: bool = False,
+    long: int | None = None,
+    chains: int | None = None,
+    outliers: Sequence[Path] = (),
 ) -> dict[str, evaluation.Section]:
     """The sections by name, all of them if none is named, at full or `quick` sizes.
 
-    `long` is how many steps the chains of `chain_length` run, in place of its own number; `outliers` are folders of
-    IDX files, each of which `ood` takes for one more set of outliers.
+    `long` is how many steps the chains of `chain_length` run and `chains` how many there are of each start, in place
+    of its own numbers; `outliers` are folders of IDX files, each of which `ood` takes for one more set of outliers.
 
     Raises:
-        BadInput: an unknown section; a `long` that is too short; a folder without test images in the format of MNIST;
-            a `long` or `outliers` that no section would use.
+        BadInput: an unknown section; a `long` that is too short, `chains` that are too few; a folder without test
+            images in the format of MNIST; a `long`, `chains` or `outliers` that no section would use.
     """
     for name in only:
         if name not in REGISTRY:
             raise BadInput(f"section {name!r} is unknown: use {', '.join(REGISTRY)}")
     sections = {name: made.quick() if quick else made() for name, made in REGISTRY.items() if not only or name in only}
-    if long is not None:
-        if not isinstance(chains := sections.get(LONG), ChainLength):
-            raise BadInput(f"--long is for the section {LONG}, which --only leaves out")
-        sections[LONG] = replace(chains, long=long)
+    if asked := {name: n for name, n in (("long", long), ("n", chains)) if n is not None}:
+        if not isinstance(section := sections.get(LONG), ChainLength):
+            raise BadInput(f"--long and --chains are for the section {LONG}, which --only leaves out")
+        sections[LONG] = replace(section, **asked)
     if outliers:
         if not isinstance(ood := sections.get(OUTLIERS), OutOfDistribution):
             raise BadInput(f"--outliers are for the section {OUTLIERS}, which --only leaves out")

@@ -140,6 +140,7 @@ def evaluate(
     quick: bool = False,
     only: Collection[str] = (),
     long: int | None = None,
+    chains: int | None = None,
     outliers: Sequence[Path] = (),
     seed: int = 0,
     device: str | None = None,
@@ -151,15 +152,15 @@ def evaluate(
     chains. A `KeyboardInterrupt`, at any instant, ends the measuring: what was measured until then is written, and it
     comes out again saying so. What an earlier evaluation of the same checkpoint has of other sections is kept.
 
-    A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only`, `long` and
-    `outliers` are those of `examination.sections_asked_for`. Everything is computed on `device`; by default on
+    A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only`, `long`, `chains`
+    and `outliers` are those of `examination.sections_asked_for`. Everything is computed on `device`; by default on
     the recipe's own.
 
     Raises:
-        BadInput: no such model, section, device or folder of outliers, a `long` that is too short, or `out` is
-            missing, or taken.
+        BadInput: no such model, section, device or folder of outliers, a `long` that is too short, `chains` that
+            are too few, or `out` is missing, or taken.
     """
-    asked_for = sections_asked_for(only, quick=quick, long=long, outliers=outliers)
+    asked_for = sections_asked_for(only, quick=quick, long=long, chains=chains, outliers=outliers)
     is_run = (path / "recipe.yaml").is_file()
     if out is None and not is_run:
         raise BadInput(f"{path}: is a bare checkpoint; say where its evaluation goes, with --out FOLDER")

@@ -151,9 +151,9 @@ def test_a_dead_energy_is_unmeasurable_in_one_line(dataset: Dataset, energy: obj
     assert "\n" not in str(caught.value)
 
 
-def test_too_few_chains_are_unmeasurable_and_too_few_steps_bad_input(dataset: Dataset) -> None:
-    with pytest.raises(Unmeasurable, match="20 chains are too few"):
-        ChainLength(n=20).measure(subject(dataset), rng())
+def test_too_few_chains_and_too_few_steps_are_bad_input() -> None:
+    with pytest.raises(BadInput, match="chains must be ≥ 256 for 128 features, not 20"):
+        ChainLength(n=20)
     with pytest.raises(BadInput, match="long must be ≥ 64, not 10"):
         ChainLength(long=10)
 

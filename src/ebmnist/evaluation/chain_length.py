@@ -43,17 +43,21 @@ class ChainLength:
 
     Raises:
         BadInput: a field out of its range.
-        Unmeasurable: by `measure`, if there are too few chains, or none that can be measured at the first look.
+        Unmeasurable: by `measure`, if there are too few validation images, or no chains fit to be measured at the
+            first look.
     """
 
     n: int = N_MIN
-    """Chains from noise, and as many from data, ≥ 256. Cost: 2 × n × long image-steps, by default 2.1 million."""
+    """Chains from noise, and as many from data, ≥ 256, with 256 validation images to be left over. Cost: 2 × n × long
+    image-steps, by default 2.1 million."""
     long: int = 4096
     """Steps of the chains, ≥ 64, looked at after 64 and every doubling; 100,000 cost 24 times the default."""
 
     def __post_init__(self) -> None:
         if self.long < FIRST:
             raise BadInput(f"chain_length: long must be ≥ {FIRST}, not {self.long}")
+        if self.n < N_MIN:
+            raise BadInput(f"chain_length: chains must be ≥ {N_MIN} for {FEATURE_DIM} features, not {self.n}")
 
     @classmethod
     def quick(cls) -> Self:
@@ -101,8 +105,6 @@ class ChainLength:
     def _starts_and_judges(self, subject: Subject, rng: torch.Generator) -> tuple[Tensor, Judges]:
         """Return where the chains start, (2n, 1, 28, 28), noise then validation images, and the other images."""
         validation, test = (split.images.to(subject.device) for split in subject.dataset[2:4])
-        if self.n < N_MIN:
-            raise Unmeasurable(f"{self.n} chains are too few for {FEATURE_DIM} features; take {N_MIN} or more")
         if len(validation) < self.n + N_MIN:
             raise Unmeasurable(
                 f"{len(validation)} validation images are too few; {self.n} start chains, {N_MIN} others choose"

@@ -21,8 +21,8 @@ from ebmnist.verbs.ends import UNMEASURED, follow_to_the_end, may_write
 def evaluate(args: argparse.Namespace, _: list[str]) -> int:
     """Measure a model."""
     only = [name for name in args.only.split(",") if name]
-    how = {"out": args.out, "quick": args.quick, "long": args.long, "seed": args.seed, "device": args.device}
-    how["outliers"] = args.outliers
+    names = ("out", "quick", "long", "chains", "outliers", "seed", "device")
+    how = {name: getattr(args, name) for name in names}
     failures: dict[str, str] = {}
 
     def flow(progress: Progress) -> pipeline.Events:
