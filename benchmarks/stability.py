@@ -6,7 +6,8 @@ are finite, and training did not give up. Both ways are judged by the same signa
   python benchmarks/stability.py --jobs 2                    10 seeds of 4,500 updates, 40 runs: two hours on two cores
   python benchmarks/stability.py --jobs 2 --resume           goes on where it was stopped
   python benchmarks/stability.py --jobs 2 --updates 1500     the first third of each: three quarters of an hour
-  python benchmarks/stability.py --updates 60 --seeds 1 --out /tmp/trial         a trial
+  python benchmarks/stability.py --times 25 --seeds 2 --out /tmp/harder      where does it break?
+  python benchmarks/stability.py --updates 60 --seeds 1 --out /tmp/trial      a trial
 """
 
 import argparse
@@ -28,7 +29,6 @@ from seeds import each
 
 LAST = 50  # updates that decide
 ALLOWED = 0.1  # share of them that may give a signal: a lone spike is the clip's to absorb
-STRESSES = {"as it is": 1, "learning rate × 5": 5}
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,15 @@ class Run:
     """Of the code that trained it."""
 
 
-def train(recipe_name: str, stress: str, seed: int, n_updates: int, images: Tensor, *, guarded: bool) -> Run:
-    """Train once, and judge the end."""
+def stress_of(times: float) -> str:
+    """Say how many times the recipe's learning rate."""
+    return "as it is" if times == 1 else f"learning rate × {times:g}"
+
+
+def train(recipe_name: str, times: float, seed: int, n_updates: int, images: Tensor, *, guarded: bool) -> Run:
+    """Train once at so many times the recipe's learning rate, and judge the end."""
     base = load_recipe(recipe_name)
-    lr = base.make_training().lr * STRESSES[stress]
+    lr = base.make_training().lr * times
     fields = ["--seed", str(seed), "--training.n_updates", str(n_updates), "--training.lr", str(lr)]
     state = base.overridden([*fields, "--training.guard.enabled", str(guarded).lower()]).make_state()
     begin, judge, memory, acted = time.perf_counter(), Guard(), Memory(), 0
@@ -71,13 +76,13 @@ def train(recipe_name: str, stress: str, seed: int, n_updates: int, images: Tens
     elif not end and len(ill) > ALLOWED * LAST:
         end = f"{len(ill)} of the last {LAST} updates: {ill[-1]}"
     seconds, commit = time.perf_counter() - begin, describe_environment()["commit"]
-    return Run(stress, guarded, seed, not end, end or "healthy", acted, seconds, commit)
+    return Run(stress_of(times), guarded, seed, not end, end or "healthy", acted, seconds, commit)
 
 
-def train_on_its_data(recipe_name: str, stress: str, guarded: bool, seed: int, n_updates: int) -> Run:
+def train_on_its_data(recipe_name: str, times: float, guarded: bool, seed: int, n_updates: int) -> Run:
     """`train`, as a process of its own can be told to."""
     images = load_recipe(recipe_name).load_data().train.images
-    return train(recipe_name, stress, seed, n_updates, images, guarded=guarded)
+    return train(recipe_name, times, seed, n_updates, images, guarded=guarded)
 
 
 def table(runs: list[Run], recipe: str, n_updates: int) -> str:
@@ -86,7 +91,7 @@ def table(runs: list[Run], recipe: str, n_updates: int) -> str:
         "| " + recipe + " | guard | runs ending healthy | interventions a run | the others |",
         "|---|---|---|---|---|",
     ]
-    for stress in STRESSES:
+    for stress in dict.fromkeys(run.stress for run in runs):
         for guarded in (True, False):
             group = [run for run in runs if run.stress == stress and run.guarded == guarded]
             if not group:
@@ -122,6 +127,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="mnist", help="recipe to train (default: mnist)")
     parser.add_argument("--updates", type=positive, default=4500, help="length of each run (default: 4500)")
     parser.add_argument("--seeds", type=positive, default=10, help="seeds of each kind (default: 10)")
+    parser.add_argument("--times", type=float, nargs="+", default=[1, 5], help="times the learning rate (default: 1 5)")
     parser.add_argument("--jobs", type=positive, default=1, help="runs at once (default: 1)")
     parser.add_argument("--resume", action="store_true", help="only the runs that the results in --out do not have yet")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
@@ -130,8 +136,8 @@ def main() -> None:
     console, report = Console(stderr=True), args.out / "stability.json"
     runs = done(report, args.recipe, args.updates) if args.resume else []
     had = {(run.stress, run.guarded, run.seed) for run in runs}
-    kinds = [(stress, guarded, seed) for seed in range(args.seeds) for stress in STRESSES for guarded in (True, False)]
-    tasks = [(args.recipe, *kind, args.updates) for kind in kinds if kind not in had]
+    kinds = [(times, guarded, seed) for seed in range(args.seeds) for times in args.times for guarded in (True, False)]
+    tasks = [(args.recipe, *kind, args.updates) for kind in kinds if (stress_of(kind[0]), kind[1], kind[2]) not in had]
     for run in each(train_on_its_data, tasks, jobs=args.jobs):
         runs.append(run)
         console.print(f"{run.stress}, guard {'on' if run.guarded else 'off'}, seed {run.seed}: {run.end}")
