@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 
 from contestants import OURS, SAME, TUTORIAL, same_weights, start
+from ebmnist.energy import Energy
 from ebmnist.recipe import load_recipe
 from ebmnist.sampling import Langevin, run_chain
 from ebmnist.training import fit
@@ -38,16 +39,16 @@ def chains(batch: int, device: torch.device) -> dict[str, Work]:
     """All contestants at one batch."""
     net, x = tutorial_net().to(device), start(batch).to(device)
     rng = torch.Generator(device).manual_seed(0)
-    same = same_weights(net).to(device)
+    same, auto = same_weights(net).to(device), same_weights(net, "auto").to(device)
 
-    def ours(kernel: Langevin) -> Work:
-        return lambda: run_chain(same, kernel, x, STEPS, rng=rng)
+    def ours(energy: Energy, kernel: Langevin) -> Work:
+        return lambda: run_chain(energy, kernel, x, STEPS, rng=rng)
 
     return {
         TUTORIAL: lambda: tutorial_chain(net, 2 * x - 1, STEPS),
-        f"{SAME}, step by step": with_graphs(False, ours(Langevin(noise_first=True))),
-        f"{SAME}": with_graphs(True, ours(Langevin(noise_first=True))),
-        f"{OURS}": with_graphs(True, ours(Langevin())),
+        f"{SAME}, step by step": with_graphs(False, ours(same, Langevin(noise_first=True))),
+        f"{SAME}": with_graphs(True, ours(same, Langevin(noise_first=True))),
+        f"{OURS}": with_graphs(True, ours(auto, Langevin())),
     }
 
 

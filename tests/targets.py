@@ -5,6 +5,7 @@ Each maps x, (B, *shape), to E(x), (B,); means and variances are a coordinate's,
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ class Gaussian:
 
     mean: float = 0.0
     scale: float = 1.0
+    capturable: ClassVar[bool] = True
 
     def __call__(self, x: Tensor) -> Tensor:
         return 0.5 * ((x - self.mean) / self.scale).square().flatten(1).sum(1)

@@ -18,14 +18,14 @@ from ebmnist import evaluation, pipeline
 from ebmnist.artifacts import load_checkpoint
 from ebmnist.cli import main
 from ebmnist.data import MNIST
-from ebmnist.energy import REGISTRY, ConvNet, energy_and_grad
+from ebmnist.energy import MLP, REGISTRY, ConvNet, ResNet, energy_and_grad
 from ebmnist.recipe import Recipe, load_recipe
 from ebmnist.sampling import MALA, Cyclic, Kernel, Langevin, run_chain
 from ebmnist.trained import load
 from ebmnist.training import Verdict, fit
 from faults import FAULTS, Fault
 from targets import Gaussian
-from toy_run import WARM, all_finite, bumps, make_state
+from toy_run import ANSWERS, WARM, all_finite, bumps, make_state
 
 DEVICE = os.environ.get("EBMNIST_GPU", "cuda")
 GPU = torch.device(DEVICE)
@@ -103,11 +103,20 @@ def test_cycles_come_round_where_they_should(there: torch.Generator) -> None:
 
 
 KERNELS = [Langevin(), Cyclic(n_hot=4, n_cool=12), MALA(step_size=0.1, temperature=1e-3)]
+ENERGIES = {
+    "convnet": ConvNet(width=8),
+    "convnet, spectral norm": ConvNet(width=8, spectral_norm=True),
+    "resnet": ResNet(width=4),
+    "mlp": MLP(width=16),
+}
 
 
+@pytest.mark.parametrize("name", ENERGIES)
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: type(kernel).__name__)
-def test_a_replayed_chain_is_the_chain_step_by_step(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    energy = ConvNet(width=8).eval().to(GPU)
+def test_a_replayed_chain_is_the_chain_step_by_step(name: str, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    energy = copy.deepcopy(ENERGIES[name]).to(GPU)
+    calls: list[int] = []
+    energy.register_forward_hook(lambda *_: calls.append(1))
     x = torch.rand((32, 1, 28, 28), generator=torch.Generator(GPU).manual_seed(1), device=GPU)
     chains, states = [], []
     for graphs in ("0", "1", "1"):
@@ -121,10 +130,13 @@ def test_a_replayed_chain_is_the_chain_step_by_step(kernel: Kernel, monkeypatch:
         assert stepped.trajectory is not None
         assert stepped.trace is not None
         assert stepped.last is not None
+        assert chain.last is not None
         assert apart(chain.x, stepped.x) < 1e-3  # a GPU sums in no fixed order
         assert apart(chain.trajectory, stepped.trajectory) < 1e-3
         for a, b in zip([*chain.trace, *chain.last[:5]], [*stepped.trace, *stepped.last[:5]], strict=True):
             torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-3)
+    if GPU.type == "cuda":  # three steps and the captured one; MALA asks at the start too
+        assert len(calls) <= 41 + 2 * 5
 
 
 def test_weights_may_change_between_two_chains(there: torch.Generator) -> None:
@@ -152,8 +164,10 @@ def test_the_guard_mends_what_breaks(fault: Fault) -> None:
     for _ in range(WARM):
         next(run)
     fault.inject(state)
-    answers = {next(run)[1].verdict for _ in range(40)}
-    assert answers & {Verdict.ROLLED_BACK, Verdict.CLEANED, Verdict.EASED, Verdict.WATCHED}
+    answer, within = ANSWERS[fault.name]
+    assert answer in {next(run)[1].verdict for _ in range(within)}
+    for _ in range(40):
+        next(run)
     assert all_finite(state)
     assert {next(run)[1].verdict for _ in range(20)} <= {Verdict.HEALTHY, Verdict.RELAXED}
 

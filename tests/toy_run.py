@@ -16,12 +16,26 @@ from ebmnist.training import (
     StepRecord,
     Training,
     TrainState,
+    Verdict,
     fit,
 )
 from ebmnist.training.limits import Limits
 
 GUARD = Guard(snapshot_every=10, calm_after=25, patience=12, cooldown=5, limits=Limits(settling=25))
 WARM = 40  # updates before a fault
+# Each fault's gravest answer, and within how many updates it comes.
+ANSWERS = {
+    "nan_in_weight": (Verdict.ROLLED_BACK, 1),
+    "nan_in_gradient": (Verdict.WATCHED, 1),
+    "nan_in_buffer": (Verdict.CLEANED, 1),
+    "nan_in_optimiser": (Verdict.ROLLED_BACK, 1),
+    "nan_in_average": (Verdict.ROLLED_BACK, GUARD.snapshot_every),
+    "lr_times_100": (Verdict.ROLLED_BACK, 2),
+    "energy_times_1000": (Verdict.ROLLED_BACK, 1),
+    "dead_energy": (Verdict.ROLLED_BACK, GUARD.patience),
+    "one_image_in_buffer": (Verdict.CLEANED, 1),
+    "buffer_at_clamp": (Verdict.CLEANED, 1),
+}
 
 
 def bumps(n: int = 256) -> Tensor:

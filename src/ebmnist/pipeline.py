@@ -85,7 +85,7 @@ def train(recipe: Recipe, path: Path) -> Events:
 
 
 def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
-    """Go on with a run where its latest checkpoint left it, to the bit.
+    """Go on with a run where its latest checkpoint left it: on the same kind of processor, to the bit.
 
     Raises:
         BadInput: no such run, or its checkpoint cannot be read.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ebmnist.artifacts import RunFolder, load_checkpoint, new_folder, save_checkpoint
 from ebmnist.data.base import Dataset
 from ebmnist.energy.fast import packed_of
+from ebmnist.energy.precision import in_full
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import Stop, choose_stop, denoise
 from ebmnist.native import Packed
@@ -33,7 +34,8 @@ class Trained(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """E(x)."""
-        value: Tensor = self.energy(x)
+        with in_full(x.device):  # whatever the energy
+            value: Tensor = self.energy(x)
         return value
 
     def packed(self, *, rough: bool) -> Packed | None:

@@ -4,8 +4,9 @@ import copy
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ebmnist.energy import REGISTRY, energy_and_grad, frozen
+from ebmnist.energy import REGISTRY, convnet, energy_and_grad, frozen
 
 ENERGIES = pytest.mark.parametrize("spectral_norm", [False, True])
 KINDS = pytest.mark.parametrize("kind", REGISTRY)
@@ -90,6 +91,19 @@ def test_copies_and_saved_weights_are_the_same_function(kind, spectral_norm, ima
     expected = energy.eval()(images)
     assert torch.equal(twin.eval()(images), expected)
     assert torch.equal(other.eval()(images), expected)
+
+
+@KINDS
+@ENERGIES
+def test_one_that_says_it_can_be_captured_asks_nothing_of_the_host(kind, spectral_norm, images, monkeypatch):
+    """A fake tensor has no values to ask for."""
+    monkeypatch.setattr(convnet, "library", lambda: None)  # what a GPU runs
+    energy = make(kind, spectral_norm)
+    assert energy.capturable
+    with frozen(energy):
+        energy(images)
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            energy_and_grad(energy, images)
 
 
 @KINDS

@@ -1,10 +1,13 @@
 """bfloat16: when `auto` takes it, and how far it may take the energy from float32."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
+from torch.backends import cudnn
 
-from ebmnist.energy import ConvNet, ResNet, convnet, energy_and_grad
-from ebmnist.energy.precision import computing_in, uses_bf16
+from ebmnist.energy import ConvNet, ResNet, base, convnet, energy_and_grad
+from ebmnist.energy.precision import computing_in, in_full, uses_bf16
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 
@@ -86,13 +89,44 @@ def test_auto_is_float32_where_torch_cannot_say(monkeypatch):
     assert not uses_bf16("auto", CPU, rough=True)
 
 
-def test_on_a_gpu_float32_is_in_full_where_numbers_are_read():
-    before = torch.backends.cudnn.allow_tf32
-    with computing_in("auto", CUDA, rough=False):
-        assert not torch.backends.cudnn.allow_tf32
-    assert torch.backends.cudnn.allow_tf32 == before
+SWITCHES = [(torch.backends, "fp32_precision"), (cudnn, "fp32_precision"), (cudnn.conv, "fp32_precision")]
+
+
+@pytest.fixture
+def _switches_are_put_back():
+    before = [getattr(*switch) for switch in SWITCHES]
+    yield
+    for (where, name), value in zip(SWITCHES, before, strict=True):
+        setattr(where, name, value)
+
+
+@pytest.mark.usefixtures("_switches_are_put_back")
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [*((where, name, value) for where, name in SWITCHES for value in ("tf32", "ieee")), (cudnn, "allow_tf32", False)],
+)
+def test_on_a_gpu_float32_is_in_full_where_numbers_are_read(where, name, value):
+    setattr(where, name, value)
+    before = [getattr(*switch) for switch in SWITCHES]
     with computing_in("auto", CUDA, rough=True):
-        assert torch.backends.cudnn.allow_tf32 == before
+        assert [getattr(*switch) for switch in SWITCHES] == before
+    with in_full(CUDA), computing_in("auto", CUDA, rough=False):
+        assert cudnn.conv.fp32_precision == "ieee"
+    assert [getattr(*switch) for switch in SWITCHES] == before
+    with pytest.raises(ZeroDivisionError), in_full(CUDA):
+        _ = 1 / 0
+    assert [getattr(*switch) for switch in SWITCHES] == before
+
+
+def test_the_gradient_in_x_is_taken_in_full(monkeypatch):
+    """The backward pass of a convolution reads the switch when it runs, long after the forward pass."""
+    entered = []
+    monkeypatch.setattr(base, "in_full", lambda device: entered.append(device) or nullcontext())
+    energy_and_grad(lambda x: x.square().sum(1), torch.rand(2, 3))
+    assert entered == [CPU]
+
+
+def test_auto_is_float32_on_a_gpu():
     assert not uses_bf16("auto", CUDA, rough=True)
 
 

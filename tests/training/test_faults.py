@@ -7,21 +7,7 @@ import pytest
 from ebmnist.sampling import ReplayBuffer
 from ebmnist.training import Guard, Judgement, Snapshot, Verdict
 from faults import FAULTS, Fault, nan_in_gradient
-from toy_run import GUARD, WARM, all_finite, bumps, spread, warmed
-
-# Each fault's gravest answer, and within how many updates it comes.
-ANSWERS = {
-    "nan_in_weight": (Verdict.ROLLED_BACK, 1),
-    "nan_in_gradient": (Verdict.WATCHED, 1),
-    "nan_in_buffer": (Verdict.CLEANED, 1),
-    "nan_in_optimiser": (Verdict.ROLLED_BACK, 1),
-    "nan_in_average": (Verdict.ROLLED_BACK, GUARD.snapshot_every),
-    "lr_times_100": (Verdict.ROLLED_BACK, 2),
-    "energy_times_1000": (Verdict.ROLLED_BACK, 1),
-    "dead_energy": (Verdict.ROLLED_BACK, GUARD.patience),
-    "one_image_in_buffer": (Verdict.CLEANED, 1),
-    "buffer_at_clamp": (Verdict.CLEANED, 1),
-}
+from toy_run import ANSWERS, GUARD, WARM, all_finite, bumps, spread, warmed
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

@@ -189,6 +189,22 @@ def test_a_new_stream_draws_other_numbers_and_the_old_one_the_same():
     assert drawn[0] == drawn[2] != drawn[1]
 
 
+def test_a_stream_of_another_kind_of_device_begins_anew():
+    """A GPU's generator has a state of 16 bytes."""
+    state = toy_state(seed=3)
+    state.step = 5
+    here = state.snapshot()
+    elsewhere = here._replace(tensors=here.tensors | {"rng": torch.zeros(16, dtype=torch.uint8)})
+    drawn = []
+    for seed, snapshot in ((0, here), (1, elsewhere), (2, elsewhere)):
+        resumed = toy_state(seed=seed)
+        resumed.restore(snapshot)
+        assert (resumed.step, resumed.seed) == (5, 3)
+        drawn.append(torch.rand(8, generator=resumed.rng))
+    assert torch.equal(drawn[1], drawn[2])
+    assert not torch.equal(drawn[0], drawn[1])
+
+
 def test_the_learning_rate_is_base_times_schedule_times_guard():
     state = toy_state(lr=0.1, n_updates=10, schedule=Schedule("cosine"), guard=Guard(ease_factor=0.5))
     assert state.lr == pytest.approx(0.1)

@@ -16,7 +16,7 @@ class Energy(Protocol):
 
     Any callable from (B, *shape) to (B,) is one; the trainable ones are `nn.Module`s. One that asks nothing of the
     host, and so is the same kernels at every call, may say `capturable = True`: on a GPU its chains are then replayed
-    from a graph (`sampling.graphed`).
+    from a graph (`sampling.graphed`). A subclass that does look at values there says False.
     """
 
     def __call__(self, x: Tensor, /) -> Tensor:

@@ -25,7 +25,8 @@ class ConvNet(nn.Module):
         spectral_norm: divide every weight by its largest singular value.
         bowl: κ ≥ 0, of κ/2·‖x − ½‖² added to what the network says. With noise σ on x and κ of the kernel `cyclic`,
             the network has only κ(½ − 𝔼[image | x]) to give as its slope: bounded, at any σ (docs/theory.md, 7.1).
-        precision: of the products in chains and weight gradients: fp32, bf16, or auto for bf16 where that is faster.
+        precision: fp32; bf16, in all products; or auto for bf16 in those of weight gradients, and of chains walked in
+            C++, where that is faster.
 
     Raises:
         BadInput: a field out of its range.

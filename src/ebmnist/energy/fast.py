@@ -15,8 +15,8 @@ class Packable(Protocol):
     def packed(self, *, rough: bool) -> Packed | None:
         """Its weights as the C++ reads them; None where it has to be computed in PyTorch.
 
-        `rough` is for chains and weight gradients, which may take bfloat16 where that is faster; energies and
-        gradients that are read as numbers are not rough.
+        `rough` is for chains walked in C++ and for weight gradients, which may take bfloat16 where that is faster;
+        energies and slopes that are read as numbers are not rough.
         """
         ...
 

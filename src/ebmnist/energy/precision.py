@@ -1,8 +1,8 @@
 """The number format a network computes in: float32, or bfloat16 where the processor multiplies it faster."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal, get_args
+from contextlib import contextmanager, nullcontext
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -22,8 +22,9 @@ def known(precision: Precision) -> Precision:
 def uses_bf16(precision: Precision, device: torch.device, *, rough: bool) -> bool:
     """Whether `precision` means bfloat16 on this device.
 
-    `auto` takes it where it is rough, on processors with AMX tiles. AVX-512 alone is not enough, and on a GPU a small
-    network waits for its kernels' launches and gets the casts on top: slower than float32 in both (docs/log.md).
+    `auto` takes it for what is rough, the weights' gradients, on processors with AMX tiles. With AVX-512 alone
+    bfloat16 convolutions are slower than float32 ones; on a GPU the update of a small network, which waits for its
+    kernels to be launched, is slower by the casts (both measured, docs/log.md).
     """
     if precision != "auto":
         return precision == "bf16"
@@ -36,28 +37,33 @@ def uses_bf16(precision: Precision, device: torch.device, *, rough: bool) -> boo
 def computing_in(precision: Precision, device: torch.device, *, rough: bool) -> Iterator[None]:
     """Autocast to bfloat16 where `precision` says so; weights, energies and gradients stay float32.
 
-    `rough` is for the weights' gradients; energies and slopes that are read as numbers are not rough.
+    What is not rough is read as numbers: energies, and slopes in `x`.
     """
-    with torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(precision, device, rough=rough)):
-        if rough:
-            yield
-        else:
-            with in_full(device):
-                yield
+    full = nullcontext() if rough else in_full(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(precision, device, rough=rough)), full:
+        yield
 
 
 @contextmanager
 def in_full(device: torch.device) -> Iterator[None]:
-    """float32 convolutions in full: on a GPU torch has their factors rounded to ten bits (TF32) if nothing is said."""
+    """float32 convolutions in full: on a GPU torch has their factors rounded to ten bits (TF32) if nothing is said.
+
+    The switch is torch's, one for the whole process; products of linear layers follow its other one, which is off.
+    """
     if device.type != "cuda":
         yield
         return
-    allowed = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
+    cudnn: Any = torch.backends.cudnn
+    # Since torch 2.9 convolutions have a switch of their own, and the old one is not to be touched beside it.
+    where, name, full = (
+        (cudnn.conv, "fp32_precision", "ieee") if hasattr(cudnn, "conv") else (cudnn, "allow_tf32", False)
+    )
+    before = getattr(where, name)
+    setattr(where, name, full)
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = allowed
+        setattr(where, name, before)
 
 
 def native_bf16(precision: Precision, *, rough: bool) -> bool | None:

@@ -39,7 +39,7 @@ class ResNet(nn.Module):
         depth: number of residual blocks, 1 to 4; each halves the picture, 16 → 8 → 4 → 2 → 1.
         activation: silu (default), softplus, elu, or leaky_relu.
         spectral_norm: divide every weight by its largest singular value.
-        precision: of the products in chains and weight gradients: fp32, bf16, or auto for bf16 where that is faster.
+        precision: fp32; bf16, in all products; or auto for bf16 in those of weight gradients, where that is faster.
 
     Raises:
         BadInput: a field out of its range.
@@ -71,7 +71,7 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """E(x). Pixels enter as 2x − 1, so that the zero padding is mid-grey."""
-        with computing_in(self.precision, x.device, rough=self.training):
+        with computing_in(self.precision, x.device, rough=self.training and torch.is_grad_enabled()):
             features: Tensor = self.net(2 * x - 1)
         # The last sum at full precision: rounded to bfloat16, an energy near 10 would come in steps of 0.06.
         value: Tensor = self.head(features.to(x.dtype))

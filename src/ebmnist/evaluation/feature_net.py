@@ -46,7 +46,8 @@ class FeatureNet(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Return the penultimate features, (B, 1, 28, 28) -> (B, 128)."""
-        out: Tensor = self.trunk(x.contiguous(memory_format=torch.channels_last))
+        with in_full(x.device):
+            out: Tensor = self.trunk(x.contiguous(memory_format=torch.channels_last))
         return out
 
     def forward(self, x: Tensor) -> Tensor:
@@ -105,8 +106,7 @@ def see(net: FeatureNet, images: Tensor, *, batch_size: int = 200) -> Seen:
         raise Unmeasurable(f"feature net: {int(rotten.sum())} of {len(images)} images hold NaN or infinite pixels")
     device = next(net.parameters()).device
     starts = range(0, len(images), batch_size)
-    with in_full(device):
-        features = torch.cat([net.features(images[i : i + batch_size].to(device)) for i in starts])
+    features = torch.cat([net.features(images[i : i + batch_size].to(device)) for i in starts])
     probabilities = net.head(features).softmax(1)
     return Seen(features.double(), probabilities)
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.mala import MALA
 
 FIRST = 3  # steps made one by one: what libraries make at a first call must not be made while a graph is captured
-WORTH = 16  # steps of a chain for which a graph, ten steps' time to capture, is worth its while
+# Steps from which a capture pays. Before torch 2.9 it begins with a garbage collection, of a tenth of a second.
+WORTH = 16 if torch.__version__ >= "2.9" else 128
 
 
 def graphed(energy: Energy, kernel: Kernel, state: ChainState, n_steps: int) -> bool:
@@ -25,6 +27,8 @@ def graphed(energy: Energy, kernel: Kernel, state: ChainState, n_steps: int) -> 
         and type(kernel) in (Langevin, Cyclic, MALA)
         and getattr(energy, "capturable", False)
         and os.environ.get("EBMNIST_GRAPHS") != "0"
+        and not torch.is_anomaly_enabled()  # it looks at every gradient
+        and not torch.cuda.is_current_stream_capturing()
     )
 
 
@@ -38,11 +42,13 @@ def replay(
     for _ in range(FIRST):
         state, info = kernel.step(energy, state, rng)
         yield state, info
-    begin = ChainState(*_copies(state))
+    begin, device = ChainState(*_copies(state)), state.x.device
     graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(rng)
-    with torch.cuda.device(state.x.device), torch.cuda.graph(graph):
-        after, seen = kernel.step(energy, begin, rng)
+    with torch.cuda.device(device):
+        graph.register_generator_state(rng)
+        # What other threads ask of the GPU meanwhile is theirs.
+        with torch.cuda.graph(graph, stream=_stream(device), capture_error_mode="thread_local"):
+            after, seen = kernel.step(energy, begin, rng)
     for _ in range(n_steps - FIRST):
         graph.replay()
         state, info = ChainState(*_copies(after)), StepInfo(*_copies(seen))
@@ -50,6 +56,11 @@ def replay(
             if to is not None and now is not None:
                 to.copy_(now)
         yield state, info
+
+
+@cache  # each keeps a workspace
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _copies(tensors: Iterable[Tensor | None]) -> list[Any]:

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -146,7 +147,9 @@ class TrainState:
         return Snapshot({k: v.detach().clone() for k, v in tensors.items()}, facts)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Become the state that `snapshot()` saw, random stream included; one of another kind of device begins anew.
+        """Become the state that `snapshot()` saw, random stream included.
+
+        The stream of another kind of device cannot be: a new one begins.
 
         Raises:
             BadInput: the snapshot is of another architecture or another start.
@@ -164,8 +167,9 @@ class TrainState:
     def _restore_rng(self, saved: Tensor) -> None:
         if saved.shape == self.rng.get_state().shape:
             self.rng.set_state(saved)
-        else:  # of another kind of device, whose stream cannot be gone on with here
-            self.new_stream(self.stream)
+        else:  # of another kind of device, whose stream cannot be gone on with here; none twice, wherever it goes
+            mixed = np.random.SeedSequence([self.stream_seed, self.step]).generate_state(1, np.uint64)
+            self.rng.manual_seed(int(mixed[0]))
 
     def _restore_optimiser(self, tensors: dict[str, Tensor]) -> None:
         parameters = list(self.energy.parameters())

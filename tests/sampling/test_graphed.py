@@ -1,0 +1,44 @@
+"""When chains are replayed from a graph; that they are the same chains is shown on a GPU (tests/test_gpu.py)."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from ebmnist.energy import MLP
+from ebmnist.sampling import MALA, Cyclic, Langevin
+from ebmnist.sampling.graphed import WORTH, graphed
+from ebmnist.trained import load
+
+THERE: Any = SimpleNamespace(x=SimpleNamespace(device=torch.device("cuda")))  # stands for chains on a GPU
+HERE: Any = SimpleNamespace(x=torch.zeros(1))
+
+
+@dataclass(frozen=True)
+class Other(Langevin):
+    """A kernel that might look at what it does."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_being_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    monkeypatch.delenv("EBMNIST_GRAPHS", raising=False)
+
+
+@pytest.mark.parametrize("kernel", [Langevin(), Cyclic(), MALA()])
+def test_long_chains_on_a_gpu_are(kernel: Any) -> None:
+    assert graphed(MLP(), kernel, THERE, WORTH)
+    assert graphed(load("pretrained"), kernel, THERE, WORTH)
+
+
+def test_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not graphed(MLP(), Langevin(), HERE, WORTH)
+    assert not graphed(MLP(), Langevin(), THERE, WORTH - 1)
+    assert not graphed(MLP(), Other(), THERE, WORTH)
+    assert not graphed(lambda x: x.sum(1), Langevin(), THERE, WORTH)
+    with torch.autograd.set_detect_anomaly(True, check_nan=False):
+        assert not graphed(MLP(), Langevin(), THERE, WORTH)
+    monkeypatch.setenv("EBMNIST_GRAPHS", "0")
+    assert not graphed(MLP(), Langevin(), THERE, WORTH)
