@@ -3,7 +3,7 @@
 Healthy: of the last 50 updates at most one in ten gives any of the guard's signals, all weights, averages and chains
 are finite, and training did not give up. Both ways are judged by the same signals, whoever acts on them.
 
-  python benchmarks/stability.py --jobs 2                    10 seeds of 4,500 updates, 40 runs: two hours on two cores
+  python benchmarks/stability.py --jobs 2                    10 seeds of 4,500 updates, 40 runs: an hour and a half on two cores
   python benchmarks/stability.py --jobs 2 --resume           goes on where it was stopped
   python benchmarks/stability.py --jobs 2 --updates 1500     the first third of each: three quarters of an hour
   python benchmarks/stability.py --times 25 --seeds 2 --out /tmp/harder      where does it break?
