@@ -1,12 +1,13 @@
-"""How many runs end healthy? Recipe mnist as it is, and with five times its learning rate; with the guard and without.
+"""How many runs end healthy? Recipe mnist as it is, and with 5 and 25 times its rate; with the guard and without.
 
 Healthy: of the last 50 updates at most one in ten gives any of the guard's signals, all weights, averages and chains
-are finite, and training did not give up. Both ways are judged by the same signals, whoever acts on them.
+are finite, and training did not give up. Both ways are judged by the same signals, whoever acts on them. Beside it the
+Fréchet distance of 1,000 samples to the validation images, for what is healthy may still be poor.
 
-  python benchmarks/stability.py --jobs 2                    10 seeds of 4,500 updates, 40 runs: an hour and a half on two cores
+  python benchmarks/stability.py --jobs 2                    10 seeds of 4,500 updates, 60 runs: two hours and more
   python benchmarks/stability.py --jobs 2 --resume           goes on where it was stopped
-  python benchmarks/stability.py --jobs 2 --updates 1500     the first third of each: three quarters of an hour
-  python benchmarks/stability.py --times 25 --seeds 2 --out /tmp/harder      where does it break?
+  python benchmarks/stability.py --jobs 2 --updates 1500     the first third of each
+  python benchmarks/stability.py --times 100 --seeds 2 --out /tmp/harder      where does it break?
   python benchmarks/stability.py --updates 60 --seeds 1 --out /tmp/trial      a trial
 """
 
@@ -16,16 +17,22 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from torch import Tensor
 
 from ebmnist.artifacts.environment import describe_environment
+from ebmnist.data import Dataset
+from ebmnist.evaluation import Unmeasurable
+from ebmnist.evaluation.feature_net import load_feature_net
+from ebmnist.evaluation.yardstick import Yardstick
 from ebmnist.recipe import load_recipe
-from ebmnist.training import Diverged, fit
+from ebmnist.sampling import sample
+from ebmnist.training import Diverged, TrainState, fit
 from ebmnist.training.guard import Guard, Memory
 from ebmnist.training.signals import not_finite_in
 from paired import RESULTS, positive
-from seeds import each
+from seeds import each, summary
 
 LAST = 50  # updates that decide
 ALLOWED = 0.1  # share of them that may give a signal: a lone spike is the clip's to absorb
@@ -46,6 +53,8 @@ class Run:
     seconds: float
     commit: str | None = None
     """Of the code that trained it."""
+    distance: float | None = None
+    """Fréchet distance of 1,000 samples to the validation images, of a healthy run."""
 
 
 def stress_of(times: float) -> str:
@@ -53,7 +62,7 @@ def stress_of(times: float) -> str:
     return "as it is" if times == 1 else f"learning rate × {times:g}"
 
 
-def train(recipe_name: str, times: float, seed: int, n_updates: int, images: Tensor, *, guarded: bool) -> Run:
+def train(recipe_name: str, times: float, seed: int, n_updates: int, dataset: Dataset, *, guarded: bool) -> Run:
     """Train once at so many times the recipe's learning rate, and judge the end."""
     base = load_recipe(recipe_name)
     lr = base.make_training().lr * times
@@ -63,7 +72,7 @@ def train(recipe_name: str, times: float, seed: int, n_updates: int, images: Ten
     words: list[str] = []  # of each update, its first signal or nothing
     end = ""
     try:
-        for record, judgement in fit(state, images):
+        for record, judgement in fit(state, dataset.train.images):
             seen, memory = judge.judge(record, memory)
             words.append(seen.signals[0] if seen.signals else "")
             acted += bool(judgement.signals) and judgement.verdict.name in ("EASED", "CLEANED", "ROLLED_BACK")
@@ -76,20 +85,33 @@ def train(recipe_name: str, times: float, seed: int, n_updates: int, images: Ten
     elif not end and len(ill) > ALLOWED * LAST:
         end = f"{len(ill)} of the last {LAST} updates: {ill[-1]}"
     seconds, commit = time.perf_counter() - begin, describe_environment()["commit"]
-    return Run(stress_of(times), guarded, seed, not end, end or "healthy", acted, seconds, commit)
+    distance = None
+    if not end:
+        try:
+            distance = distance_of(state, base.generation.n_steps, dataset.validation.images)
+        except Unmeasurable as error:
+            end = str(error)
+    return Run(stress_of(times), guarded, seed, not end, end or "healthy", acted, seconds, commit, distance)
+
+
+def distance_of(state: TrainState, n_steps: int, validation: Tensor) -> float:
+    """Return the Fréchet distance of 1,000 samples from noise to the validation images."""
+    rng = torch.Generator().manual_seed(0)
+    samples = sample(state.ema, 1000, rng=rng, kernel=state.kernel, n_steps=n_steps)
+    yardstick = Yardstick(load_feature_net(), validation)
+    return yardstick.frechet_distance(yardstick.see(samples))
 
 
 def train_on_its_data(recipe_name: str, times: float, guarded: bool, seed: int, n_updates: int) -> Run:
     """`train`, as a process of its own can be told to."""
-    images = load_recipe(recipe_name).load_data().train.images
-    return train(recipe_name, times, seed, n_updates, images, guarded=guarded)
+    return train(recipe_name, times, seed, n_updates, load_recipe(recipe_name).load_data(), guarded=guarded)
 
 
 def table(runs: list[Run], recipe: str, n_updates: int) -> str:
     """Markdown: one row per stress and guard, and what the others died of."""
     lines = [
-        "| " + recipe + " | guard | runs ending healthy | interventions a run | the others |",
-        "|---|---|---|---|---|",
+        "| " + recipe + " | guard | runs ending healthy | Fréchet distance | interventions a run | the others |",
+        "|---|---|---|---|---|---|",
     ]
     for stress in dict.fromkeys(run.stress for run in runs):
         for guarded in (True, False):
@@ -99,8 +121,16 @@ def table(runs: list[Run], recipe: str, n_updates: int) -> str:
             ends = "; ".join(f"seed {run.seed}: {run.end}" for run in group if not run.healthy)
             acted = f"{sum(run.interventions for run in group) / len(group):.1f}" if guarded else "–"
             healthy = f"{sum(run.healthy for run in group)} of {len(group)}"
-            lines.append(f"| {stress} | {'on' if guarded else 'off'} | {healthy} | {acted} | {ends or '–'} |")
-    lines += ["", f"{n_updates} updates a run; healthy: at most {ALLOWED:.0%} of the last {LAST} give a signal."]
+            distances = [run.distance for run in group if run.distance is not None]
+            mean, spread, _ = summary(distances)
+            distance = f"{mean} ± {spread} ({len(distances)})" if distances else "–"
+            guard = "on" if guarded else "off"
+            lines.append(f"| {stress} | {guard} | {healthy} | {distance} | {acted} | {ends or '–'} |")
+    lines += [
+        "",
+        f"{n_updates} updates a run; healthy: at most {ALLOWED:.0%} of the last {LAST} give a signal. Distances: of "
+        "1,000 samples to the validation images, mean ± sd over the healthy runs (how many were measured).",
+    ]
     if commits := dict.fromkeys(run.commit[:7] for run in runs if run.commit):
         lines += ["", f"Commit: {', '.join(commits)}."]
     return "\n".join(lines) + "\n"
@@ -127,7 +157,9 @@ def main() -> None:
     parser.add_argument("--recipe", default="mnist", help="recipe to train (default: mnist)")
     parser.add_argument("--updates", type=positive, default=4500, help="length of each run (default: 4500)")
     parser.add_argument("--seeds", type=positive, default=10, help="seeds of each kind (default: 10)")
-    parser.add_argument("--times", type=float, nargs="+", default=[1, 5], help="times the learning rate (default: 1 5)")
+    parser.add_argument(
+        "--times", type=float, nargs="+", default=[1, 5, 25], help="times the learning rate (default: 1 5 25)"
+    )
     parser.add_argument("--jobs", type=positive, default=1, help="runs at once (default: 1)")
     parser.add_argument("--resume", action="store_true", help="only the runs that the results in --out do not have yet")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")

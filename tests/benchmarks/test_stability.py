@@ -8,31 +8,49 @@ from pathlib import Path
 import pytest
 import torch
 
+from ebmnist.data import Dataset, Split
+
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from stability import Run, done, stress_of, table, train
 
 IMAGES = torch.rand(256, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 
 
+def dataset(images):
+    split = Split(images, torch.zeros(len(images), dtype=torch.int64))
+    return Dataset("noise", split, Split(IMAGES, split.labels), split)
+
+
 @pytest.mark.parametrize("guarded", [True, False])
 def test_a_few_updates_of_a_small_recipe_end_healthy(guarded):
-    run = train("smoke", 1, 0, 4, IMAGES, guarded=guarded)
+    run = train("smoke", 1, 0, 4, dataset(IMAGES), guarded=guarded)
     assert (run.healthy, run.end, run.guarded) == (True, "healthy", guarded)
+    assert run.distance > 0
 
 
 def test_what_is_not_finite_is_not_healthy_and_says_so():
-    run = train("smoke", 1, 0, 4, IMAGES.where(IMAGES < 0.9, torch.nan), guarded=False)
+    run = train("smoke", 1, 0, 4, dataset(IMAGES.where(IMAGES < 0.9, torch.nan)), guarded=False)
     assert not run.healthy
     assert "not finite" in run.end
 
 
 def test_the_table_counts_each_kind_and_names_the_fallen():
     runs = [
-        Run("as it is", True, seed, healthy, "healthy" if healthy else "a weight is not finite", 3, 1.0)
+        Run(
+            "as it is",
+            True,
+            seed,
+            healthy,
+            "healthy" if healthy else "a weight is not finite",
+            3,
+            1.0,
+            None,
+            7.0 if healthy else None,
+        )
         for seed, healthy in ((0, True), (1, False))
     ]
     rows = table(runs, "mnist", 10).splitlines()
-    assert rows[2] == "| as it is | on | 1 of 2 | 3.0 | seed 1: a weight is not finite |"
+    assert rows[2] == "| as it is | on | 1 of 2 | 7.0 ± – (1) | 3.0 | seed 1: a weight is not finite |"
     assert len([row for row in rows if row.startswith("| as it is")]) == 1
 
 

@@ -58,6 +58,14 @@ def test_calm_takes_the_easings_back_one_by_one() -> None:
     assert guard.lr_factor(memory) == guard.regularisation(memory) == 1.0
 
 
+@pytest.mark.parametrize(("rollbacks", "calm_after"), [(0, 4), (1, 4), (2, 8), (4, 32)])
+def test_a_run_that_fell_again_is_let_go_later(rollbacks: int, calm_after: int) -> None:
+    fallen = SETTLED._replace(ease=1, rollbacks=rollbacks)
+    said, memory = verdicts(Guard(calm_after=4), [RECORD] * calm_after, fallen)
+    assert said == "H" * (calm_after - 1) + "L"
+    assert memory.ease == 0
+
+
 def test_trouble_that_lasts_is_rolled_back() -> None:
     assert verdicts(Guard(patience=5), [STILL] * 5)[0] == "WWWWR"
 

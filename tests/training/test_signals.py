@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ebmnist.errors import BadInput
+from ebmnist.training.running import Running
 from ebmnist.training.signals import Limits, Severity, not_finite_in, signals_in
 from records import RECORD, USUAL
 
@@ -99,6 +100,17 @@ def test_a_young_run_is_judged_by_absolute_limits_alone() -> None:
     assert seen(running=young, **wild) == []
     assert [s for s, _ in seen(running=young, energy_max=51.0)] == [Severity.ROLL_BACK]
     assert [s for s, _ in seen(running=young, diversity=0.1)] == [Severity.CLEAN]
+
+
+@pytest.mark.parametrize("running", [USUAL, Running()])
+def test_weights_that_no_longer_matter_are_a_sign_of_death_at_any_age(running: Running) -> None:
+    """‖∂L/∂θ‖·‖θ‖ against |E|; nothing usual is asked, for a network may die before anything is."""
+    size = max(abs(RECORD.energy_pos), abs(RECORD.energy_neg))
+    limit = LIMITS.weight_grad_collapse * size / RECORD.weight_norm
+    assert seen(running=running, weight_grad_norm=1.01 * limit) == []
+    assert seen(running=running, weight_grad_norm=0.99 * limit) == [
+        (Severity.WATCH, f"weights no longer matter: weight-gradient norm {0.99 * limit:.2g}")
+    ]
 
 
 def test_without_a_regulariser_the_runs_own_scale_judges() -> None:

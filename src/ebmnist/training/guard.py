@@ -45,7 +45,8 @@ class Guard:
     cooldown: int = 10
     """Updates between two easings, for the first to act; and healthy updates in a row that end a trouble."""
     calm_after: int = 100
-    """Healthy updates in a row after which one easing is taken back."""
+    """Healthy updates in a row after which one easing is taken back; twice as many for each rollback but the first:
+    a run that fell again where it was let go is let go later."""
     ease_after: int = 2
     """Troubled updates, counted as for `patience`, from which on easing answers; the clip sees to a lone spike."""
     patience: int = 20
@@ -110,6 +111,6 @@ class Guard:
     def _calm(self, memory: Memory) -> tuple[Verdict, Memory]:
         calm = memory.calm + 1
         memory = memory._replace(calm=calm, trouble=memory.trouble if calm < self.cooldown else 0)
-        if memory.ease and calm >= self.calm_after:
+        if memory.ease and calm >= self.calm_after * 2 ** max(memory.rollbacks - 1, 0):
             return Verdict.RELAXED, memory._replace(ease=memory.ease - 1, calm=0)
         return Verdict.HEALTHY, memory

@@ -25,6 +25,9 @@ class Limits:
     """|E(x⁻) − E(x⁺)| below this share of its usual, for long: the energy no longer tells anything apart."""
     weight_grad_growth: float = 10.0
     """‖∂L/∂θ‖ above this many times its usual is a spike; above the square of that, as for the gap, a blow-up."""
+    weight_grad_collapse: float = 1e-5
+    """‖∂L/∂θ‖·‖θ‖ below this share of |E|, for long: a network that has died, whose weights change nothing any more.
+    A healthy one has a thousandth and more from its first update on; there is nothing usual to compare with."""
     grad_collapse: float = 0.02
     """‖∂E/∂x‖ below this share of its usual leaves the chains nothing to follow."""
     unclipped: float = 0.02

@@ -36,7 +36,8 @@ def signals_in(record: StepRecord, running: Running, limits: Limits, natural: fl
     if broken := _not_finite(record):
         return [broken]
     usual = running if running.n_seen >= limits.settling else None
-    return [*_too_large(record, usual, limits, natural), *_too_small(record, usual, limits), *_rotten(record, limits)]
+    small = [*_dead(record, limits), *_too_small(record, usual, limits)]
+    return [*_too_large(record, usual, limits, natural), *small, *_rotten(record, limits)]
 
 
 def not_finite_in(tensors: dict[str, Tensor]) -> list[Signal]:
@@ -95,6 +96,12 @@ def _too_small(r: StepRecord, usual: Running | None, limits: Limits) -> Iterator
     ):
         if value < limit * normal:
             yield Signal(Severity.WATCH, f"{what} fell to {value:.2g}, usually {normal:.3g}")
+
+
+def _dead(r: StepRecord, limits: Limits) -> Iterator[Signal]:
+    size = max(abs(r.energy_pos), abs(r.energy_neg))
+    if r.weight_grad_norm * r.weight_norm < limits.weight_grad_collapse * size:
+        yield Signal(Severity.WATCH, f"weights no longer matter: weight-gradient norm {r.weight_grad_norm:.2g}")
 
 
 def _rotten(r: StepRecord, limits: Limits) -> Iterator[Signal]:
