@@ -48,6 +48,9 @@ class Batches:
 @lru_cache(maxsize=2)
 def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
     """Return the permutation of 0 … n − 1 that an epoch follows, (n,) int64, CPU; shared, so only read it."""
-    # SeedSequence keeps (seed, epoch) and (seed + 1, epoch - 1) apart, which a sum would not.
-    mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0])
-    return torch.randperm(n, generator=torch.Generator().manual_seed(mixed))
+    return torch.randperm(n, generator=torch.Generator().manual_seed(mixed(seed, epoch)))
+
+
+def mixed(seed: int, n: int) -> int:
+    """Return a seed of its own for number `n` of what `seed` begins; (seed, n) and (seed + 1, n - 1) stay apart."""
+    return int(np.random.SeedSequence([seed, n]).generate_state(1, np.uint64)[0])

@@ -5,10 +5,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ebmnist.data.batches import mixed
 from ebmnist.errors import BadInput
 from ebmnist.sampling.base import Kernel, Start
 from ebmnist.training.base import Objective
@@ -168,8 +168,7 @@ class TrainState:
         if saved.shape == self.rng.get_state().shape:
             self.rng.set_state(saved)
         else:  # of another kind of device, whose stream cannot be gone on with here; none twice, wherever it goes
-            mixed = np.random.SeedSequence([self.stream_seed, self.step]).generate_state(1, np.uint64)
-            self.rng.manual_seed(int(mixed[0]))
+            self.rng.manual_seed(mixed(self.stream_seed, self.step))
 
     def _restore_optimiser(self, tensors: dict[str, Tensor]) -> None:
         parameters = list(self.energy.parameters())
