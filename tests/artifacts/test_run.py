@@ -34,7 +34,8 @@ def test_a_new_run_holds_recipe_and_environment_and_can_be_taken_up(run):
     again = RunFolder.open(run.path)
     assert again.read_metrics() == []
     assert again.read_events() == []
-    assert sorted(p.name for p in run.path.iterdir()) == ["checkpoints", "env.json", "figures", "recipe.yaml"]
+    files = ["checkpoints", "env.json", "events.jsonl", "figures", "metrics.jsonl", "recipe.yaml"]
+    assert sorted(p.name for p in run.path.iterdir()) == files
 
 
 def test_a_taken_path_is_refused_with_a_way_out_and_left_alone(run, tmp_path):
@@ -45,7 +46,8 @@ def test_a_taken_path_is_refused_with_a_way_out_and_left_alone(run, tmp_path):
     with pytest.raises(BadInput, match="exists already"):
         RunFolder.create(tmp_path / "file", "")
     (tmp_path / "empty").mkdir()
-    assert RunFolder.create(tmp_path / "empty", "a: 1\n").recipe.read_text() == "a: 1\n"
+    with RunFolder.create(tmp_path / "empty", "a: 1\n") as made:
+        assert made.recipe.read_text() == "a: 1\n"
 
 
 def test_what_is_no_run_is_refused(tmp_path):
@@ -67,7 +69,7 @@ def test_default_path_is_the_first_one_free(tmp_path):
     paths = []
     for _ in range(3):
         paths.append(default_path("mnist", tmp_path))
-        RunFolder.create(paths[-1], "")
+        RunFolder.create(paths[-1], "").close()
     assert [p.name for p in paths] == ["mnist", "mnist-2", "mnist-3"]
     assert default_path("mnist").parts == ("runs", "mnist")
 
@@ -149,9 +151,12 @@ def test_rewind_goes_back_to_a_checkpoint(run):
         again.rewind(4)
         assert again.read_metrics() == [record(step) for step in range(1, 5)]
         assert [e.step for e in again.read_events()] == [3]
-        assert list(list_checkpoints(again.checkpoints)) == [2, 4]
         again.log(record(5), CALM)
         assert [r.step for r in again.read_metrics()] == [1, 2, 3, 4, 5]
+        # Later checkpoints go when the next one is whole, and not before.
+        assert list(list_checkpoints(again.checkpoints)) == [2, 4, 6, 8]
+        again.save(**state(5), keep=9)
+        assert list(list_checkpoints(again.checkpoints)) == [2, 4, 5]
 
 
 def test_rewind_counts_lines_because_a_rollback_repeats_steps(run):

@@ -25,7 +25,7 @@ def mendable(path: Path, way_out: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        mend = "free some space there" if full else "make it writable or choose another folder with --out"
+        mend = "free some space there" if full else "make it writable or choose another folder"
         raise BadInput(f"{path}: not written ({error.strerror or error}); {mend}{way_out}") from error
 
 
@@ -35,11 +35,15 @@ def write_file(path: Path, content: str | bytes) -> None:
     Raises:
         BadInput: the system refuses; what was there before is still there.
     """
-    temporary = _temporary(path)
+    temporary, data = _temporary(path), content.encode() if isinstance(content, str) else content
     with mendable(path):
         try:
-            _write(temporary, content.encode() if isinstance(content, str) else content)
-            temporary.replace(path)
+            _write(temporary, data)
+            try:
+                temporary.replace(path)
+            except FileNotFoundError:  # a resume beside swept it, as if its writer were dead
+                _write(temporary, data)
+                temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -86,6 +90,20 @@ def new_folder(path: Path) -> Path:
     with mendable(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before the work whether files can be written into `folder` after it.
+
+    Raises:
+        BadInput: they cannot.
+    """
+    temporary = _temporary(folder / "writable")
+    with mendable(folder):
+        try:
+            temporary.write_bytes(b"\n")
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def standing(folder: Path) -> dict[str, Path]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.artifacts.atomic import remove_folder, standing, sweep, write_folder
+from ebmnist.artifacts.reading import look_again
 from ebmnist.errors import BadInput
 
 FORMAT = 1
@@ -60,10 +61,15 @@ def save_checkpoint(folder: Path, *, tensors: Mapping[str, Tensor], facts: Mappi
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint, or the latest of a run folder or of a folder of checkpoints.
 
+    A writer beside may replace or remove what was found: then it is looked for again.
+
     Raises:
         BadInput: there is none, or it is incomplete, altered, truncated or of another format.
     """
-    path = latest_checkpoint(path)
+    return look_again(path, lambda: _load(_latest(path)))
+
+
+def _load(path: Path) -> Checkpoint:
     try:
         contents = _read(path)
     except _Damaged as damage:
@@ -86,8 +92,14 @@ def latest_checkpoint(path: Path) -> Path:
     Raises:
         BadInput: nothing of the kind is there.
     """
+    return look_again(path, lambda: _latest(path))
+
+
+def _latest(path: Path) -> Path:
     if str(path) == "pretrained" and not path.exists():
         path = PRETRAINED
+    if not path.is_dir() and _step_of(path.name) is not None:  # between the two renames of its replacement
+        path = standing(path.parent).get(path.name, path)
     if not path.is_dir():
         mend = f"a checkpoint is a folder: try {path.parent}" if path.exists() else "no such folder: check the path"
         raise BadInput(f"{path}: {mend}")
@@ -95,14 +107,16 @@ def latest_checkpoint(path: Path) -> Path:
         return path
     found = list_checkpoints(path) or list_checkpoints(path / "checkpoints")
     if not found:
-        raise BadInput(f"{path}: no checkpoint in it; choose another folder, or train first with: ebmnist train")
+        is_run = (path / "recipe.yaml").is_file()
+        mend = f"begin it again with: ebmnist resume {path}" if is_run else "choose another folder, or train first"
+        raise BadInput(f"{path}: no checkpoint in it; {mend}")
     return found[max(found)]
 
 
 def list_checkpoints(folder: Path) -> dict[int, Path]:
     """Return the checkpoints in `folder`, step to path, oldest first; unread, so they may be damaged."""
-    named = ((re.fullmatch(r"step-(\d{8,})", name), path) for name, path in standing(folder).items())
-    return dict(sorted((int(match[1]), path) for match, path in named if match))
+    named = ((_step_of(name), path) for name, path in standing(folder).items())
+    return dict(sorted((step, path) for step, path in named if step is not None))
 
 
 def prune(folder: Path, keep: int) -> None:
@@ -122,6 +136,11 @@ def prune_after(folder: Path, step: int) -> None:
     for later, path in list_checkpoints(folder).items():
         if later > step:
             remove_folder(path)
+
+
+def _step_of(name: str) -> int | None:
+    match = re.fullmatch(r"step-(\d{8,})", name)
+    return int(match[1]) if match else None
 
 
 def _tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:

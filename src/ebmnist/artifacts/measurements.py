@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ebmnist.artifacts.atomic import write_file
+from ebmnist.artifacts.lock import locked
+from ebmnist.artifacts.reading import readable
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY
 from ebmnist.evaluation.base import Figure, Measured
@@ -50,21 +52,28 @@ def section_of(measured: Measured, seconds: float) -> Section:
 
 def write_measurements(path: Path, measurements: Measurements) -> Path:
     """Write an evaluation, whole or not at all. Raises `BadInput` where the disk refuses."""
-    sections = {
-        name: {
-            "figures": [_to_json(f) for f in section.figures],
-            "anchors": [_to_json(f) for f in section.anchors],
-            "method": section.method,
-            "seconds": round(section.seconds, 1),
-            "quick": section.quick,
-            "seed": section.seed,
-            "commit": section.commit,
-        }
-        for name, section in measurements.sections.items()
-    }
-    whole = {"format": FORMAT, **measurements._asdict(), "sections": sections}
-    write_file(path, json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_file(path, json.dumps(to_json(measurements), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return path
+
+
+def add_measurements(path: Path, new: Measurements) -> Measurements:
+    """Write `new`, with what the file has of other sections of the same checkpoint, and return both.
+
+    Of two processes that add sections to one file, neither loses what the other wrote.
+
+    Raises:
+        BadInput: the disk refuses; what was there before is still there.
+    """
+    with readable(path.parent), locked(path.parent):
+        whole = merged(read_former(path, new.subject), new)
+        write_measurements(path, whole)
+    return whole
+
+
+def to_json(measurements: Measurements) -> dict[str, Any]:
+    """Return an evaluation as evaluation.json holds it. Raises `ValueError` where a figure is NaN."""
+    sections = {name: _section_to_json(section) for name, section in measurements.sections.items()}
+    return {"format": FORMAT, **measurements._asdict(), "sections": sections}
 
 
 def read_measurements(path: Path) -> Measurements:
@@ -89,16 +98,27 @@ def read_measurements(path: Path) -> Measurements:
         raise BadInput(f"{path}: damaged; evaluate again with: ebmnist evaluate {path.parent}") from error
 
 
+def read_measurements_of(path: Path, subject: Mapping[str, Any]) -> Measurements:
+    """Read back an evaluation of the checkpoint that `subject` names.
+
+    Raises:
+        BadInput: missing, damaged, of another format, or of another checkpoint.
+    """
+    found = read_measurements(path)
+    # Evaluations of former versions do not name the checkpoint by what is in it.
+    if any(found.subject.get(key, subject[key]) != subject[key] for key in IDENTITY):
+        theirs, these = (f"update {about.get('updates')}, {about.get('checkpoint')}" for about in (found.subject, subject))
+        mend = f"measure these with: ebmnist evaluate {path.parent}"
+        raise BadInput(f"{path}: its figures are of other weights ({theirs}) than these ({these}); {mend}")
+    return found
+
+
 def read_former(path: Path, subject: Mapping[str, Any]) -> Measurements | None:
     """Read the evaluation in a file if it is a whole one of the same checkpoint as `subject`, else return None."""
-    if not path.is_file():
-        return None
     try:
-        former = read_measurements(path)
+        return read_measurements_of(path, subject)
     except BadInput:
         return None
-    # Evaluations of former versions do not name the checkpoint by what is in it.
-    return former if all(former.subject.get(key, subject[key]) == subject[key] for key in IDENTITY) else None
 
 
 def merged(former: Measurements | None, new: Measurements) -> Measurements:
@@ -121,6 +141,15 @@ def words(figure: Figure) -> str:
     """
     error = "" if figure.error is None else f" ± {figure.error:.2g}"
     return f"{figure.value:.4g}{error}{' ' if figure.unit else ''}{figure.unit}"
+
+
+def _section_to_json(section: Section) -> dict[str, Any]:
+    return {
+        **section._asdict(),
+        "figures": [_to_json(f) for f in section.figures],
+        "anchors": [_to_json(f) for f in section.anchors],
+        "seconds": round(section.seconds, 1),
+    }
 
 
 def _to_json(figure: Figure) -> dict[str, Any]:

@@ -19,7 +19,10 @@ from ebmnist.artifacts.checkpoint import (
     save_checkpoint,
 )
 from ebmnist.artifacts.environment import describe_environment
+from ebmnist.artifacts.history import Session, read_history, record_session
 from ebmnist.artifacts.journal import Journal
+from ebmnist.artifacts.place import is_free
+from ebmnist.artifacts.reading import readable
 from ebmnist.errors import BadInput
 from ebmnist.training.base import Judgement, StepRecord, Verdict
 
@@ -35,25 +38,18 @@ class Event(NamedTuple):
     time: str  # UTC, ISO 8601
 
 
-def default_path(name: str, runs: Path = Path("runs")) -> Path:
-    """Return `runs/<name>`, or the first of `<name>-2`, `<name>-3`, … that is not taken."""
-    path, number = runs / name, 1
-    while path.exists():
-        number += 1
-        path = runs / f"{name}-{number}"
-    return path
-
-
 class RunFolder:
     """The files of one run, by name; `create` makes a new run, `open` takes one up.
 
+    One process writes a run at a time: the lock on its open journals keeps others out, from `create` or `lock` on.
     A context manager: leaving it flushes and closes the journals.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.recipe = path / "recipe.yaml"  # as it was run, every value spelled out
-        self.environment = path / "env.json"
+        self.recipe = path / "recipe.yaml"  # as it is in force, every value spelled out
+        self.environment = path / "env.json"  # where the run began
+        self.history = path / "history.jsonl"  # a Session per resume
         self.metrics = path / "metrics.jsonl"  # a StepRecord per line
         self.events = path / "events.jsonl"  # an Event per line
         self.checkpoints = path / "checkpoints"
@@ -64,23 +60,33 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, recipe: str) -> Self:
-        """Make a run folder that holds the recipe's YAML text and the environment, or leave nothing.
+        """Make a run folder that holds the recipe's YAML text and the environment, and lock it, or leave nothing.
+
+        What a killed `create` left is taken over.
 
         Raises:
             BadInput: `path` is taken, or may not be written.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise BadInput(f"{path}: exists already; choose another --out, or go on with: ebmnist resume {path}")
-        run = cls(path)
+        taken = BadInput(f"{path}: exists already; choose another --out, or go on with: ebmnist resume {path}")
         with mendable(path):
+            if not is_free(path):
+                raise taken
             path.mkdir(parents=True, exist_ok=True)
-            run.checkpoints.mkdir()  # claims the folder: of two that try, one fails here
-            run.figures.mkdir()
+        run = cls(path)
+        run.lock()  # claims the folder: of two that try, one fails here
+        if run.recipe.exists():  # made and ended between the two looks
+            run.close()
+            raise taken
         try:
+            with mendable(path):
+                for folder in (run.checkpoints, run.figures):
+                    folder.mkdir(exist_ok=True)
+            run.sweep()
             environment = json.dumps(describe_environment(), indent=1, ensure_ascii=False)
             write_file(run.environment, environment + "\n")
             write_file(run.recipe, recipe)  # last: it is what makes the folder a run
         except BaseException:
+            run.close()
             shutil.rmtree(path)
             raise
         return run
@@ -93,9 +99,20 @@ class RunFolder:
             BadInput: `path` is no run folder.
         """
         run = cls(path)
-        if not run.recipe.is_file():
+        with readable(path):
+            is_run = run.recipe.is_file()
+        if not is_run:
             raise BadInput(f"{path}: no run folder (recipe.yaml is missing); give one that ebmnist train made")
         return run
+
+    def lock(self) -> None:
+        """Keep other writers out until `close`; whoever means to write locks before he looks at the checkpoints.
+
+        Raises:
+            BadInput: another process writes this run, or the system refuses.
+        """
+        self._metrics.open()
+        self._events.open()
 
     def log(self, record: StepRecord, judgement: Judgement) -> None:
         """Write down one update, and its judgement unless that is a healthy one without a signal.
@@ -114,7 +131,8 @@ class RunFolder:
     def save(self, *, tensors: dict[str, Tensor], facts: dict[str, Any], keep: int = 3) -> Path:
         """Put the journals on disk, then a checkpoint; keep the newest `keep` and none of a later step.
 
-        A later one stems from before a rollback, and would otherwise be taken for the latest.
+        A later one stems from before a rollback, and would otherwise be taken for the latest. None goes before the
+        new one is whole.
 
         Raises:
             BadInput: the disk is full or may not be written; the last good checkpoint is still there.
@@ -149,17 +167,34 @@ class RunFolder:
             raise BadInput(f"{self.environment}: missing or damaged; the run itself is not affected") from error
         return facts
 
+    def read_history(self) -> list[Session]:
+        """Return the sessions in which the run was resumed. Raises `BadInput` if damaged."""
+        return read_history(self.history)
+
+    def record_session(self, step: int, recipe: str, changes: dict[str, list[Any]]) -> None:
+        """Write down that the run goes on from update `step` here and now, and the recipe's YAML text in force.
+
+        Raises:
+            BadInput: the disk is full or may not be written.
+        """
+        record_session(self.history, step, changes)
+        write_file(self.recipe, recipe)
+
+    def sweep(self) -> None:
+        """Clear away what dead writers left. Raises `BadInput` where the system refuses."""
+        for folder in (self.path, self.checkpoints, self.figures):
+            sweep(folder)
+
     def rewind(self, step: int) -> None:
         """Undo what followed the checkpoint of update `step`, so that a run resumed from it goes on there.
 
-        The records and events after it go, and the checkpoints of later steps. Without such a checkpoint, what
-        follows the first later step goes.
+        The records and events after it go. Without such a checkpoint, what follows the first later step goes.
+        Checkpoints of later steps stay until `save` has written the next one.
 
         Raises:
             BadInput: a journal or that checkpoint is damaged, or another process writes this run.
         """
-        self._metrics.open()  # locks the run
-        self._events.open()
+        self.lock()
         saved = list_checkpoints(self.checkpoints).get(step)
         lines = load_checkpoint(saved).facts.get(LINES) if saved else None
         if lines is None:
@@ -170,8 +205,7 @@ class RunFolder:
             lines = [next((i for i, at in enumerate(steps) if at > step), len(steps)) for steps in told]
         self._metrics.truncate(lines[0])
         self._events.truncate(lines[1])
-        sweep(self.path)
-        prune_after(self.checkpoints, step)
+        self.sweep()
 
     def close(self) -> None:
         """Flush and close the journals.

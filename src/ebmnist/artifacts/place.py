@@ -1,0 +1,32 @@
+"""Where a new run may stand."""
+
+from pathlib import Path
+
+from ebmnist.artifacts.atomic import TEMPORARY
+
+FOLDERS = ("checkpoints", "figures")  # of a run, made with it
+FILES = ("env.json", "metrics.jsonl", "events.jsonl")  # there before recipe.yaml is, which makes the folder a run
+
+
+def default_path(name: str, runs: Path = Path("runs")) -> Path:
+    """Return `runs/<name>`, or the first of `<name>-2`, `<name>-3`, … that is not taken."""
+    path, number = runs / name, 1
+    while path.exists():
+        number += 1
+        path = runs / f"{name}-{number}"
+    return path
+
+
+def is_free(path: Path) -> bool:
+    """Whether a run may begin there: nothing is, or an empty folder, or what a killed beginning may have left."""
+    if not path.is_dir():
+        return not path.exists()
+    if any(_is_strange(entry) for entry in path.iterdir()):
+        return False
+    return not any((path / name).exists() and (path / name).stat().st_size for name in FILES if name != "env.json")
+
+
+def _is_strange(entry: Path) -> bool:
+    if entry.name in FOLDERS and entry.is_dir():
+        return any(not inside.name.startswith(TEMPORARY) for inside in entry.iterdir())
+    return entry.name not in FILES and not entry.name.startswith(TEMPORARY)
