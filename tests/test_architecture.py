@@ -27,10 +27,12 @@ ORDER = {
     "trained": 7,
     "gallery": 8,
     "examination": 8,
-    "pipeline": 9,
-    "console": 10,
-    "verbs": 11,
-    "cli": 12,
+    "events": 9,
+    "measuring": 10,
+    "pipeline": 11,
+    "console": 12,
+    "verbs": 13,
+    "cli": 14,
 }
 
 

@@ -12,8 +12,8 @@ from typing import Self
 import pytest
 import torch
 
-from ebmnist import examination, pipeline
-from ebmnist.artifacts import checkpoint
+from ebmnist import examination, measuring, pipeline
+from ebmnist.artifacts import Checkpoint, checkpoint
 from ebmnist.artifacts.figures import SECTION_FIGURES
 from ebmnist.artifacts.measurements import Section, read_measurements, write_measurements
 from ebmnist.artifacts.report import Part
@@ -25,7 +25,7 @@ from ebmnist.evaluation.ood import OutOfDistribution
 from ebmnist.examination import Begun, Examined, examine, sections_asked_for, subject_of
 from ebmnist.gallery import Setting
 from ebmnist.sampling import ReplayBuffer
-from ebmnist.trained import Trained, load
+from ebmnist.trained import Trained, load, make_trained
 
 
 @dataclass(frozen=True)
@@ -327,11 +327,12 @@ def test_bad_words_are_one_line_and_write_nothing(
 def test_everything_is_computed_where_the_recipe_says_unless_told(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def watched(path: Path, device: str = "cpu") -> Trained:
-        asked.append(device)
-        return load(path)
+    def watched(checkpoint: Checkpoint, path: Path, device: str | None) -> Trained:
+        made = make_trained(checkpoint, path, device)
+        asked.append(made.recipe.basics.device)
+        return made
 
-    monkeypatch.setattr(pipeline, "load", watched)
+    monkeypatch.setattr(measuring, "make_trained", watched)
     assert main(["evaluate", str(model), "--only", "fine"]) == 0
     assert main(["evaluate", str(model), "--only", "fine", "--device", "cpu"]) == 0
     assert asked == ["auto", "cpu"]
@@ -388,7 +389,7 @@ def test_what_is_broken_is_one_line_for_each_section_and_the_others_report(
         trained = load(model)
         for parameter in trained.parameters():
             parameter.fill_(torch.nan)
-        monkeypatch.setattr(pipeline, "load", lambda *_: trained)
+        monkeypatch.setattr(measuring, "make_trained", lambda *_: trained)
     else:
         monkeypatch.setattr(feature_net, "WEIGHTS", tmp_path / "feature_net.safetensors")
     out = tmp_path / "out"

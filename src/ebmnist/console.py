@@ -19,8 +19,8 @@ from rich.progress import Progress as Bar
 
 from ebmnist.artifacts.measurements import Section, words
 from ebmnist.evaluation.base import Progress
+from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Updated
 from ebmnist.examination import Begun, Examined
-from ebmnist.pipeline import Drawn, Event, Events, Saved, Undrawn, Updated
 from ebmnist.training import Verdict
 
 # Everything a person watches goes to stderr: stdout is for what a program reads.
@@ -40,7 +40,7 @@ def follow(flow: Callable[[Progress], Events], *, at_once: bool = False) -> None
         while (event := ctrl_c.next(events, at_once=at_once)) is not None:
             watch.show(event)
             training = isinstance(event, Updated) and event.record.step < event.n_updates
-            at_once = not (training or isinstance(event, Saved))
+            at_once = not (training or isinstance(event, Resumed | Saved))
 
 
 class Watch:
@@ -72,6 +72,11 @@ class Watch:
     def show(self, event: Event) -> None:
         """Show one event."""
         match event:
+            case Resumed(0, _):
+                self._line("no checkpoint yet: begun again at update 0")
+            case Resumed(step, changes):
+                changed = "".join(f", {name} {before} → {after}" for name, (before, after) in changes.items())
+                self._line(f"going on from update {step}{changed}")
             case Updated():
                 self._update(event)
             case Saved(path):

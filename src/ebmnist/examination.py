@@ -1,5 +1,7 @@
 """The evaluation room's sections, run one by one."""
 
+import json
+import logging
 import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from ebmnist import evaluation
-from ebmnist.artifacts.measurements import Section, section_of
+from ebmnist.artifacts.measurements import Section, section_of, section_to_json
 from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY, Subject, Unmeasurable
@@ -21,7 +23,11 @@ from ebmnist.evaluation.ood import OutOfDistribution
 from ebmnist.evaluation.outliers import given_sets
 from ebmnist.trained import Trained
 
+log = logging.getLogger(__name__)
+
 LONG = "chain_length"  # the section whose chains may be as long, and as many, as a reader has patience
+# What sections say of themselves, in words that need no class name.
+EXPECTED = (Unmeasurable, BadInput, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
 OUTLIERS = "ood"  # the section that takes outliers by folder
 
 
@@ -82,7 +88,7 @@ def subject_of(
 
 
 def examine(subject: Subject, sections: Mapping[str, evaluation.Section], *, seed: int) -> Iterator[Begun | Examined]:
-    """Measure section by section; one that cannot be measured leaves the others alone."""
+    """Measure section by section; one that fails, whatever it raises, leaves the others alone."""
     glance = subject.dataset.test.images[:100].to(subject.device)
     for number, (name, section) in enumerate(sections.items(), 1):
         yield Begun(name, number, len(sections))
@@ -93,11 +99,23 @@ def examine(subject: Subject, sections: Mapping[str, evaluation.Section], *, see
             energies(subject.energy, glance, "test")  # of a diverged model, before minutes of chains
             measured = section.measure(subject, rng)
             _check(measured)
-        except (Unmeasurable, BadInput, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
-            (why, *_) = str(error).splitlines() or [type(error).__name__]
-            yield Examined(name, f"{name}: {why.removeprefix(f'{name}: ')}", None)
+            outcome = section_of(measured, time.perf_counter() - begin)
+            json.dumps(section_to_json(outcome), allow_nan=False)  # what could not be written fails here, alone
+        except BrokenPipeError:  # of `progress`: whoever looked on has left
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, memory included, it costs this section alone
+            yield Examined(name, f"{name}: {_why(error).removeprefix(f'{name}: ')}", None)
             continue
-        yield Examined(name, section_of(measured, time.perf_counter() - begin), measured)
+        yield Examined(name, outcome, measured)
+
+
+def _why(error: Exception) -> str:
+    """In one line, why a section failed; of what no section foresees, its kind too, and where it arose in the log."""
+    (why, *_) = str(error).splitlines() or [""]
+    if why and isinstance(error, EXPECTED):
+        return why
+    log.debug("a section failed", exc_info=error)
+    return f"{type(error).__name__}: {why}".removesuffix(": ")
 
 
 def _check(measured: Measured) -> None:

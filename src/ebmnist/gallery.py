@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ebmnist.artifacts import RunFolder, load_checkpoint
+from ebmnist.artifacts import Checkpoint, RunFolder
 from ebmnist.artifacts.figures import (
     Denoised,
     film_steps,
@@ -40,11 +40,12 @@ class Setting(NamedTuple):
     dataset: Dataset
     run: RunFolder
     rng: torch.Generator
+    checkpoint: Checkpoint  # that the model is of
 
 
 def gallery(setting: Setting) -> Iterator[Part]:
     """Measure and draw everything, part by part."""
-    model, _, _, rng = setting
+    model, rng = setting.model, setting.rng
     noise = uniform_noise(model.recipe.generation.n_images, (1, 28, 28), rng)
     chain = run_chain(model, model.kernel, noise, model.n_steps, rng=rng, keep=_film_steps(model))
     x = samples_of(model, model.kernel, chain.x)
@@ -59,7 +60,7 @@ def gallery(setting: Setting) -> Iterator[Part]:
 
 def samples(setting: Setting, x: Tensor) -> Part:
     """Images from uniform noise, alone and beside real ones."""
-    model, dataset, run, _ = setting
+    model, dataset, run, *_ = setting
     recipe, n_steps, seed = model.recipe.basics.name, model.n_steps, model.recipe.basics.seed
     alone, beside = run.figures / "samples.png", run.figures / "samples-beside-data.png"
     save_samples(x, alone, recipe=recipe, n_steps=n_steps, seed=seed)
@@ -74,7 +75,7 @@ def samples(setting: Setting, x: Tensor) -> Part:
 
 def chains(setting: Setting, chain: Chain) -> Part:
     """The way from noise, as a strip and a film."""
-    model, _, run, _ = setting
+    model, run = setting.model, setting.run
     assert chain.trajectory is not None
     steps, x = _film_steps(model), chain.trajectory.cpu()
     strip, film = run.figures / "chain.png", run.figures / "chain.webp"
@@ -85,7 +86,7 @@ def chains(setting: Setting, chain: Chain) -> Part:
 
 def denoising(setting: Setting) -> Part:
     """Test images noised at several levels, cleaned by descent; stops chosen on validation images."""
-    model, dataset, run, rng = setting
+    model, dataset, run, rng, _ = setting
     clean = dataset.test.images[:N_DENOISED].to(model.device)
     levels, rows = [], []
     for sigma in SIGMAS:
@@ -116,7 +117,7 @@ def denoising(setting: Setting) -> Part:
 
 def energies(setting: Setting, x: Tensor) -> Part:
     """Histograms of the energy of train, test, samples and noise."""
-    model, dataset, run, rng = setting
+    model, dataset, run, rng, _ = setting
     sets = {
         "train": dataset.train.images[:N_ENERGIES],
         "test": dataset.test.images[:N_ENERGIES],
@@ -141,8 +142,7 @@ def curves(setting: Setting) -> Part:
 
 def replay(setting: Setting) -> Part | None:
     """The replay buffer; None for a run that has none."""
-    run, model = setting.run, setting.model
-    tensors = load_checkpoint(run.path).tensors
+    run, model, tensors = setting.run, setting.model, setting.checkpoint.tensors
     if "start.images" not in tensors:
         return None
     picture = run.figures / "replay.png"

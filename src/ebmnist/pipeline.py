@@ -4,57 +4,43 @@ Nothing here prints: whoever iterates sees each event as it happens, and shows w
 """
 
 import math
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ebmnist.artifacts import Checkpoint, RunFolder, TensorBoard, fingerprint, load_checkpoint, new_folder
-from ebmnist.artifacts.environment import describe_environment
-from ebmnist.artifacts.figures import UNDRAWABLE, save_section
-from ebmnist.artifacts.measurements import Measurements, merged, read_former, write_measurements
+from ebmnist.artifacts import Checkpoint, RunFolder, TensorBoard, fingerprint, load_checkpoint
+from ebmnist.artifacts.checkpoint import list_checkpoints
+from ebmnist.artifacts.history import changes_between, check_changes, images_digest
+from ebmnist.artifacts.measurements import read_former
 from ebmnist.artifacts.report import write_parts
-from ebmnist.artifacts.tables import picture_of, write_page
+from ebmnist.artifacts.tables import write_page
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Progress, unwatched
-from ebmnist.examination import Begun, Examined, examine, sections_asked_for, subject_of
+from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Updated
 from ebmnist.gallery import Setting, gallery
-from ebmnist.recipe import Recipe
-from ebmnist.trained import load, recipe_of
-from ebmnist.training import Diverged, Judgement, Snapshot, StepRecord, TrainState, fit
+from ebmnist.measuring import evaluate, tidy
+from ebmnist.recipe import Recipe, load_recipe
+from ebmnist.trained import identity_of, make_trained, recipe_of
+from ebmnist.training import Diverged, Snapshot, TrainState, fit
 
-
-class Updated(NamedTuple):
-    """An update was done."""
-
-    record: StepRecord
-    judgement: Judgement
-    n_updates: int
-
-
-class Saved(NamedTuple):
-    """A checkpoint was written."""
-
-    path: Path
-
-
-class Drawn(NamedTuple):
-    """A picture or page was written."""
-
-    path: Path
-
-
-class Undrawn(NamedTuple):
-    """A section was measured, and its picture could not be drawn."""
-
-    name: str
-    why: str
-
-
-Event = Updated | Saved | Drawn | Undrawn | Begun | Examined
-Events = Generator[Event, None, None]
+__all__ = [
+    "Drawn",
+    "Event",
+    "Events",
+    "Resumed",
+    "Saved",
+    "Undrawn",
+    "Updated",
+    "evaluate",
+    "finish",
+    "resume",
+    "run",
+    "run_on",
+    "train",
+]
 
 
 def run(recipe: Recipe, path: Path, *, progress: Progress = unwatched) -> Events:
@@ -87,18 +73,38 @@ def train(recipe: Recipe, path: Path) -> Events:
 def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
     """Go on with a run where its latest checkpoint left it: on the same kind of processor, to the bit.
 
+    A run that has no checkpoint, such as one killed before its first, begins again at update 0. Overrides, commit and
+    machine of each such session go into the run's history, and recipe.yaml becomes the recipe in force.
+
     Raises:
-        BadInput: no such run, or its checkpoint cannot be read.
+        BadInput: no such run, another process writes it, its checkpoint cannot be read, or an override that a resumed
+            run cannot follow.
         Diverged: as `train`.
     """
     with RunFolder.open(path) as run:
-        tensors, facts = load_checkpoint(path)
-        recipe = recipe_of(facts, path).overridden(overrides)
+        run.lock()  # first: a training beside may be about to save what would then be the latest
+        checkpoint = load_checkpoint(path) if list_checkpoints(run.checkpoints) else None
+        before = load_recipe(str(run.recipe)) if checkpoint is None else recipe_of(checkpoint.facts, path)
+        recipe = before.overridden(overrides)
+        changes = changes_between(before.fields, recipe.fields)
+        check_changes(changes)
         state = recipe.make_state()
-        state.restore(Snapshot(tensors, facts))
+        if checkpoint is not None:
+            state.restore(Snapshot(*checkpoint))
+        images = recipe.load_data().train.images
+        _check_images(images, checkpoint, path)
         run.rewind(state.step)
-        images = recipe.load_data().train.images.to(recipe.device)
-        yield from _train(recipe, state, images, run)
+        if state.step < state.training.n_updates:
+            run.record_session(state.step, recipe.to_yaml(), changes)
+        yield Resumed(state.step, changes)
+        yield from _train(recipe, state, images.to(recipe.device), run)
+
+
+def _check_images(images: Tensor, checkpoint: Checkpoint | None, path: Path) -> None:
+    """Refuse to go on with other images than before; a former version's checkpoint does not say which those were."""
+    digest = images_digest(images)
+    if checkpoint is not None and checkpoint.facts.get("images", digest) != digest:
+        raise BadInput(f"{path}: was trained on other images than these; name the folder of those with --data.root")
 
 
 def finish(path: Path, *, device: str | None = None, progress: Progress = unwatched) -> Events:
@@ -108,116 +114,37 @@ def finish(path: Path, *, device: str | None = None, progress: Progress = unwatc
     do all this again.
 
     Raises:
-        BadInput: no such run, its checkpoint cannot be read, or no such device.
+        BadInput: no such run, it cannot be written, its checkpoint cannot be read, or no such device.
     """
     try:
-        yield from _draw(path, device)
-        former = read_former(path / "evaluation.json", _about(load_checkpoint(path), path))
+        run = RunFolder.open(path)
+        tidy(path)
+        checkpoint, history = load_checkpoint(path), run.read_history()
+        yield from _draw(run, checkpoint, device)
+        former = read_former(run.evaluation, identity_of(checkpoint, path))
         if former is not None and "fidelity" in former.sections and not former.sections["fidelity"].quick:
-            yield Drawn(write_page(path, former))
+            yield Drawn(write_page(path, former, history))
         else:
-            yield from evaluate(path, quick=True, only=("fidelity",), device=device, progress=progress)
+            yield from evaluate(
+                path, quick=True, only=("fidelity",), device=device, checkpoint=checkpoint, progress=progress
+            )
     except KeyboardInterrupt:
         words = f"interrupted; the run is saved, draw it and measure it with: ebmnist report {path}"
         raise KeyboardInterrupt(words) from None
 
 
-def _draw(path: Path, device: str | None) -> Events:
-    run = RunFolder.open(path)
-    model = load(path, device or recipe_of(load_checkpoint(path).facts, path).basics.device)
+def _draw(run: RunFolder, checkpoint: Checkpoint, device: str | None) -> Events:
+    model = make_trained(checkpoint, run.path, device)
     rng = torch.Generator(model.device).manual_seed(model.recipe.basics.seed)
     parts = []
-    for part in gallery(Setting(model, model.recipe.load_data(), run, rng)):
+    for part in gallery(Setting(model, model.recipe.load_data(), run, rng, checkpoint)):
         parts.append(part)
         yield from map(Drawn, part.pictures)
-    write_parts(run.figures / "gallery.json", parts)
-
-
-def evaluate(
-    path: Path,
-    *,
-    out: Path | None = None,
-    quick: bool = False,
-    only: Collection[str] = (),
-    long: int | None = None,
-    chains: int | None = None,
-    outliers: Sequence[Path] = (),
-    seed: int = 0,
-    device: str | None = None,
-    progress: Progress = unwatched,
-) -> Generator[Event, None, dict[str, str]]:
-    """Measure a run or checkpoint section by section, and write evaluation.json and report.html.
-
-    Returns what could not be measured, and why, by section. Inside a section `progress` is told of the steps of long
-    chains. A `KeyboardInterrupt`, at any instant, ends the measuring: what was measured until then is written, and it
-    comes out again saying so. What an earlier evaluation of the same checkpoint has of other sections is kept.
-
-    A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only`, `long`, `chains`
-    and `outliers` are those of `examination.sections_asked_for`. Everything is computed on `device`; by default on
-    the recipe's own.
-
-    Raises:
-        BadInput: no such model, section, device or folder of outliers, a `long` that is too short, `chains` that
-            are too few, or `out` is missing, or taken.
-    """
-    asked_for = sections_asked_for(only, quick=quick, long=long, chains=chains, outliers=outliers)
-    is_run = (path / "recipe.yaml").is_file()
-    if out is None and not is_run:
-        raise BadInput(f"{path}: is a bare checkpoint; say where its evaluation goes, with --out FOLDER")
-    folder = path if out is None else new_folder(out)
-    figures = folder / "figures" if out is None else new_folder(folder / "figures")
-    checkpoint = load_checkpoint(path)
-    model = load(path, device or recipe_of(checkpoint.facts, path).basics.device)
-    subject = subject_of(model, model.recipe.load_data(), checkpoint.tensors, progress)
-    about = _about(checkpoint, path) | {"seed": seed, "quick": quick, "device": str(model.device)}
-    measured, stopped = Measurements(about, describe_environment(), {}, {}), False
-    try:
-        for event in examine(subject, asked_for, seed=seed):
-            yield event
-            if isinstance(event, Examined):
-                yield from _filed(event, measured, figures)
-    except KeyboardInterrupt:
-        if not measured.sections:
-            raise KeyboardInterrupt("interrupted before a section was measured; nothing was written") from None
-        stopped = True
-    file = folder / "evaluation.json"
-    whole = merged(read_former(file, about), measured)
-    yield Drawn(write_measurements(file, whole))
-    yield Drawn(write_page(folder, whole))
-    if stopped:
-        missing = ", ".join(name for name in asked_for if name not in measured.sections)
-        raise KeyboardInterrupt(f"interrupted; what was measured is in {file}, without {missing}")
-    return measured.failures
-
-
-def _about(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
-    """Which checkpoint is measured."""
-    basics, updates = recipe_of(checkpoint.facts, path).basics, checkpoint.facts["step"]
-    return {"recipe": basics.name, "about": basics.about, "updates": updates, "checkpoint": fingerprint(checkpoint)}
-
-
-def _filed(event: Examined, measured: Measurements, figures: Path) -> Events:
-    """File what became of a section, and draw it."""
-    name, outcome, to_draw = event
-    if isinstance(outcome, str):
-        measured.failures[name] = outcome
-        return
-    assert to_draw is not None
-    about, commit = measured.subject, measured.environment["commit"]
-    measured.sections[name] = outcome._replace(quick=about["quick"], seed=about["seed"], commit=commit)
-    picture = picture_of(name, figures)
-    try:
-        drawn = save_section(name, to_draw, picture, recipe=about["recipe"])
-    except UNDRAWABLE as error:
-        measured.failures[name] = why = f"{name}: its picture, {type(error).__name__}: {error}".splitlines()[0]
-        yield Undrawn(name, why)
-        return
-    if drawn is not None:
-        yield Drawn(picture)
+    write_parts(run.figures / "gallery.json", parts, fingerprint(checkpoint))
 
 
 def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder) -> Events:
-    saving = recipe.saving
+    saving, about = recipe.saving, {"recipe": recipe.fields, "images": images_digest(images)}
     board = TensorBoard(run.path / "tensorboard", after=state.step) if saving.tensorboard else None
     saved_at, due = state.step, False
     try:
@@ -230,18 +157,19 @@ def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder) ->
             # A checkpoint waits until the run is out of trouble, so that a bad one never follows a good one.
             due = due or record.step % saving.checkpoint_every == 0 or record.step == state.training.n_updates
             if due and (state.memory.trouble == 0 or state.step == state.training.n_updates):
-                yield Saved(_save(run, recipe, state))
+                yield Saved(_save(run, state, about, saving.keep))
                 saved_at, due = state.step, False
             yield Updated(record, judgement, state.training.n_updates)
     except KeyboardInterrupt:
         if state.step > saved_at:
-            _save(run, recipe, state)
-        raise KeyboardInterrupt(f"interrupted, and saved; go on with: ebmnist resume {run.path}") from None
+            _save(run, state, about, saving.keep)
+        done = "and saved" if state.step else "before the first update"
+        raise KeyboardInterrupt(f"interrupted, {done}; go on with: ebmnist resume {run.path}") from None
     finally:
         if board is not None:
             board.close()
 
 
-def _save(run: RunFolder, recipe: Recipe, state: TrainState) -> Path:
+def _save(run: RunFolder, state: TrainState, about: dict[str, Any], keep: int) -> Path:
     tensors, facts = state.snapshot()
-    return run.save(tensors=tensors, facts=facts | {"recipe": recipe.fields}, keep=recipe.saving.keep)
+    return run.save(tensors=tensors, facts=facts | about, keep=keep)

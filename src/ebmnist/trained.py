@@ -1,13 +1,13 @@
 """A trained energy, with what it takes to use it: `load` it, call it, sample it, denoise with it, pass it on."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ebmnist.artifacts import RunFolder, load_checkpoint, new_folder, save_checkpoint
+from ebmnist.artifacts import Checkpoint, RunFolder, fingerprint, load_checkpoint, new_folder, save_checkpoint
+from ebmnist.artifacts.measurements import read_measurements_of, to_json
 from ebmnist.data.base import Dataset
 from ebmnist.energy.fast import packed_of
 from ebmnist.energy.precision import in_full
@@ -73,8 +73,18 @@ def load(path: str | Path, device: str = "cpu") -> Trained:
     Raises:
         BadInput: nothing to load there; an altered, truncated or foreign checkpoint.
     """
-    tensors, facts = load_checkpoint(Path(path))
-    recipe = recipe_of(facts, path).on(device)
+    return make_trained(load_checkpoint(Path(path)), path, device)
+
+
+def make_trained(checkpoint: Checkpoint, path: str | Path, device: str | None = None) -> Trained:
+    """Make the averaged energy of a checkpoint that was read from `path`, on `device` or the recipe's own.
+
+    Raises:
+        BadInput: the checkpoint carries no recipe, or weights that do not fit it; no such device.
+    """
+    tensors, facts = checkpoint
+    recipe = recipe_of(facts, path)
+    recipe = recipe if device is None else recipe.on(device)
     energy = recipe.make_energy()
     weights = {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}
     try:
@@ -87,20 +97,31 @@ def load(path: str | Path, device: str = "cpu") -> Trained:
 def export(path: Path, out: Path) -> Path:
     """Write what it takes to use a model, and to say where it comes from, as a checkpoint in the folder `out`.
 
-    That is the averaged weights, the recipe, the environment it was trained in and the figures of its evaluation; not
-    the optimiser, the replay buffer and the rest of what training owns.
+    That is the averaged weights, the recipe, the environment it was trained in, the sessions in which it was resumed,
+    and the figures of its evaluation; not the optimiser, the replay buffer and the rest of what training owns.
 
     Raises:
-        BadInput: no such model, or it was not evaluated, or `out` exists.
+        BadInput: no such model, or these weights were not evaluated, or `out` exists.
     """
-    tensors, facts = load_checkpoint(path)
+    checkpoint = load_checkpoint(path)
     run = RunFolder.open(path)
     if not run.evaluation.is_file():
         raise BadInput(f"{path}: has no figures to go with it; first: ebmnist evaluate {path}")
-    kept = {name: t for name, t in tensors.items() if name.startswith("ema.")}
-    origin = {"made": run.read_environment(), "figures": json.loads(run.evaluation.read_text(encoding="utf-8"))}
-    facts = {name: facts[name] for name in ("step", "seed", "recipe")} | origin
+    figures = read_measurements_of(run.evaluation, identity_of(checkpoint, path))
+    kept = {name: t for name, t in checkpoint.tensors.items() if name.startswith("ema.")}
+    origin = {
+        "made": run.read_environment(),
+        "resumed": [session._asdict() for session in run.read_history()],
+        "figures": to_json(figures),
+    }
+    facts = {name: checkpoint.facts[name] for name in ("step", "seed", "recipe")} | origin
     return save_checkpoint(new_folder(out), tensors=kept, facts=facts)
+
+
+def identity_of(checkpoint: Checkpoint, path: str | Path) -> dict[str, Any]:
+    """Which weights a checkpoint holds, as an evaluation of them says in its `subject`."""
+    basics, updates = recipe_of(checkpoint.facts, path).basics, checkpoint.facts["step"]
+    return {"recipe": basics.name, "about": basics.about, "updates": updates, "checkpoint": fingerprint(checkpoint)}
 
 
 def recipe_of(facts: dict[str, Any], path: str | Path) -> Recipe:

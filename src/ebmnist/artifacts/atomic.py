@@ -85,21 +85,22 @@ def new_folder(path: Path) -> Path:
     Raises:
         BadInput: it holds something, is a file, or may not be made.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise BadInput(f"{path}: exists already; choose another --out")
     with mendable(path):
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise BadInput(f"{path}: exists already; choose another --out")
         path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def check_writable(folder: Path) -> None:
-    """Find out before the work whether files can be written into `folder` after it.
+    """Find out before the work whether files can be written into `folder` after it; make it if it is not there.
 
     Raises:
         BadInput: they cannot.
     """
     temporary = _temporary(folder / "writable")
     with mendable(folder):
+        folder.mkdir(exist_ok=True)
         try:
             temporary.write_bytes(b"\n")
         finally:

@@ -72,7 +72,7 @@ def add_measurements(path: Path, new: Measurements) -> Measurements:
 
 def to_json(measurements: Measurements) -> dict[str, Any]:
     """Return an evaluation as evaluation.json holds it. Raises `ValueError` where a figure is NaN."""
-    sections = {name: _section_to_json(section) for name, section in measurements.sections.items()}
+    sections = {name: section_to_json(section) for name, section in measurements.sections.items()}
     return {"format": FORMAT, **measurements._asdict(), "sections": sections}
 
 
@@ -107,7 +107,9 @@ def read_measurements_of(path: Path, subject: Mapping[str, Any]) -> Measurements
     found = read_measurements(path)
     # Evaluations of former versions do not name the checkpoint by what is in it.
     if any(found.subject.get(key, subject[key]) != subject[key] for key in IDENTITY):
-        theirs, these = (f"update {about.get('updates')}, {about.get('checkpoint')}" for about in (found.subject, subject))
+        theirs, these = (
+            f"update {about.get('updates')}, {about.get('checkpoint')}" for about in (found.subject, subject)
+        )
         mend = f"measure these with: ebmnist evaluate {path.parent}"
         raise BadInput(f"{path}: its figures are of other weights ({theirs}) than these ({these}); {mend}")
     return found
@@ -143,7 +145,8 @@ def words(figure: Figure) -> str:
     return f"{figure.value:.4g}{error}{' ' if figure.unit else ''}{figure.unit}"
 
 
-def _section_to_json(section: Section) -> dict[str, Any]:
+def section_to_json(section: Section) -> dict[str, Any]:
+    """Return a section as evaluation.json holds it. Raises `ValueError` where a figure is NaN."""
     return {
         **section._asdict(),
         "figures": [_to_json(f) for f in section.figures],

@@ -1,6 +1,5 @@
 """Reading beside a writer, who may take a folder away, or put another in its place, between two looks of a reader."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -58,5 +57,5 @@ def _seen(path: Path) -> set[tuple[str, int, int]]:
 
 def _entries(folder: Path) -> list[Path]:
     with suppress(OSError):
-        return [folder / name for name in os.listdir(folder)]
+        return list(folder.iterdir())
     return []

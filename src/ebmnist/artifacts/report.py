@@ -61,20 +61,29 @@ class Part(NamedTuple):
     rows: tuple[tuple[str, ...], ...] = ()  # as many cells as columns; the first one names the row
 
 
-def write_parts(path: Path, parts: Sequence[Part]) -> Path:
-    """Keep parts as JSON beside their pictures, so that a report can be written again without drawing again."""
-    rows = [{**part._asdict(), "pictures": [p.name for p in part.pictures]} for part in parts]
+def write_parts(path: Path, parts: Sequence[Part], checkpoint: str) -> Path:
+    """Keep parts as JSON beside their pictures, so that a report can be written again without drawing again.
+
+    `checkpoint` is the fingerprint of the weights that they show.
+    """
+    pictures = [{"pictures": [p.name for p in part.pictures], "checkpoint": checkpoint} for part in parts]
+    rows = [{**part._asdict(), **more} for part, more in zip(parts, pictures, strict=True)]
     write_file(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     return path
 
 
-def read_parts(path: Path) -> list[Part]:
-    """Read parts back. Raises `BadInput` where they are missing or damaged."""
+def read_parts(path: Path, checkpoint: str) -> list[Part]:
+    """Read parts back. Raises `BadInput` where they are missing, damaged or of other weights than `checkpoint`."""
+    mend = f"draw again with: ebmnist report {path.parent.parent}"
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
+        if any(row.get("checkpoint") != checkpoint for row in rows):
+            raise BadInput(f"{path}: its pictures are of other weights; {mend}")
         return [_part(row, path.parent) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path}: missing or damaged; draw again with: ebmnist report {path.parent.parent}") from error
+    except BadInput:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path}: missing or damaged; {mend}") from error
 
 
 def _part(row: dict[str, Any], folder: Path) -> Part:

@@ -41,8 +41,8 @@ class Event(NamedTuple):
 class RunFolder:
     """The files of one run, by name; `create` makes a new run, `open` takes one up.
 
-    One process writes a run at a time: the lock on its open journals keeps others out, from `create` or `lock` on.
-    A context manager: leaving it flushes and closes the journals.
+    One process writes a run at a time: the lock on its journals keeps others out, from `create` or `lock` to `close`.
+    A context manager: leaving it closes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,9 +100,8 @@ class RunFolder:
         """
         run = cls(path)
         with readable(path):
-            is_run = run.recipe.is_file()
-        if not is_run:
-            raise BadInput(f"{path}: no run folder (recipe.yaml is missing); give one that ebmnist train made")
+            if not run.recipe.is_file():
+                raise BadInput(f"{path}: no run folder (recipe.yaml is missing); give one that ebmnist train made")
         return run
 
     def lock(self) -> None:

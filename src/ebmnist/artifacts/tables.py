@@ -1,12 +1,14 @@
 """A measurement in words: the headline and parts of a report, and several measurements side by side."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ebmnist.artifacts.history import Session, in_words
 from ebmnist.artifacts.measurements import Measurements, Section, words
 from ebmnist.artifacts.report import Part, read_parts, write_report
+from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY
 from ebmnist.evaluation.base import Figure
 
@@ -83,12 +85,27 @@ def parts_of(measurements: Measurements, folder: Path) -> list[Part]:
     return parts
 
 
-def write_page(folder: Path, measurements: Measurements) -> Path:
-    """Write report.html from what a folder holds: its pictures, if it is a run that has been drawn, and its figures."""
-    gallery_file = folder / "figures" / "gallery.json"
-    drawn = read_parts(gallery_file) if gallery_file.is_file() else []
+def gallery_of(figures: Path, checkpoint: str) -> tuple[list[Part], str]:
+    """What was drawn of these weights in a run's folder of figures, and why something there is left out, or ""."""
+    file = figures / "gallery.json"
+    if not file.is_file():
+        return [], ""
+    try:
+        return read_parts(file, checkpoint), ""
+    except BadInput as error:
+        return [], str(error)
+
+
+def write_page(folder: Path, measurements: Measurements, history: Sequence[Session]) -> Path:
+    """Write report.html from what a folder holds: its pictures, if it is a run that has been drawn, and its figures.
+
+    `history` is of the run that was measured. Pictures of other weights are left out, and the page says so.
+    """
     about, environment = measurements.subject, measurements.environment
+    drawn, left_out = gallery_of(folder / "figures", about["checkpoint"])
     facts = {k: str(v) for k, v in {**about, **environment}.items() if v is not None and k != "about"}
+    facts |= {"resumed": "; ".join(map(in_words, history))} if history else {}
+    facts |= {"left out": left_out} if left_out else {}
     facts["measured in"] = f"{sum(section.seconds for section in measurements.sections.values()):.0f} s"
     facts["distances"] = COMPARABLE
     return write_report(

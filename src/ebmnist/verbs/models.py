@@ -3,12 +3,16 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 
 from ebmnist.artifacts import RunFolder, load_checkpoint, write_images
 from ebmnist.artifacts.figures import save_animation, save_grid
+from ebmnist.artifacts.history import in_words
+from ebmnist.artifacts.measurements import read_measurements_of, to_json
+from ebmnist.artifacts.tables import gallery_of, parts_of
 from ebmnist.console import console, steps_bar
 from ebmnist.data import read_images
 from ebmnist.data.corruptions import add_noise
@@ -17,13 +21,14 @@ from ebmnist.evaluation.denoising import psnr
 from ebmnist.gallery import energy_of
 from ebmnist.sampling import check_whole_cycles, run_chain, sample, uniform_noise
 from ebmnist.trained import export as export_model
-from ebmnist.trained import load
+from ebmnist.trained import identity_of, load, make_trained
 from ebmnist.verbs.ends import may_write
 
 
 def info(args: argparse.Namespace, _: list[str]) -> int:
     """Say what a model is."""
-    model = load(args.model)
+    checkpoint = load_checkpoint(args.model)
+    model = make_trained(checkpoint, args.model, "cpu")
     basics, training = model.recipe.basics, model.recipe.make_training()
     facts: dict[str, object] = {
         "recipe": basics.name,
@@ -36,18 +41,34 @@ def info(args: argparse.Namespace, _: list[str]) -> int:
         "steps from noise": model.n_steps,
     }
     if (args.model / "recipe.yaml").is_file():
-        run = RunFolder.open(args.model)
-        events = run.read_events()
-        facts["guard"] = f"{len(events)} events" + (f", the last: {events[-1].verdict.value}" if events else "")
-        facts["made"] = run.read_environment()
-        if run.evaluation.is_file():
-            facts["figures"] = json.loads(run.evaluation.read_text(encoding="utf-8"))
-        facts["pictures"] = [str(p) for p in sorted(run.figures.glob("*"))]
+        facts |= _of_run(RunFolder.open(args.model), identity_of(checkpoint, args.model))
     else:
-        carried = load_checkpoint(args.model).facts
-        facts |= {name: carried[name] for name in ("made", "figures") if name in carried}
+        facts |= {name: checkpoint.facts[name] for name in ("made", "resumed", "figures") if name in checkpoint.facts}
     print(json.dumps(facts, indent=1, ensure_ascii=False) if args.json else yaml.safe_dump(facts, sort_keys=False))
     return 0
+
+
+def _of_run(run: RunFolder, subject: dict[str, Any]) -> dict[str, object]:
+    """What a run folder tells of the weights `subject`: nothing that was measured or drawn of others."""
+    events, history = run.read_events(), run.read_history()
+    facts: dict[str, object] = {
+        "guard": f"{len(events)} events" + (f", the last: {events[-1].verdict.value}" if events else ""),
+        "made": run.read_environment(),
+    }
+    if history:
+        facts["resumed"] = [in_words(session) for session in history]
+    pictures, left_out = gallery_of(run.figures, subject["checkpoint"])
+    shown = [picture for part in pictures for picture in part.pictures]
+    not_shown = [left_out] if left_out else []
+    if run.evaluation.is_file():
+        try:
+            measured = read_measurements_of(run.evaluation, subject)
+        except BadInput as error:
+            not_shown.append(str(error))
+        else:
+            facts["figures"] = to_json(measured)
+            shown += [p for part in parts_of(measured, run.figures) for p in part.pictures]
+    return facts | {"pictures": sorted(map(str, shown))} | ({"left out": not_shown} if not_shown else {})
 
 
 def export(args: argparse.Namespace, _: list[str]) -> int:

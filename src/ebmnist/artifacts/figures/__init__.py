@@ -7,11 +7,10 @@ from ebmnist.artifacts.figures.energies import save_energies
 from ebmnist.artifacts.figures.grid import image_grid, save_grid
 from ebmnist.artifacts.figures.replay import save_replay
 from ebmnist.artifacts.figures.samples import save_beside_data, save_panels, save_samples
-from ebmnist.artifacts.figures.sections import SECTION_FIGURES, UNDRAWABLE, save_section
+from ebmnist.artifacts.figures.sections import SECTION_FIGURES, save_section
 
 __all__ = [
     "SECTION_FIGURES",
-    "UNDRAWABLE",
     "Denoised",
     "film_steps",
     "image_grid",

@@ -10,11 +10,7 @@ from ebmnist.artifacts.figures.likelihood import save_likelihood
 from ebmnist.artifacts.figures.mixing import save_mixing
 from ebmnist.artifacts.figures.ood import save_ood
 from ebmnist.artifacts.figures.restoration import save_inpainting, save_psnr
-from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Measured
-
-# What matplotlib and numpy raise of figures that they cannot draw, such as limits of an axis that are not finite.
-UNDRAWABLE = (BadInput, ValueError, ArithmeticError)
 
 
 class SaveMeasured(Protocol):

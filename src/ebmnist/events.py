@@ -1,0 +1,46 @@
+"""What the flow's stream of events is made of: each is a thing that has just happened."""
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ebmnist.examination import Begun, Examined
+from ebmnist.training import Judgement, StepRecord
+
+
+class Resumed(NamedTuple):
+    """A run goes on from a checkpoint, or begins again because it has none."""
+
+    step: int  # the update it goes on from; 0 begins again
+    changes: dict[str, list[Any]]  # fields of the recipe, by dotted path: the value before and after
+
+
+class Updated(NamedTuple):
+    """An update was done."""
+
+    record: StepRecord
+    judgement: Judgement
+    n_updates: int
+
+
+class Saved(NamedTuple):
+    """A checkpoint was written."""
+
+    path: Path
+
+
+class Drawn(NamedTuple):
+    """A picture or page was written."""
+
+    path: Path
+
+
+class Undrawn(NamedTuple):
+    """A section was measured, and its picture could not be drawn."""
+
+    name: str
+    why: str
+
+
+Event = Resumed | Updated | Saved | Drawn | Undrawn | Begun | Examined
+Events = Generator[Event, None, None]

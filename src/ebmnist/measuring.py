@@ -1,0 +1,121 @@
+"""Measuring a model: its sections one by one, each on disk as soon as it is measured, then the report."""
+
+from collections.abc import Collection, Generator, Sequence
+from pathlib import Path
+
+from ebmnist.artifacts import Checkpoint, check_writable, load_checkpoint, new_folder
+from ebmnist.artifacts.atomic import sweep
+from ebmnist.artifacts.environment import describe_environment
+from ebmnist.artifacts.figures import save_section
+from ebmnist.artifacts.history import read_history
+from ebmnist.artifacts.measurements import Measurements, add_measurements
+from ebmnist.artifacts.reading import readable
+from ebmnist.artifacts.tables import picture_of, write_page
+from ebmnist.errors import BadInput
+from ebmnist.evaluation.base import Progress, unwatched
+from ebmnist.events import Drawn, Event, Events, Undrawn
+from ebmnist.examination import Examined, examine, sections_asked_for, subject_of
+from ebmnist.trained import identity_of, make_trained
+
+
+def evaluate(
+    path: Path,
+    *,
+    out: Path | None = None,
+    quick: bool = False,
+    only: Collection[str] = (),
+    long: int | None = None,
+    chains: int | None = None,
+    outliers: Sequence[Path] = (),
+    seed: int = 0,
+    device: str | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress = unwatched,
+) -> Generator[Event, None, dict[str, str]]:
+    """Measure a run or checkpoint section by section, and write evaluation.json and report.html.
+
+    Returns what could not be measured, and why, by section. Inside a section `progress` is told of the steps of long
+    chains. Each section is on disk when the next one begins. A `KeyboardInterrupt`, at any instant, ends the
+    measuring, and comes out again saying what was written. What an earlier evaluation of the same checkpoint has of
+    other sections is kept.
+
+    A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only`, `long`, `chains`
+    and `outliers` are those of `examination.sections_asked_for`. Everything is computed on `device`; by default on
+    the recipe's own. `checkpoint` is the run's, where the caller has read it; by default the latest.
+
+    Raises:
+        BadInput: no such model, section, device or folder of outliers, a `long` that is too short, `chains` that
+            are too few, or `out` is missing, or taken, or cannot be written.
+    """
+    asked_for = sections_asked_for(only, quick=quick, long=long, chains=chains, outliers=outliers)
+    folder = _place_for(path, out)
+    figures = folder / "figures"
+    checkpoint = load_checkpoint(path) if checkpoint is None else checkpoint
+    model = make_trained(checkpoint, path, device)
+    subject = subject_of(model, model.recipe.load_data(), checkpoint.tensors, progress)
+    about = identity_of(checkpoint, path) | {"seed": seed, "quick": quick, "device": str(model.device)}
+    measured, stopped = Measurements(about, describe_environment(), {}, {}), False
+    file, history = folder / "evaluation.json", read_history(path / "history.jsonl")
+    try:
+        for event in examine(subject, asked_for, seed=seed):
+            yield event
+            if isinstance(event, Examined):
+                yield from _filed(event, measured, figures)
+                add_measurements(file, measured)
+    except KeyboardInterrupt:
+        if not (measured.sections or measured.failures):
+            raise KeyboardInterrupt("interrupted before a section was measured; nothing was written") from None
+        stopped = True
+    whole = add_measurements(file, measured)
+    yield Drawn(file)
+    yield Drawn(write_page(folder, whole, history))
+    if stopped:
+        missing = ", ".join(name for name in asked_for if name not in measured.sections)
+        raise KeyboardInterrupt(f"interrupted; what was measured is in {file}, without {missing}")
+    return measured.failures
+
+
+def _place_for(path: Path, out: Path | None) -> Path:
+    """The folder that the evaluation goes to, which can be written. Raises: BadInput."""
+    with readable(path):
+        is_run = (path / "recipe.yaml").is_file()
+    if out is None and not is_run:
+        raise BadInput(f"{path}: is a bare checkpoint; say where its evaluation goes, with --out FOLDER")
+    if out is not None:
+        new_folder(new_folder(out) / "figures")
+        return out
+    tidy(path)
+    return path
+
+
+def tidy(run: Path) -> None:
+    """See before the work that a run's folder can be written, and clear away what dead writers left in it.
+
+    Raises:
+        BadInput: it cannot be written.
+    """
+    for folder in (run, run / "figures"):
+        check_writable(folder)
+        sweep(folder)
+
+
+def _filed(event: Examined, measured: Measurements, figures: Path) -> Events:
+    """File what became of a section, and draw it."""
+    name, outcome, to_draw = event
+    if isinstance(outcome, str):
+        measured.failures[name] = outcome
+        return
+    assert to_draw is not None
+    about, commit = measured.subject, measured.environment["commit"]
+    measured.sections[name] = outcome._replace(quick=about["quick"], seed=about["seed"], commit=commit)
+    picture = picture_of(name, figures)
+    try:
+        drawn = save_section(name, to_draw, picture, recipe=about["recipe"])
+    except Exception as error:  # noqa: BLE001  whatever it is, memory included, it costs this picture alone
+        measured.failures[name] = why = f"{name}: its picture, {type(error).__name__}: {error}".splitlines()[
+            0
+        ].removesuffix(": ")
+        yield Undrawn(name, why)
+        return
+    if drawn is not None:
+        yield Drawn(picture)
