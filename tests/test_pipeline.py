@@ -29,6 +29,14 @@ def recipe(n_updates: int, *more: str, name: str = "smoke") -> Recipe:
     return load_recipe(name, [*FIELDS, "--training.n_updates", str(n_updates), *more])
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two updates that no test changes."""
+    path = tmp_path_factory.mktemp("runs") / "trained"
+    exhaust(pipeline.train(recipe(2), path))
+    return path
+
+
 def exhaust(events: pipeline.Events) -> list[pipeline.Event]:
     return list(events)
 
@@ -143,10 +151,26 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert load(tmp_path / "run").step == 10
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
-    exhaust(pipeline.train(recipe(2), tmp_path / "run"))
-    with pytest.raises(BadInput, match="another architecture"):
-        exhaust(pipeline.resume(tmp_path / "run", ["--energy.width", "6"]))
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        ("energy.width=6", "the weights are of that architecture; leave it at 4"),
+        ("energy.kind=mlp", "the weights are of that architecture"),
+        ("seed=7", "the random streams go on from where they are; leave it at 0"),
+        ("data.n_validation=100", "the weights were trained on those images"),
+        ("data.kind=fashion_mnist", "the weights were trained on those images"),
+        ("training.start.kind=noise", "the saved chains are of that start"),
+        ("training.start.size=17", "so many chains are saved; leave it at 16"),
+    ],
+)
+def test_what_a_resumed_run_cannot_change_is_one_line_and_changes_nothing(
+    trained: Path, override: str, why: str
+) -> None:
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+    with pytest.raises(BadInput, match=rf"^--{override.split('=')[0]}: cannot be changed on resume: {why}") as refusal:
+        exhaust(pipeline.resume(trained, [f"--{override}", "--training.n_updates=9"]))
+    assert "\n" not in str(refusal.value)
+    assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("start", ["noise", "data"])

@@ -110,11 +110,14 @@ def examine(subject: Subject, sections: Mapping[str, evaluation.Section], *, see
 
 
 def _why(error: Exception) -> str:
-    """In one line, why a section failed; of what no section foresees, its kind too, and where it arose in the log."""
     (why, *_) = str(error).splitlines() or [""]
-    if why and isinstance(error, EXPECTED):
-        return why
-    log.debug("a section failed", exc_info=error)
+    return why if why and isinstance(error, EXPECTED) else unforeseen(error)
+
+
+def unforeseen(error: Exception) -> str:
+    """Return an exception's kind and message in one line; where it arose goes to the log."""
+    log.debug("what was not foreseen", exc_info=error)
+    (why, *_) = str(error).splitlines() or [""]
     return f"{type(error).__name__}: {why}".removesuffix(": ")
 
 

@@ -14,7 +14,7 @@ from ebmnist.artifacts.tables import picture_of, write_page
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Progress, unwatched
 from ebmnist.events import Drawn, Event, Events, Undrawn
-from ebmnist.examination import Examined, examine, sections_asked_for, subject_of
+from ebmnist.examination import Examined, examine, sections_asked_for, subject_of, unforeseen
 from ebmnist.trained import identity_of, make_trained
 
 
@@ -112,9 +112,7 @@ def _filed(event: Examined, measured: Measurements, figures: Path) -> Events:
     try:
         drawn = save_section(name, to_draw, picture, recipe=about["recipe"])
     except Exception as error:  # noqa: BLE001  whatever it is, memory included, it costs this picture alone
-        measured.failures[name] = why = f"{name}: its picture, {type(error).__name__}: {error}".splitlines()[
-            0
-        ].removesuffix(": ")
+        measured.failures[name] = why = f"{name}: its picture, {unforeseen(error)}"
         yield Undrawn(name, why)
         return
     if drawn is not None:

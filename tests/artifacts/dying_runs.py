@@ -3,6 +3,7 @@
 One process imports torch and forks: a hundred deaths cost a second.
 """
 
+import itertools
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from ebmnist.artifacts import RunFolder, load_checkpoint
+from ebmnist.artifacts import RunFolder, latest_checkpoint, load_checkpoint
 from ebmnist.artifacts.checkpoint import list_checkpoints
 from ebmnist.errors import BadInput
 from ebmnist.training.base import Judgement, StepRecord, Verdict
@@ -122,6 +123,65 @@ def kill_before_every_change(path):
     print(n_deaths, "deaths")
 
 
+def read_beside_a_writer(path, n_reads=1000):
+    """Read a run while another process saves, replaces and prunes as fast as it can: each read finds a whole one."""
+    os.fsync = lambda _: None
+    with RunFolder.open(path) as run:
+        one_update(run, 1)
+
+    def work():
+        run, step = resume(path)
+        while True:
+            step += 1
+            save(run, step, float(step))
+            save(run, step, step + 0.5)  # replaces it
+            save(run, step - 1, step - 1.0)  # as after a rollback; the later one goes
+            save(run, step, float(step))
+
+    child = fork(work)
+    try:
+        newest, ended = 0, 0
+        for _ in range(n_reads):
+            tensors, facts = load_checkpoint(path)
+            assert torch.equal(tensors["w"], torch.full((N_WEIGHTS,), facts["value"])), "of two checkpoints"
+            newest = max(newest, facts["step"])
+            assert latest_checkpoint(path).parent == path / "checkpoints"
+            ended, _ = os.waitpid(child, os.WNOHANG)
+            assert ended == 0, "the writer died"
+        assert newest > 20, f"the writer came to {newest} only"
+        print(n_reads, "reads beside", newest, "updates")
+    finally:
+        if ended == 0:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def replace_beside_a_reader(path, n_reads=1000):
+    """Read one checkpoint by its path while another process replaces it: it is never missing and never torn."""
+    os.fsync = lambda _: None
+    with RunFolder.open(path) as run:
+        save(run, 1, 1.0)
+
+    def work():
+        run = RunFolder.open(path)
+        run.lock()
+        for n in itertools.count():
+            save(run, 1, float(n))
+
+    child = fork(work)
+    try:
+        values = set()
+        for _ in range(n_reads):
+            tensors, facts = load_checkpoint(path / "checkpoints" / "step-00000001")
+            assert torch.equal(tensors["w"], torch.full((N_WEIGHTS,), facts["value"])), "of two checkpoints"
+            values.add(facts["value"])
+        assert len(values) > 20, f"replaced {len(values)} times only"
+        print(n_reads, "reads of", len(values), "replacements")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
 def fill_the_disk(path):
     """Save ever larger checkpoints on a small disk until one does not fit."""
     run = RunFolder.create(path / "r", "seed: 0\n")
@@ -143,4 +203,14 @@ if __name__ == "__main__":
     where = Path(sys.argv[2])
     if sys.argv[1] != "fill_the_disk":
         RunFolder.create(where, "seed: 0\n").close()
-    {f.__name__: f for f in (kill_at_random, kill_before_every_change, fill_the_disk)}[sys.argv[1]](where)
+    work = {
+        f.__name__: f
+        for f in (
+            kill_at_random,
+            kill_before_every_change,
+            read_beside_a_writer,
+            replace_beside_a_reader,
+            fill_the_disk,
+        )
+    }
+    work[sys.argv[1]](where)

@@ -28,6 +28,12 @@ def test_a_run_survives_a_kill_before_every_change_of_the_disk(tmp_path):
     assert int(deaths.split()[0]) > 20
 
 
+@forks
+@pytest.mark.parametrize("work", ["read_beside_a_writer", "replace_beside_a_reader"])
+def test_a_reader_beside_a_writer_finds_a_whole_checkpoint_each_time(tmp_path, work):
+    assert lives_through(sys.executable, SCRIPT, work, tmp_path / "r").startswith("1000 reads")
+
+
 def test_a_real_full_disk_leaves_the_last_good_checkpoint(tmp_path):
     own_mounts = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
     mount = f"mount -t tmpfs -o size=256k tmpfs '{tmp_path}'"
