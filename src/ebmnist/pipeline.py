@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ebmnist.artifacts import Checkpoint, RunFolder, TensorBoard, fingerprint, load_checkpoint
 from ebmnist.artifacts.checkpoint import list_checkpoints
-from ebmnist.artifacts.history import changes_between, check_changes, images_digest
+from ebmnist.artifacts.history import changes_between, check_changes, images_digest, read_history
 from ebmnist.artifacts.measurements import read_former
 from ebmnist.artifacts.report import write_parts
 from ebmnist.artifacts.tables import write_page
@@ -119,7 +119,7 @@ def finish(path: Path, *, device: str | None = None, progress: Progress = unwatc
     try:
         run = RunFolder.open(path)
         tidy(path)
-        checkpoint, history = load_checkpoint(path), run.read_history()
+        checkpoint, history = load_checkpoint(path), read_history(run.history)
         yield from _draw(run, checkpoint, device)
         former = read_former(run.evaluation, identity_of(checkpoint, path))
         if former is not None and "fidelity" in former.sections and not former.sections["fidelity"].quick:

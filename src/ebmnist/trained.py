@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmnist.artifacts import Checkpoint, RunFolder, fingerprint, load_checkpoint, new_folder, save_checkpoint
+from ebmnist.artifacts.history import read_history
 from ebmnist.artifacts.measurements import read_measurements_of, to_json
 from ebmnist.data.base import Dataset
 from ebmnist.energy.fast import packed_of
@@ -111,7 +112,7 @@ def export(path: Path, out: Path) -> Path:
     kept = {name: t for name, t in checkpoint.tensors.items() if name.startswith("ema.")}
     origin = {
         "made": run.read_environment(),
-        "resumed": [session._asdict() for session in run.read_history()],
+        "resumed": [session._asdict() for session in read_history(run.history)],
         "figures": to_json(figures),
     }
     facts = {name: checkpoint.facts[name] for name in ("step", "seed", "recipe")} | origin

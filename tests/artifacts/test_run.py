@@ -1,11 +1,15 @@
+import errno
 import json
 import math
+import os
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
 from ebmnist.artifacts import RunFolder, default_path, load_checkpoint
+from ebmnist.artifacts import run as run_module
 from ebmnist.artifacts.checkpoint import list_checkpoints
 from ebmnist.errors import BadInput
 from ebmnist.training.base import Judgement, StepRecord, Verdict
@@ -34,7 +38,7 @@ def test_a_new_run_holds_recipe_and_environment_and_can_be_taken_up(run):
     again = RunFolder.open(run.path)
     assert again.read_metrics() == []
     assert again.read_events() == []
-    files = ["checkpoints", "env.json", "events.jsonl", "figures", "metrics.jsonl", "recipe.yaml"]
+    files = ["checkpoints", "env.json", "figures", "metrics.jsonl", "recipe.yaml"]
     assert sorted(p.name for p in run.path.iterdir()) == files
 
 
@@ -63,6 +67,90 @@ def test_a_run_that_cannot_be_made_leaves_nothing(tmp_path, largest_file):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="not written"):
         RunFolder.create(tmp_path / "file" / "r", "")
+
+
+def test_a_run_is_locked_from_its_first_moment(tmp_path, monkeypatch):
+    path, refused = tmp_path / "r", []
+
+    def meanwhile(*_):
+        for begin in (lambda: RunFolder.create(path, ""), lambda: RunFolder(path).lock()):
+            with pytest.raises(BadInput, match=r"^\S+: another process writes this run; [^\n]+$"):
+                begin()
+            refused.append(1)
+        return {}
+
+    monkeypatch.setattr(run_module, "describe_environment", meanwhile)  # between the folder and recipe.yaml
+    with RunFolder.create(path, "seed: 0\n") as run, pytest.raises(BadInput, match="another process"):
+        RunFolder.open(run.path).lock()
+    assert len(refused) == 2
+    with RunFolder.open(path) as run:
+        run.lock()
+
+
+@pytest.mark.parametrize("files", [[], ["env.json"], ["env.json", ".tmp-recipe.yaml-7", "figures/.tmp-x.png-7"]])
+def test_what_a_killed_beginning_left_is_taken_over(tmp_path, files):
+    path = tmp_path / "r"
+    for folder in ("checkpoints", "figures"):
+        (path / folder).mkdir(parents=True)
+    for name in ("metrics.jsonl", "events.jsonl", *files):
+        (path / name).write_text("{" if name in files else "")
+    RunFolder.create(path, "seed: 1\n").close()
+    assert json.loads((path / "env.json").read_text())["torch"] == torch.__version__
+    assert sorted(p.name for p in path.rglob("*") if p.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints/step-00000001/facts.json", "figures/a.png", "mine"])
+def test_what_is_more_than_a_beginning_is_left_alone(tmp_path, name):
+    path = tmp_path / "r" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("{}\n")
+    with pytest.raises(BadInput, match="exists already"):
+        RunFolder.create(tmp_path / "r", "")
+    assert [p for p in (tmp_path / "r").rglob("*") if p.is_file()] == [path]
+
+
+@pytest.mark.parametrize("call", range(12))
+def test_a_refusal_at_any_call_of_a_beginning_leaves_nothing(tmp_path, monkeypatch, call):
+    """A disk that is full, or a folder that may not be written, from the first call, the second, … on."""
+    calls, path = [], tmp_path / "r"
+
+    def refuse(name, real):
+        def maybe(*args, **kwargs):
+            if name == "open" and args[1:2] not in (("wb",), ("ab",)):
+                return real(*args, **kwargs)
+            calls.append(name)
+            if len(calls) > call:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(*args, **kwargs)
+
+        return maybe
+
+    monkeypatch.setattr(run_module, "describe_environment", dict)
+    for name in ("mkdir", "open", "replace"):
+        monkeypatch.setattr(Path, name, refuse(name, getattr(Path, name)))
+    monkeypatch.setattr(os, "fsync", refuse("fsync", os.fsync))
+    refusal = ""
+    try:
+        RunFolder.create(path, "seed: 0\n").close()
+    except BadInput as error:
+        refusal = str(error)
+    if refusal:
+        assert "No space left on device" in refusal
+        assert not path.exists()
+    else:
+        assert call >= len(calls) > 10
+        assert (path / "recipe.yaml").read_text() == "seed: 0\n"
+
+
+def test_temporary_files_go_when_a_run_is_taken_up_again(run):
+    run.save(**state(1))
+    run.close()
+    for folder in (run.path, run.checkpoints, run.figures):
+        (folder / ".tmp-a-7").mkdir()
+        (folder / ".tmp-b.png-7").write_text("")
+    with RunFolder.open(run.path) as again:
+        again.rewind(1)
+    assert [p for p in run.path.rglob("*") if p.name.startswith(".")] == []
 
 
 def test_default_path_is_the_first_one_free(tmp_path):

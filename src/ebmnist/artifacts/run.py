@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from ebmnist.artifacts.checkpoint import (
     save_checkpoint,
 )
 from ebmnist.artifacts.environment import describe_environment
-from ebmnist.artifacts.history import Session, read_history, record_session
+from ebmnist.artifacts.history import record_session
 from ebmnist.artifacts.journal import Journal
 from ebmnist.artifacts.place import is_free
 from ebmnist.artifacts.reading import readable
@@ -41,7 +42,7 @@ class Event(NamedTuple):
 class RunFolder:
     """The files of one run, by name; `create` makes a new run, `open` takes one up.
 
-    One process writes a run at a time: the lock on its journals keeps others out, from `create` or `lock` to `close`.
+    One process writes a run at a time: the lock on metrics.jsonl keeps others out, from `create` or `lock` to `close`.
     A context manager: leaving it closes.
     """
 
@@ -73,17 +74,21 @@ class RunFolder:
                 raise taken
             path.mkdir(parents=True, exist_ok=True)
         run = cls(path)
-        run.lock()  # claims the folder: of two that try, one fails here
-        if run.recipe.exists():  # made and ended between the two looks
+        try:
+            run.lock()  # claims the folder: of two that try, one fails here
+            if run.recipe.exists():  # made and ended between the two looks
+                raise taken
+        except BadInput:
             run.close()
-            raise taken
+            with suppress(OSError):  # it holds something
+                path.rmdir()
+            raise
         try:
             with mendable(path):
                 for folder in (run.checkpoints, run.figures):
                     folder.mkdir(exist_ok=True)
             run.sweep()
-            environment = json.dumps(describe_environment(), indent=1, ensure_ascii=False)
-            write_file(run.environment, environment + "\n")
+            write_file(run.environment, json.dumps(describe_environment(), indent=1, ensure_ascii=False) + "\n")
             write_file(run.recipe, recipe)  # last: it is what makes the folder a run
         except BaseException:
             run.close()
@@ -111,7 +116,6 @@ class RunFolder:
             BadInput: another process writes this run, or the system refuses.
         """
         self._metrics.open()
-        self._events.open()
 
     def log(self, record: StepRecord, judgement: Judgement) -> None:
         """Write down one update, and its judgement unless that is a healthy one without a signal.
@@ -165,10 +169,6 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise BadInput(f"{self.environment}: missing or damaged; the run itself is not affected") from error
         return facts
-
-    def read_history(self) -> list[Session]:
-        """Return the sessions in which the run was resumed. Raises `BadInput` if damaged."""
-        return read_history(self.history)
 
     def record_session(self, step: int, recipe: str, changes: dict[str, list[Any]]) -> None:
         """Write down that the run goes on from update `step` here and now, and the recipe's YAML text in force.

@@ -10,7 +10,7 @@ import yaml
 
 from ebmnist.artifacts import RunFolder, load_checkpoint, write_images
 from ebmnist.artifacts.figures import save_animation, save_grid
-from ebmnist.artifacts.history import in_words
+from ebmnist.artifacts.history import in_words, read_history
 from ebmnist.artifacts.measurements import read_measurements_of, to_json
 from ebmnist.artifacts.tables import gallery_of, parts_of
 from ebmnist.console import console, steps_bar
@@ -50,7 +50,7 @@ def info(args: argparse.Namespace, _: list[str]) -> int:
 
 def _of_run(run: RunFolder, subject: dict[str, Any]) -> dict[str, object]:
     """What a run folder tells of the weights `subject`: nothing that was measured or drawn of others."""
-    events, history = run.read_events(), run.read_history()
+    events, history = run.read_events(), read_history(run.history)
     facts: dict[str, object] = {
         "guard": f"{len(events)} events" + (f", the last: {events[-1].verdict.value}" if events else ""),
         "made": run.read_environment(),

@@ -1,0 +1,266 @@
+"""The flow of an evaluation: each section on disk before the next, one checkpoint, figures of no other weights."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pytest
+import torch
+
+from ebmnist import examination, measuring, pipeline
+from ebmnist.artifacts import atomic
+from ebmnist.artifacts.figures import SECTION_FIGURES
+from ebmnist.artifacts.measurements import read_measurements
+from ebmnist.artifacts.report import Part, write_parts
+from ebmnist.cli import main
+from ebmnist.errors import BadInput
+from ebmnist.evaluation import Figure, Measured, Subject
+from ebmnist.trained import export
+
+TINY = ["--energy.width", "4", "--training.n_steps", "1", "--training.start.size", "130"]
+
+
+@dataclass(frozen=True)
+class Fine:
+    """Measures the mean energy of a little noise."""
+
+    @classmethod
+    def quick(cls) -> Self:
+        return cls()
+
+    def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+        x = torch.rand((4, 1, 28, 28), generator=rng)
+        return Measured((Figure("mean E", float(subject.energy(x).mean()), 0.1),), (), {}, "By hand.")
+
+
+def raising(error: BaseException) -> type[Fine]:
+    """A section that meets what no section foresees."""
+
+    class Broken(Fine):
+        def measure(self, subject: Subject, rng: torch.Generator) -> Measured:  # noqa: ARG002
+            raise error
+
+    return Broken
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two updates that no test changes."""
+    path = tmp_path_factory.mktemp("runs") / "r"
+    assert main(["train", "smoke", "--out", str(path), "--training.n_updates", "2", *TINY]) == 0
+    return path
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "r"))
+
+
+def sections(monkeypatch: pytest.MonkeyPatch, **made: type[Fine]) -> None:
+    monkeypatch.setattr(examination, "REGISTRY", made)
+
+
+def test_each_section_is_on_disk_before_the_next_begins(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sections(monkeypatch, a=Fine, b=raising(MemoryError()), c=Fine)
+    on_disk = []
+    for event in pipeline.evaluate(run):
+        if isinstance(event, examination.Begun):
+            file = run / "evaluation.json"
+            found = read_measurements(file) if file.exists() else None
+            on_disk.append(found and (list(found.sections), list(found.failures)))
+    assert on_disk == [None, (["a"], []), (["a"], ["b"])]
+    assert list(read_measurements(run / "evaluation.json").sections) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (MemoryError(), "MemoryError"),
+        (torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate"), "OutOfMemoryError: CUDA out of memory."),
+        (RuntimeError("shapes"), "RuntimeError: shapes"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (AssertionError(), "AssertionError"),
+        (RecursionError("too deep"), "RecursionError: too deep"),
+        (OSError(errno.EIO, "Input/output error"), "OSError: [Errno 5] Input/output error"),
+    ],
+)
+def test_whatever_a_section_raises_costs_it_alone(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, says: str
+) -> None:
+    sections(monkeypatch, a=Fine, broken=raising(error), z=Fine)
+    assert main(["evaluate", str(run)]) == 1
+    found = read_measurements(run / "evaluation.json")
+    assert found.failures == {"broken": f"broken: {says}"}
+    assert list(found.sections) == ["a", "z"]
+    said = capsys.readouterr().err
+    assert f"not measured: broken: {says}" in said
+    assert "Traceback" not in said
+    assert says.split(":")[0] in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_where_an_unforeseen_fault_arose_is_in_the_log(
+    run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sections(monkeypatch, broken=raising(IndexError("out of range")))
+    with caplog.at_level("DEBUG", "ebmnist"):
+        list(pipeline.evaluate(run))
+    assert "in measure" in caplog.text
+    assert "IndexError: out of range" in caplog.text
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, BrokenPipeError])
+def test_what_ends_the_program_passes_a_section(
+    run: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    sections(monkeypatch, a=Fine, broken=raising(error()), z=Fine)
+    with pytest.raises(error):
+        list(pipeline.evaluate(run))
+    assert list(read_measurements(run / "evaluation.json").sections) == ["a"]
+
+
+def test_what_json_does_not_know_fails_its_section_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Foreign(Fine):
+        """Measures a tensor, not a number."""
+
+        def measure(self, subject: Subject, rng: torch.Generator) -> Measured:  # noqa: ARG002
+            return Measured((Figure("n", 1.0, note=torch.ones(1)),), (), {}, "")  # type: ignore[arg-type]
+
+    sections(monkeypatch, foreign=Foreign, fine=Fine)
+    list(pipeline.evaluate(run))
+    found = read_measurements(run / "evaluation.json")
+    assert list(found.sections) == ["fine"]
+    assert found.failures["foreign"].startswith("foreign: TypeError: ")
+
+
+def test_whatever_drawing_raises_costs_the_picture_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unable(*_: object, **__: object) -> Path:
+        raise MemoryError
+
+    sections(monkeypatch, landscape=Fine, fine=Fine)
+    monkeypatch.setitem(SECTION_FIGURES, "landscape", unable)
+    list(pipeline.evaluate(run))
+    found = read_measurements(run / "evaluation.json")
+    assert found.failures == {"landscape": "landscape: its picture, MemoryError"}
+    assert list(found.sections) == ["landscape", "fine"]
+
+
+def test_a_disk_that_fills_up_keeps_the_sections_before(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    sections(monkeypatch, a=Fine, b=Fine)
+    flow = pipeline.evaluate(run)
+    for event in flow:
+        if isinstance(event, examination.Begun) and event.name == "b":
+            break
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    with pytest.raises(BadInput, match=r"evaluation\.json: not written \(No space left on device\); free some"):
+        list(flow)
+    assert list(read_measurements(run / "evaluation.json").sections) == ["a"]
+    assert [p for p in run.rglob("*") if p.name.startswith(".")] == []
+
+
+def test_two_evaluations_at_once_keep_each_others_sections(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sections(monkeypatch, a=Fine, b=Fine)
+    one, other = (pipeline.evaluate(run, only=(name,)) for name in "ab")
+    next(one), next(other)
+    list(one), list(other)
+    assert list(read_measurements(run / "evaluation.json").sections) == ["a", "b"]
+
+
+def test_a_training_beside_does_not_change_what_is_measured(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sections(monkeypatch, a=Fine)
+    made = measuring.make_trained
+    read = []
+
+    def meanwhile(*args: object) -> object:
+        if not read:  # after the checkpoint was found, before the model is made of it
+            read.append(list(pipeline.resume(run, ["--training.n_updates", "3"])))
+        return made(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(measuring, "make_trained", meanwhile)
+    list(pipeline.evaluate(run))
+    found = read_measurements(run / "evaluation.json")
+    assert found.subject["updates"] == 2
+    with pytest.raises(
+        BadInput, match=r"its figures are of other weights \(update 2, \w+\) than these \(update 3, \w+\)"
+    ):
+        export(run, run.parent / "out")
+    assert not (run.parent / "out").exists()
+
+
+def test_pictures_and_figures_of_other_weights_are_left_out_and_named(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sections(monkeypatch, fidelity=Fine)
+    list(pipeline.evaluate(run))
+    old = read_measurements(run / "evaluation.json").subject["checkpoint"]
+    write_parts(run / "figures" / "gallery.json", [Part("Drawn of update 2")], old)
+
+    def shown() -> dict[str, object]:
+        capsys.readouterr()
+        assert main(["info", str(run), "--json"]) == 0
+        facts: dict[str, object] = json.loads(capsys.readouterr().out)
+        return facts
+
+    (run / "figures" / ".tmp-samples.png-7").write_text("")
+    assert shown()["figures"]["subject"]["updates"] == 2  # type: ignore[index]
+    assert shown()["pictures"] == []
+    list(pipeline.evaluate(run))
+    assert "Drawn of update 2" in (run / "report.html").read_text(encoding="utf-8")
+    assert not (run / "figures" / ".tmp-samples.png-7").exists()
+
+    list(pipeline.resume(run, ["--training.n_updates", "3"]))
+    facts = shown()
+    assert "figures" not in facts
+    (gallery, figures) = facts["left out"]  # type: ignore[misc]
+    assert gallery.endswith(f"gallery.json: its pictures are of other weights; draw again with: ebmnist report {run}")
+    assert figures.endswith(f"; measure these with: ebmnist evaluate {run}")
+    list(pipeline.evaluate(run))
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "Drawn of update 2" not in page
+    assert "its pictures are of other weights" in page
+    assert "<dt>resumed</dt><dd>at update 2, " in page
+
+
+def read_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every change below `path`, as a read-only file system does."""
+
+    def refusing(real: Callable[..., object]) -> Callable[..., object]:
+        def call(self: Path, *args: object, **kwargs: object) -> object:
+            mode = str(args[0] if args else kwargs.get("mode", "w" if real is Path.write_bytes else "r"))
+            changes = real.__name__ != "open" or set(mode) & set("wax+")
+            if changes and self.is_relative_to(path):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+            return real(self, *args, **kwargs)
+
+        return call
+
+    for name in ("open", "mkdir", "rename", "replace", "write_bytes"):
+        monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
+
+
+@pytest.mark.parametrize(
+    "words", [["evaluate"], ["evaluate", "--only", "a"], ["report"], ["resume"], ["run"], ["train"]]
+)
+def test_on_a_read_only_file_system_nothing_is_measured_first(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    sections(monkeypatch, a=raising(AssertionError("measured")))
+    monkeypatch.setattr(pipeline, "gallery", lambda _: pytest.fail("drawn"))
+    monkeypatch.setattr(pipeline, "fit", lambda *_: pytest.fail("trained"))
+    read_only(run, monkeypatch)
+    verb, *more = words
+    new = ["smoke", "--out", str(run / "new")]
+    capsys.readouterr()
+    assert main([verb, *(new if verb in ("run", "train") else [str(run)]), *more]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ebmnist: ")]
+    assert len(said) == 1
+    assert "not written (Read-only file system); make it writable or choose another folder" in said[0]
+    assert "--out" not in said[0]
