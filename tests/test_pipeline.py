@@ -2,17 +2,22 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from ebmnist import pipeline
-from ebmnist.artifacts import RunFolder, atomic, load_checkpoint
+from ebmnist.artifacts import Checkpoint, RunFolder, atomic, history, load_checkpoint
+from ebmnist.artifacts.history import read_history
+from ebmnist.cli import main
+from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
 from ebmnist.recipe import Recipe, load_recipe
 from ebmnist.trained import load
@@ -98,6 +103,147 @@ def test_killed_and_resumed_is_uninterrupted_to_the_bit(tmp_path: Path) -> None:
     exhaust(pipeline.resume(killed))
     assert_same_checkpoint(whole, killed)
     assert [r.step for r in RunFolder.open(killed).read_metrics()] == list(range(1, 61))
+
+
+def test_a_resume_beside_a_training_is_refused_at_once_and_changes_nothing(tmp_path: Path) -> None:
+    whole, path = tmp_path / "whole", tmp_path / "run"
+    exhaust(pipeline.train(recipe(12), whole))
+    events = pipeline.train(recipe(12), path)
+    for _ in range(11):
+        next(events)
+    with pytest.raises(BadInput, match=rf"^{path}\S+: another process writes this run; wait for it or stop it$"):
+        exhaust(pipeline.resume(path))
+    exhaust(events)
+    assert_same_checkpoint(whole, path)
+    assert not (path / "history.jsonl").exists()
+
+
+def test_a_resume_locks_the_run_before_it_looks_at_its_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exhaust(pipeline.train(recipe(1), tmp_path / "run"))
+    looked = []
+
+    def look(path: Path) -> Checkpoint:
+        with pytest.raises(BadInput, match="another process writes this run"):
+            RunFolder.open(path).lock()
+        looked.append(path)
+        return load_checkpoint(path)
+
+    monkeypatch.setattr(pipeline, "load_checkpoint", look)
+    exhaust(pipeline.resume(tmp_path / "run", ["--training.n_updates", "2"]))
+    assert looked == [tmp_path / "run"]
+
+
+def test_a_run_without_a_checkpoint_begins_again_and_says_so(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    exhaust(pipeline.train(recipe(10), whole))
+    events = pipeline.train(recipe(10), killed)
+    for _ in range(7):
+        next(events)
+    del events  # as a kill: nothing is saved
+    for where in ("", "figures", "checkpoints"):
+        (killed / where / ".tmp-x-1").write_text("")
+    with pytest.raises(
+        BadInput, match=rf"^{killed}: no checkpoint in it; begin it again with: ebmnist resume {killed}$"
+    ):
+        load(killed)
+    first, *_ = exhaust(pipeline.resume(killed))
+    assert first == pipeline.Resumed(0, {})
+    assert_same_checkpoint(whole, killed)
+    assert [r.step for r in RunFolder.open(killed).read_metrics()] == list(range(1, 11))
+    assert [p for p in killed.rglob("*") if p.name.startswith(".")] == []
+
+
+def test_what_a_resume_changes_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run"
+    exhaust(pipeline.train(recipe(2), path))
+    begun = (path / "env.json").read_bytes()
+    exhaust(pipeline.resume(path))  # has nothing to do, and so nothing to record
+    assert read_history(path / "history.jsonl") == []
+    monkeypatch.setattr(history, "describe_environment", lambda: {"date": "later", "commit": "c0ffee0"})
+    first, *_ = exhaust(pipeline.resume(path, ["--training.n_updates", "4", "--training.lr=1e-5"]))
+    changes = {"training.n_updates": [2, 4], "training.lr": [6e-4, 1e-5]}
+    assert first == pipeline.Resumed(2, changes)
+    exhaust(pipeline.resume(path, ["--training.n_updates", "5"]))
+    here = {"date": "later", "commit": "c0ffee0"}
+    assert read_history(path / "history.jsonl") == [
+        history.Session(2, changes, here),
+        history.Session(4, {"training.n_updates": [4, 5]}, here),
+    ]
+    assert load_recipe(str(path / "recipe.yaml")).fields == load_checkpoint(path).facts["recipe"]
+    assert (path / "env.json").read_bytes() == begun
+
+
+def test_a_resume_on_other_images_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run"
+    exhaust(pipeline.train(recipe(2), path))
+    load_data = Recipe.load_data
+
+    def swapped(self: Recipe) -> Dataset:
+        data = load_data(self)
+        return data._replace(train=data.validation)
+
+    monkeypatch.setattr(Recipe, "load_data", swapped)
+    with pytest.raises(BadInput, match=rf"^{path}: was trained on other images than these; .* --data\.root$"):
+        exhaust(pipeline.resume(path, ["--training.n_updates", "4"]))
+
+
+def test_interrupted_before_the_first_update_it_can_be_begun_again(tmp_path: Path) -> None:
+    events = pipeline.train(recipe(3), tmp_path / "run")
+    next(events)
+    events.close()
+    again = pipeline.resume(tmp_path / "run")
+    assert next(again) == pipeline.Resumed(0, {})
+    with pytest.raises(KeyboardInterrupt, match="ebmnist resume"):
+        again.throw(KeyboardInterrupt())
+    assert load(exhaust_into(tmp_path / "run")).step == 3
+
+
+def exhaust_into(path: Path) -> Path:
+    exhaust(pipeline.resume(path))
+    return path
+
+
+def as_nobody(work: Callable[[], int]) -> int:
+    """The exit code of `work` in a process of a user who owns nothing here; root may do everything."""
+    child = os.fork()
+    if child == 0:
+        code = 99
+        try:
+            if os.geteuid() == 0:
+                os.setegid(65534)
+                os.seteuid(65534)
+            code = work()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("mode", [0o000, 0o500, 0o600])
+@pytest.mark.parametrize("where", ["", "checkpoints", "checkpoints/step-00000002"])
+def test_without_permission_every_verb_is_one_line(
+    trained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], where: str, mode: int
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "r"))
+    for path in (run, *run.rglob("*")):
+        os.chown(path, *((65534, 65534) if os.geteuid() == 0 else (-1, -1)))
+    for path in (tmp_path, *list(tmp_path.parents)[:2]):
+        path.chmod(0o711)
+    (run / where).chmod(mode)
+    verbs = [["info"], ["evaluate", "--quick"], ["report"], ["resume", "--training.n_updates=3"], ["export", "--out=x"]]
+    if mode == 0o500:
+        verbs = [["resume", "--training.n_updates=3"]] if where in ("", "checkpoints") else []
+    try:
+        for verb, *more in verbs:
+            capfd.readouterr()
+            assert as_nobody(lambda verb=verb, more=more: main([verb, str(run), *more])) == 2, verb  # type: ignore[misc]
+            said = [line for line in capfd.readouterr().err.splitlines() if line]
+            assert [line for line in said if line.startswith("ebmnist: ")] == said[-1:], said
+            assert "Permission denied" in said[-1]
+    finally:
+        (run / where).chmod(0o700)
 
 
 def test_interrupted_saves_and_resumes(tmp_path: Path) -> None:

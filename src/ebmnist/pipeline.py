@@ -96,8 +96,7 @@ def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
         run.rewind(state.step)
         if state.step < state.training.n_updates:
             run.record_session(state.step, recipe.to_yaml(), changes)
-        yield Resumed(state.step, changes)
-        yield from _train(recipe, state, images.to(recipe.device), run)
+        yield from _train(recipe, state, images.to(recipe.device), run, Resumed(state.step, changes))
 
 
 def _check_images(images: Tensor, checkpoint: Checkpoint | None, path: Path) -> None:
@@ -143,11 +142,13 @@ def _draw(run: RunFolder, checkpoint: Checkpoint, device: str | None) -> Events:
     write_parts(run.figures / "gallery.json", parts, fingerprint(checkpoint))
 
 
-def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder) -> Events:
+def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder, resumed: Resumed | None = None) -> Events:
     saving, about = recipe.saving, {"recipe": recipe.fields, "images": images_digest(images)}
     board = TensorBoard(run.path / "tensorboard", after=state.step) if saving.tensorboard else None
     saved_at, due = state.step, False
     try:
+        if resumed is not None:
+            yield resumed
         for record, judgement in fit(state, images):
             run.log(record, judgement)
             if board is not None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.artifacts.atomic import remove_folder, standing, sweep, write_folder
-from ebmnist.artifacts.reading import look_again
+from ebmnist.artifacts.reading import look_again, readable
 from ebmnist.errors import BadInput
 
 FORMAT = 1
@@ -114,8 +114,13 @@ def _latest(path: Path) -> Path:
 
 
 def list_checkpoints(folder: Path) -> dict[int, Path]:
-    """Return the checkpoints in `folder`, step to path, oldest first; unread, so they may be damaged."""
-    named = ((_step_of(name), path) for name, path in standing(folder).items())
+    """Return the checkpoints in `folder`, step to path, oldest first; unread, so they may be damaged.
+
+    Raises:
+        BadInput: the folder may not be read.
+    """
+    with readable(folder):
+        named = [(_step_of(name), path) for name, path in standing(folder).items()]
     return dict(sorted((step, path) for step, path in named if step is not None))
 
 
