@@ -8,6 +8,7 @@ import pytest
 from ebmnist.artifacts.atomic import (
     REPLACED,
     TEMPORARY,
+    check_writable,
     remove_folder,
     standing,
     sweep,
@@ -90,6 +91,29 @@ def test_sweep_clears_what_the_dead_left_and_gives_a_name_back(tmp_path):
         "c": "c",
     }
     sweep(tmp_path / "nowhere")
+
+
+def test_a_file_whose_temporary_is_swept_by_another_process_is_written_all_the_same(tmp_path, monkeypatch):
+    replace, calls = Path.replace, []
+
+    def swept_first(self, target):
+        if not calls:
+            sweep(tmp_path)
+        calls.append(self)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", swept_first)
+    write_file(tmp_path / "a", "new")
+    assert len(calls) == 2
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["new"]
+
+
+def test_what_can_be_written_is_found_out_before_the_work(tmp_path):
+    check_writable(tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match=r"file: not written \("):
+        check_writable(tmp_path / "file")
 
 
 def test_remove_folder(tmp_path):
