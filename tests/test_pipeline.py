@@ -175,6 +175,23 @@ def test_what_a_resume_changes_is_recorded(tmp_path: Path, monkeypatch: pytest.M
     assert (path / "env.json").read_bytes() == begun
 
 
+def test_a_resume_from_a_damaged_checkpoint_says_how_to_resume_from_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    events = pipeline.train(recipe(11), path)
+    exhaust(events)
+    older, newest = sorted((path / "checkpoints").iterdir())
+    (newest / "tensors.safetensors").write_bytes(b"")
+    with pytest.raises(
+        BadInput, match=rf"use the one before: {older}; resume goes on from the newest: move a damaged one out"
+    ):
+        exhaust(pipeline.resume(path))
+    assert sorted((path / "checkpoints").iterdir()) == [older, newest]
+    shutil.move(newest, tmp_path)
+    first, *_ = exhaust(pipeline.resume(path))
+    assert first == pipeline.Resumed(10, {})
+    assert load(path).step == 11
+
+
 def test_a_resume_on_other_images_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "run"
     exhaust(pipeline.train(recipe(2), path))

@@ -83,7 +83,7 @@ def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
     """
     with RunFolder.open(path) as run:
         run.lock()  # first: a training beside may be about to save what would then be the latest
-        checkpoint = load_checkpoint(path) if list_checkpoints(run.checkpoints) else None
+        checkpoint = _latest(run)
         before = load_recipe(str(run.recipe)) if checkpoint is None else recipe_of(checkpoint.facts, path)
         recipe = before.overridden(overrides)
         changes = changes_between(before.fields, recipe.fields)
@@ -97,6 +97,18 @@ def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
         if state.step < state.training.n_updates:
             run.record_session(state.step, recipe.to_yaml(), changes)
         yield from _train(recipe, state, images.to(recipe.device), run, Resumed(state.step, changes))
+
+
+def _latest(run: RunFolder) -> Checkpoint | None:
+    """The checkpoint that a run goes on from; None if it has none yet. Raises: BadInput."""
+    if not list_checkpoints(run.checkpoints):
+        return None
+    try:
+        return load_checkpoint(run.path)
+    except BadInput as error:
+        raise BadInput(
+            f"{error}; resume goes on from the newest: move a damaged one out of {run.checkpoints}"
+        ) from error
 
 
 def _check_images(images: Tensor, checkpoint: Checkpoint | None, path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from ebmnist.artifacts import RunFolder, latest_checkpoint, load_checkpoint
+from ebmnist.artifacts import run as run_module
 from ebmnist.artifacts.checkpoint import list_checkpoints
 from ebmnist.errors import BadInput
 from ebmnist.training.base import Judgement, StepRecord, Verdict
@@ -104,15 +105,8 @@ def kill_before_every_change(path):
         run.close()
 
         def work(countdown=n_deaths):
-            def die(event, _):
-                nonlocal countdown
-                if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"):
-                    if countdown == 0:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    countdown -= 1
-
             run, step = resume(path)
-            sys.addaudithook(die)
+            sys.addaudithook(dying_after(countdown))
             one_update(run, step + 1)
 
         _, status = os.waitpid(fork(work), 0)
@@ -121,6 +115,45 @@ def kill_before_every_change(path):
         run.close()
         assert after in ((before + 1,) if status == 0 else (before, before + 1))
     print(n_deaths, "deaths")
+
+
+def kill_before_every_change_of_a_beginning(path):
+    """Die before each call that can change the disk while a run folder is made; it can be made, or taken up, again."""
+    os.fsync = lambda _: None
+    run_module.describe_environment = dict  # asks git, in a process of its own
+    n_deaths, status = -1, None
+    while status != 0:
+        n_deaths += 1
+        where = path.with_name(f"begun-{n_deaths}")
+
+        def work(where=where, countdown=n_deaths):
+            sys.addaudithook(dying_after(countdown))
+            RunFolder.create(where, "seed: 0\n").close()
+
+        _, status = os.waitpid(fork(work), 0)
+        assert status == 0 or os.WTERMSIG(status) == signal.SIGKILL
+        if (where / "recipe.yaml").exists():
+            run, step = resume(where)
+            assert step == 0
+        else:
+            run = RunFolder.create(where, "seed: 0\n")
+        with run:
+            one_update(run, 1)
+        assert [p for p in where.rglob("*") if p.name.startswith(".")] == []
+    print(n_deaths, "deaths")
+
+
+def dying_after(countdown):
+    """An audit hook that kills its process at the call number `countdown`, from 0, that can change the disk."""
+
+    def die(event, _):
+        nonlocal countdown
+        if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"):
+            if countdown == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            countdown -= 1
+
+    return die
 
 
 def read_beside_a_writer(path, n_reads=1000):
@@ -208,6 +241,7 @@ if __name__ == "__main__":
         for f in (
             kill_at_random,
             kill_before_every_change,
+            kill_before_every_change_of_a_beginning,
             read_beside_a_writer,
             replace_beside_a_reader,
             fill_the_disk,

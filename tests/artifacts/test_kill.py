@@ -29,6 +29,12 @@ def test_a_run_survives_a_kill_before_every_change_of_the_disk(tmp_path):
 
 
 @forks
+def test_a_beginning_that_is_killed_before_any_change_of_the_disk_can_be_begun_again(tmp_path):
+    deaths = lives_through(sys.executable, SCRIPT, "kill_before_every_change_of_a_beginning", tmp_path / "r")
+    assert int(deaths.split()[0]) > 10
+
+
+@forks
 @pytest.mark.parametrize("work", ["read_beside_a_writer", "replace_beside_a_reader"])
 def test_a_reader_beside_a_writer_finds_a_whole_checkpoint_each_time(tmp_path, work):
     assert lives_through(sys.executable, SCRIPT, work, tmp_path / "r").startswith("1000 reads")
