@@ -16,6 +16,8 @@ MODULES = sorted(ROOT.rglob("*.py"))
 ORDER = {
     "errors": 0,
     "native": 0,
+    "signals": 0,
+    "output": 1,
     "data": 1,
     "energy": 2,
     "sampling": 3,
@@ -30,7 +32,9 @@ ORDER = {
     "pipeline": 9,
     "console": 10,
     "verbs": 11,
+    "arguments": 11,
     "cli": 12,
+    "__main__": 13,
 }
 
 
