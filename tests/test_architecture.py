@@ -29,6 +29,7 @@ ORDER = {
     "trained": 7,
     "gallery": 8,
     "examination": 8,
+    "restart": 8,
     "pipeline": 9,
     "console": 10,
     "verbs": 11,

@@ -15,6 +15,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with code 2."""
+        message = message.removeprefix("argument ").replace(": must be", " must be", 1)
         if message.endswith("expected one argument"):
             message += "; one that begins with a dash is given as --option=-value"
         tell(f"{self.prog}: {message} (see {self.prog} --help)")

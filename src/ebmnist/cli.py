@@ -85,6 +85,7 @@ def _training_verbs(verbs: Verbs) -> None:
 
     p = _verb(verbs, "resume", "go on with a run where its latest checkpoint left it, then draw and report", fields)
     p.add_argument("dir", type=file_path, help="the run folder")
+    p.add_argument("--restart", action="store_true", help="from update 0: of a run killed before its first checkpoint")
 
     p = _verb(verbs, "report", "draw a run's pictures again and write its report.html")
     p.add_argument("dir", type=file_path, help="the run folder")
@@ -225,8 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(words: list[str]) -> int:
-    takes_fields = bool(words) and words[0] in ("run", "train", "resume")
-    own, fields = split_overrides(words) if takes_fields else (words, [])
+    own, fields = split_overrides(words) if words and words[0] in ("run", "train", "resume") else (words, [])
     parser = build_parser()
     args = parser.parse_args(own)
     if args.version:

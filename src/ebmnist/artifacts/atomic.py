@@ -43,7 +43,8 @@ def write_file(path: Path, content: str | bytes) -> None:
     temporary = _temporary(path)
     with mendable(path):
         try:
-            _write(temporary, content.encode() if isinstance(content, str) else content)
+            # A name that is no UTF-8, in JSON or HTML: backslashreplace writes what JSON reads back.
+            _write(temporary, content.encode(errors="backslashreplace") if isinstance(content, str) else content)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

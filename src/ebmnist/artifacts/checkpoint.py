@@ -95,7 +95,9 @@ def latest_checkpoint(path: Path) -> Path:
         return path
     found = list_checkpoints(path) or list_checkpoints(path / "checkpoints")
     if not found:
-        raise BadInput(f"{path}: no checkpoint in it; choose another folder, or train first with: ebmnist train")
+        again = f"wait for its first; if it was killed, begin it again with: ebmnist resume {path} --restart"
+        mend = again if (path / "recipe.yaml").is_file() else "choose the folder of a run"
+        raise BadInput(f"{path}: no checkpoint in it; {mend}")
     return found[max(found)]
 
 

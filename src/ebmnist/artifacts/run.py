@@ -125,6 +125,10 @@ class RunFolder:
         prune(self.checkpoints, keep)
         return path
 
+    def has_checkpoint(self) -> bool:
+        """Whether there is one to go on from: a run that is killed early leaves none."""
+        return bool(list_checkpoints(self.checkpoints))
+
     def read_metrics(self) -> list[StepRecord]:
         """Return the records of all updates, in the order they were made; after a rollback steps repeat.
 

@@ -20,7 +20,8 @@ def follow_to_the_end(flow: Callable[[Progress], pipeline.Events], *, at_once: b
     try:
         follow(flow, at_once=at_once)
     except Diverged as error:
-        tell(f"ebmnist: {error}")
+        for line in f"ebmnist: {error}".splitlines():  # a report, not a message
+            tell(line)
         return DIVERGED
     except Interrupted as interrupt:  # the stream knows what was saved
         tell(f"ebmnist: {str(interrupt) or 'interrupted'}")

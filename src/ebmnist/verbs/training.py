@@ -8,6 +8,7 @@ from ebmnist.console import say
 from ebmnist.output import put
 from ebmnist.recipe import load_recipe
 from ebmnist.recipes import read_recipe, recipe_names
+from ebmnist.restart import restart
 from ebmnist.verbs.ends import follow_to_the_end
 from ebmnist.verbs.explained import explained
 
@@ -27,6 +28,8 @@ def run(args: argparse.Namespace, fields: list[str]) -> int:
 def resume(args: argparse.Namespace, fields: list[str]) -> int:
     """Go on with a run."""
     check_writable(args.dir)
+    if args.restart:
+        say(f"saved {restart(args.dir, fields)}")
     return follow_to_the_end(lambda progress: pipeline.run_on(args.dir, fields, progress=progress))
 
 
