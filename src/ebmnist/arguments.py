@@ -28,6 +28,12 @@ class OneLineParser(argparse.ArgumentParser):
         mend = f"did you mean {near[0]}?" if near else f"use one of {', '.join(action.choices)}"
         raise argparse.ArgumentError(action, f"{value!r} is unknown; {mend}")
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        value = super()._get_values(action, arg_strings)
+        if action.nargs is None and value == []:  # `--n=--`, whose value argparse drops
+            raise argparse.ArgumentError(action, "expected one argument")
+        return value
+
     def _print_message(self, message: str, file: object = None) -> None:  # noqa: ARG002 (it is help, for stdout)
         put(message, end="")
 
