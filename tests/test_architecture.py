@@ -16,6 +16,8 @@ MODULES = sorted(ROOT.rglob("*.py"))
 ORDER = {
     "errors": 0,
     "native": 0,
+    "signals": 0,
+    "output": 1,
     "data": 1,
     "energy": 2,
     "sampling": 3,
@@ -32,7 +34,9 @@ ORDER = {
     "pipeline": 11,
     "console": 12,
     "verbs": 13,
+    "arguments": 13,
     "cli": 14,
+    "__main__": 15,
 }
 
 

@@ -134,12 +134,20 @@ def test_score_as_csv_and_json(model: Path, tmp_path: Path, capsys: pytest.Captu
         (["info", "{tmp}/nothing"], "nothing"),
         (["sample", "{model}", "--out", "{tmp}/x.jpg"], "ends in"),
         (["sample", "{model}", "--out", "{tmp}/no/x.png"], "does not exist"),
-        (["sample", "{model}", "--n", "0", "--out", "{tmp}/x.png"], "--n must be ≥ 1"),
-        (["sample", "{model}", "--n", "0", "--out", "{tmp}/x.gif"], "--n must be ≥ 1"),
-        (["sample", "{model}", "--steps", "-1", "--out", "{tmp}/x.png"], "n_steps must be ≥ 0"),
+        (["sample", "{model}", "--n", "2501", "--out", "{tmp}/x.gif"], "holds at most 2,500"),
+        (["sample", "{model}", "--n", "100001", "--out", "{tmp}/x.png"], "holds at most 100,000"),
+        (["sample", "{model}", "--out", "{tmp}/folder.png", "--force"], "is not a file"),
+        (["sample", "{model}", "--out", "{tmp}/null.png", "--force"], "is not a file"),
+        (
+            ["denoise", "{model}", "--sigma", "1", "--out", "{tmp}/nan.npy", "--input", "{tmp}/nan.npy", "--force"],
+            "--input",
+        ),
+        (["train-feature-net", "--out", "{tmp}/old.safetensors"], "exists already; choose another name"),
+        (["train-feature-net", "--out", "/proc/x.safetensors"], "not written"),
+        (["sample", "{model}", "--out", "/proc/x.png"], "not written"),
+        (["train", "smoke", "--out", "/proc/x"], "not written"),
+        (["train", "smoke", "--name", "\udcff", "--out", "{tmp}/x"], "not UTF-8"),
         (["sample", "{model}", "--device", "cuda:77", "--out", "{tmp}/x.png"], "use cpu or auto"),
-        (["denoise", "{model}", "--sigma", "-1", "--out", "{tmp}/x.png"], "--sigma must be > 0"),
-        (["denoise", "{model}", "--sigma", "nan", "--out", "{tmp}/x.png"], "--sigma must be > 0"),
         (["score", "{model}", "--input", "{tmp}/nothing.npy"], "nothing.npy"),
         (["score", "{model}", "--input", "{tmp}/wrong.npy"], "wrong.npy"),
         (["score", "{model}", "--input", "{tmp}/nan.npy"], "nan.npy"),
@@ -148,6 +156,9 @@ def test_score_as_csv_and_json(model: Path, tmp_path: Path, capsys: pytest.Captu
 def test_bad_input_is_one_line_and_exit_code_2(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str
 ) -> None:
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "null.png").symlink_to("/dev/null")
+    (tmp_path / "old.safetensors").touch()
     np.save(tmp_path / "wrong.npy", np.zeros((2, 3, 5), np.float32))
     np.save(tmp_path / "nan.npy", np.full((1, 28, 28), np.nan, np.float32))
     files = sorted(p for p in model.rglob("*"))
@@ -156,6 +167,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ebmnist: ")]
     assert len(lines) == 1
     assert says in lines[0]
+    assert "--force" not in lines[0] or words[0] in ("sample", "denoise")
     assert sorted(p for p in model.rglob("*")) == files
 
 

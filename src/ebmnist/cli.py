@@ -1,13 +1,15 @@
 """The command line: parse, call, print. `ebmnist --help` starts here, and does not import torch."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
-from ebmnist.errors import BadInput
+import ebmnist
+from ebmnist.arguments import OneLineParser, Whole, file_path, names, sigma, text
+from ebmnist.errors import UNIMPORTABLE, BadInput, in_one_line
+from ebmnist.output import any_encoding, is_text, put, tell, tell_of_logs
+from ebmnist.signals import Interrupted, answered_by, interrupt
 
 EXAMPLES = """\
 examples:
@@ -24,7 +26,8 @@ examples:
   ebmnist sample pretrained --out digits.png    with the energy that comes with the package
 
 Every verb says more with --help.
-Exit codes: 0 done, 1 not all measured, 2 bad input, 3 training diverged, 130 interrupted.
+Exit codes: 0 done, 1 not all measured, 2 bad input, 3 training diverged, 130 interrupted by Ctrl-C, 143 by SIGTERM,
+129 by SIGHUP (under nohup it goes on). An interrupted run is saved first; a second signal stops at once.
 """
 SECTIONS = """\
 sections:
@@ -47,17 +50,9 @@ examples:
 """
 MODEL = "a run folder (its latest checkpoint), one checkpoint, or pretrained, which comes with ebmnist"
 BASIC_OVERRIDES = ("--name", "--about", "--seed", "--device")
-
+MOST_STEPS = 10**9  # of one chain
 
 Verbs: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """argparse, with errors of one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print one line and exit with code 2."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -85,51 +80,55 @@ def _training_verbs(verbs: Verbs) -> None:
         ("train", "train a recipe, and no more"),
     ):
         p = _verb(verbs, name, about, fields + f"\n\nexample: ebmnist {name} mnist --out runs/wide --energy.width 48")
-        p.add_argument("recipe", nargs="?", default="mnist", help="name or .yaml file (default: mnist)")
-        p.add_argument("--out", type=Path, help="the run's folder; must not exist (default: runs/NAME)")
+        p.add_argument("recipe", type=text, nargs="?", default="mnist", help="name or .yaml file (default: mnist)")
+        p.add_argument("--out", type=file_path, help="the run's folder; must not exist (default: runs/NAME)")
 
     p = _verb(verbs, "resume", "go on with a run where its latest checkpoint left it, then draw and report", fields)
-    p.add_argument("dir", type=Path, help="the run folder")
+    p.add_argument("dir", type=file_path, help="the run folder")
 
     p = _verb(verbs, "report", "draw a run's pictures again and write its report.html")
-    p.add_argument("dir", type=Path, help="the run folder")
+    p.add_argument("dir", type=file_path, help="the run folder")
     _device(p, default=None)
 
     p = _verb(verbs, "recipe", "print a recipe, every field with its value and meaning, or list the recipes")
-    p.add_argument("recipe", nargs="?", help="name or .yaml file; none: list them")
+    p.add_argument("recipe", type=text, nargs="?", help="name or .yaml file; none: list them")
 
 
 def _model_verbs(verbs: Verbs) -> None:
     p = _verb(verbs, "info", "say what a run or checkpoint is, how it was made, and its figures")
-    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--json", action="store_true", help="as JSON")
 
     p = _verb(verbs, "export", "write a run's averaged weights, recipe and figures alone, to pass on")
-    p.add_argument("model", type=Path, help="an evaluated run folder")
-    p.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="must not exist; 1 to 4 MB")
+    p.add_argument("model", type=file_path, help="an evaluated run folder")
+    p.add_argument("--out", type=file_path, required=True, metavar="FOLDER", help="must not exist; 1 to 4 MB")
 
     p = _verb(verbs, "sample", "draw images by Langevin chains from uniform noise")
-    p.add_argument("model", type=Path, help=MODEL)
-    p.add_argument("--n", type=int, default=64, help="images (default: 64)")
-    p.add_argument("--steps", type=int, help="of each chain: whole cycles of 128 for mnist (default: the recipe's)")
+    p.add_argument("model", type=file_path, help=MODEL)
+    p.add_argument("--n", type=Whole(1, 10**6), default=64, help="images (default: 64)")
+    p.add_argument(
+        "--steps",
+        type=Whole(0, MOST_STEPS),
+        help="of each chain: whole cycles of 128 for mnist (default: the recipe's)",
+    )
     p.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     suffixes = ".png a grid, .webp or .gif the chains moving, .npy float32 (N,1,28,28) in [0,1]"
-    p.add_argument("--out", type=Path, required=True, metavar="FILE", help=suffixes)
+    p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=suffixes)
     _common(p)
 
     note = "Without --input, ten test images are noised and cleaned, and shown clean / noisy / cleaned."
     p = _verb(verbs, "denoise", "clean noisy images by descending the energy", note)
-    p.add_argument("model", type=Path, help=MODEL)
-    p.add_argument("--sigma", type=float, required=True, help="standard deviation of the noise, pixels on [0,1]")
-    p.add_argument("--input", type=Path, metavar="FILE", help="noisy images: .npy, .png or IDX")
+    p.add_argument("model", type=file_path, help=MODEL)
+    p.add_argument("--sigma", type=sigma, required=True, help="standard deviation of the noise, pixels on [0,1]")
+    p.add_argument("--input", type=file_path, metavar="FILE", help="noisy images: .npy, .png or IDX")
     p.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-    p.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png or .npy")
+    p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=".png or .npy")
     _common(p)
 
     p = _verb(verbs, "score", "print the energy of each image: low is likely")
-    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument(
-        "--input", type=Path, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
+        "--input", type=file_path, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
     )
     p.add_argument("--json", action="store_true", help="JSON in place of CSV")
     _device(p)
@@ -138,28 +137,35 @@ def _model_verbs(verbs: Verbs) -> None:
 def _judging_verbs(verbs: Verbs) -> None:
     about = "measure a run or checkpoint: figures with errors, floors and baselines beside them"
     p = _verb(verbs, "evaluate", about, SECTIONS)
-    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--quick", action="store_true", help="small sizes and wide errors, for a first look in seconds")
-    p.add_argument("--only", default="", metavar="A,B", help="sections to measure, such as fidelity,ood (default: all)")
-    p.add_argument("--long", type=int, metavar="N", help="steps of the chains in chain_length, ≥ 64 (default: 4096)")
+    p.add_argument(
+        "--only", type=names, default=(), metavar="A,B", help="sections to measure, such as fidelity,ood (default: all)"
+    )
+    p.add_argument(
+        "--long",
+        type=Whole(64, MOST_STEPS),
+        metavar="N",
+        help="steps of the chains in chain_length, ≥ 64 (default: 4096)",
+    )
     about = (
         "chains from noise in chain_length, and as many from data, 256 to 4744 (default: 256); thousands ask for a GPU"
     )
-    p.add_argument("--chains", type=int, metavar="N", help=about)
+    p.add_argument("--chains", type=Whole(256, 4744), metavar="N", help=about)
     about = "folders of IDX files, such as EMNIST's letters or KMNIST: each is one more set of outliers in ood"
-    p.add_argument("--outliers", type=Path, nargs="+", default=(), metavar="FOLDER", help=about)
-    p.add_argument("--out", type=Path, help="folder for evaluation.json and report.html (default: the run's own)")
+    p.add_argument("--outliers", type=file_path, nargs="+", default=(), metavar="FOLDER", help=about)
+    p.add_argument("--out", type=file_path, help="folder for evaluation.json and report.html (default: the run's own)")
     p.add_argument("--seed", type=int, default=0, help="of every section's random stream (default: 0)")
     _device(p, default=None)
 
     p = _verb(verbs, "compare", "put the figures of evaluated runs side by side")
-    p.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders that hold an evaluation.json")
+    p.add_argument("runs", type=file_path, nargs="+", metavar="RUN", help="folders that hold an evaluation.json")
     p.add_argument("--markdown", action="store_true", help="print the table as Markdown")
-    p.add_argument("--out", type=Path, metavar="FILE", help="write it as one .html page as well")
+    p.add_argument("--out", type=file_path, metavar="FILE", help="write it as one .html page as well")
 
     p = _verb(verbs, "train-feature-net", "train the digit classifier whose features the figures are measured in")
-    p.add_argument("--out", type=Path, required=True, metavar="FILE", help="its weights, .safetensors")
-    p.add_argument("--epochs", type=int, default=10, help="passes over the training images (default: 10)")
+    p.add_argument("--out", type=file_path, required=True, metavar="FILE", help="its weights, .safetensors")
+    p.add_argument("--epochs", type=Whole(1, 10_000), default=10, help="passes over the training images (default: 10)")
     p.add_argument("--seed", type=int, default=0, help="of weights, batches and augmentation (default: 0)")
 
 
@@ -175,7 +181,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 def _device(parser: argparse.ArgumentParser, default: str | None = "cpu") -> None:
     whose = default or "the recipe's own, a GPU if there is one"
-    parser.add_argument("--device", default=default, help=f"where to compute: auto, cpu, cuda, … (default: {whose})")
+    parser.add_argument(
+        "--device", type=text, default=default, help=f"where to compute: auto, cpu, cuda, … (default: {whose})"
+    )
 
 
 def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -199,36 +207,42 @@ def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    takes_fields = bool(words) and words[0] in ("run", "train", "resume")
-    own, fields = split_overrides(words) if takes_fields else (words, [])
+    """Run one command and return its exit code. Only --help and words that cannot be parsed raise: `SystemExit`."""
+    with any_encoding(), answered_by(interrupt):
+        try:
+            return _command(list(sys.argv[1:] if argv is None else argv))
+        except BadInput as error:
+            tell(f"ebmnist: {error}")
+            return 2
+        except KeyboardInterrupt as error:
+            tell("ebmnist: interrupted")
+            return error.exit_code if isinstance(error, Interrupted) else 130
+        except BrokenPipeError:  # the reader, such as `head`, has had enough
+            return 0
+        except OSError as error:
+            tell(f"ebmnist: {error.filename or 'the system'}: {error.strerror or error}; mend that and try again")
+            return 2
+
+
+def _command(words: list[str]) -> int:
+    own, fields = split_overrides(words) if words and words[0] in ("run", "train", "resume") else (words, [])
     parser = build_parser()
     args = parser.parse_args(own)
     if args.version:
-        from ebmnist import __version__
-
-        print(__version__)
+        put(ebmnist.__version__)
         return 0
     if args.verb is None:
         parser.print_help()
         return 0
-    # What the library has to say, such as that it compiles something, it says through logging.
-    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
-    logging.getLogger("ebmnist").setLevel(logging.INFO)
-    from ebmnist import verbs  # imports torch: only now, so that --help is quick
-
+    for field in fields:
+        if not is_text(field):
+            raise BadInput(f"{field!r}: is not UTF-8; use other characters")
+    tell_of_logs()
     try:
-        return verbs.VERBS[args.verb](args, fields)
-    except BadInput as error:
-        print(f"ebmnist: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("ebmnist: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader, such as `head`, has had enough
-        sys.stderr.close()
-        return 0
+        from ebmnist import verbs  # imports torch: only now, so that --help is quick
+    except UNIMPORTABLE as error:
+        raise BadInput(f"cannot start ({in_one_line(error)}); mend that package in {sys.prefix}") from error
+    return verbs.VERBS[args.verb](args, fields)
 
 
 if __name__ == "__main__":

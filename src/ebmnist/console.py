@@ -1,10 +1,10 @@
 """What a person sees while waiting: a live bar on a terminal, plain lines anywhere else."""
 
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -16,31 +16,64 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from ebmnist.artifacts.measurements import Section, words
 from ebmnist.evaluation.base import Progress
 from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Updated
 from ebmnist.examination import Begun, Examined
+from ebmnist.output import escaped
+from ebmnist.signals import Interrupted, answered_by
 from ebmnist.training import Verdict
 
+
+class _Console(Console):
+    """A console whose reader may go: what cannot be shown is not worth a run."""
+
+    def print(self, *objects: Any, **look: Any) -> None:
+        try:
+            super().print(*objects, **look)
+        except OSError:  # the terminal is closed, or the disk under the log is full
+            self.quiet = True
+
+    def on_broken_pipe(self) -> None:
+        """Go on; rich would end the process."""
+        self.quiet = True
+
+
 # Everything a person watches goes to stderr: stdout is for what a program reads.
-console = Console(stderr=True, highlight=False)
+console: Console = _Console(stderr=True, highlight=False)
 SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(*words: str | tuple[str, str]) -> None:
+    """Print one line on stderr: words, or (words, style). They are shown as they are, never read as rich's markup."""
+    parts = (part if isinstance(part, tuple) else (part, "") for part in words)
+    console.print(Text.assemble(*((escaped(text), style) for text, style in parts)), soft_wrap=True)
 
 
 def follow(flow: Callable[[Progress], Events], *, at_once: bool = False) -> None:
     """Run a stream of events to its end, showing each. `flow` makes it, given what a section tells its progress to.
 
-    While a run trains, Ctrl-C is answered between two updates, when the state is whole. Before (if `at_once`) and after
-    that nothing is half-made, and it is raised where the stream is. Either way the stream saves what there is, and
-    raises. A second Ctrl-C does not wait.
+    While a run trains, Ctrl-C, SIGTERM or SIGHUP is answered between two updates, when the state is whole. Before
+    (if `at_once`) and after that nothing is half-made, and it is raised where the stream is. Either way the stream
+    saves what there is. A second signal does not wait.
+
+    Raises:
+        Interrupted: a signal came; its words say what was saved.
     """
-    with Watch() as watch, _CtrlC() as ctrl_c:
+    stop = _StopOnSignal()
+    with Watch() as watch, answered_by(stop.hear):
         events = flow(watch.progress)
-        while (event := ctrl_c.next(events, at_once=at_once)) is not None:
-            watch.show(event)
-            training = isinstance(event, Updated) and event.record.step < event.n_updates
-            at_once = not (training or isinstance(event, Resumed | Saved))
+        try:
+            while (event := stop.next(events, at_once=at_once)) is not None:
+                watch.show(event)
+                training = isinstance(event, Updated) and event.record.step < event.n_updates
+                at_once = not (training or isinstance(event, Resumed | Saved))
+        except KeyboardInterrupt as error:  # the stream's own, which knows what was saved and not which signal came
+            if isinstance(error, Interrupted) or stop.signum is None:
+                raise
+            raise Interrupted(stop.signum, str(error)) from None
 
 
 class Watch:
@@ -56,7 +89,7 @@ class Watch:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
-            disable=not console.is_terminal,
+            disable=not console.is_interactive,
         )
         self._task = self._bar.add_task("training", total=None, numbers="", visible=False)
         self._section = ""
@@ -73,28 +106,28 @@ class Watch:
         """Show one event."""
         match event:
             case Resumed(0, _):
-                self._line("no checkpoint yet: begun again at update 0")
+                say("no checkpoint yet: begun again at update 0")
             case Resumed(step, changes):
                 changed = "".join(f", {name} {before} → {after}" for name, (before, after) in changes.items())
-                self._line(f"going on from update {step}{changed}")
+                say(f"going on from update {step}{changed}")
             case Updated():
                 self._update(event)
             case Saved(path):
-                self._line(f"[dim]saved {path}[/]")
+                say((f"saved {path}", "dim"))
             case Drawn(path):
-                self._line(f"wrote {path}")
+                say(f"wrote {path}")
             case Undrawn(_, why):
-                self._line(f"[red]not drawn:[/] {why}")
+                say(("not drawn:", "red"), f" {why}")
             case Begun(name, number, n_sections):
                 self._section = f"{name}, {number} of {n_sections}"
                 self._pulse()
-                self._line(f"[dim]measuring {self._section}[/]")
+                say((f"measuring {self._section}", "dim"))
             case Examined(_, str(why), _):
-                self._line(f"[red]not measured:[/] {why}")
+                say(("not measured:", "red"), f" {why}")
             case Examined(name, Section() as section, _):
-                self._line(f"measured {name} in {section.seconds:.0f} s")
+                say(f"measured {name} in {section.seconds:.0f} s")
                 for figure in section.figures:
-                    self._line(f"  {figure.name}: {words(figure)}")
+                    say(f"  {figure.name}: {words(figure)}")
 
     def progress(self, done: int, total: int) -> None:
         """Move the bar inside a section."""
@@ -102,7 +135,7 @@ class Watch:
         if done >= total:
             self._pulse()
         elif self._is_due():
-            self._line(f"[dim]step {done:,} of {total:,}[/]")
+            say((f"step {done:,} of {total:,}", "dim"))
 
     def _pulse(self) -> None:
         """Show that a section is being measured, at a step that it does not tell."""
@@ -112,7 +145,7 @@ class Watch:
     def _is_due(self) -> bool:
         """Whether a line is to be written where there is no bar; if so, the next one waits."""
         now = time.monotonic()
-        due = not console.is_terminal and now - self._told > SECONDS_BETWEEN_LINES
+        due = not console.is_interactive and now - self._told > SECONDS_BETWEEN_LINES
         self._told = now if due else self._told
         return due
 
@@ -121,60 +154,56 @@ class Watch:
         energies = f"E(x⁺) {record.energy_pos:+.2f}  E(x⁻) {record.energy_neg:+.2f}  gap {record.gap:+.2f}"
         numbers = f"{energies}  lr {record.lr:.1e}"
         state = _mark(judgement.verdict)
-        said = f"{numbers}  {state}"
-        self._bar.update(self._task, total=total, completed=record.step, visible=True, numbers=said)
+        shown = Text.assemble(f"{numbers}  ", state)
+        self._bar.update(self._task, total=total, completed=record.step, visible=True, numbers=shown.markup)
         if judgement.verdict not in (Verdict.HEALTHY, Verdict.WATCHED):
-            self._line(f"[yellow]update {record.step}: {judgement.verdict.value}[/] ({'; '.join(judgement.signals)})")
-        if self._is_due() or (record.step == total and not console.is_terminal):
-            self._line(f"update {record.step}/{total}  {said}  {time.monotonic() - self._began:.0f} s")
-
-    def _line(self, words: str) -> None:
-        self._bar.console.print(words, soft_wrap=True)
+            decided = f"update {record.step}: {judgement.verdict.value}"
+            say((decided, "yellow"), f" ({'; '.join(judgement.signals)})")
+        if self._is_due() or (record.step == total and not console.is_interactive):
+            seconds = time.monotonic() - self._began
+            say(f"update {record.step}/{total}  {numbers}  ", state, f"  {seconds:.0f} s")
 
 
 @contextmanager
 def steps_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
     """Show a bar for `total` steps; yields what to call with the number done."""
     columns = (TextColumn(what), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with Bar(*columns, console=console, disable=not console.is_interactive, transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda done: bar.update(task, completed=done)
 
 
-def _mark(verdict: Verdict) -> str:
-    return "[green]healthy[/]" if verdict is Verdict.HEALTHY else f"[yellow]{verdict.name.lower()}[/]"
+def _mark(verdict: Verdict) -> tuple[str, str]:
+    """A verdict in a word, and its colour."""
+    return ("healthy", "green") if verdict is Verdict.HEALTHY else (verdict.name.lower(), "yellow")
 
 
-class _CtrlC:
-    """The first Ctrl-C: raised while `next` waits for an event, or remembered until it has come.
+class _StopOnSignal:
+    """The first signal to stop: raised while `next` waits for an event, or remembered until it has come.
 
     It never lands outside the stream, which alone knows what to save.
     """
 
     def __init__(self) -> None:
-        self._at_once = self._came = False
-
-    def __enter__(self) -> "_CtrlC":
-        self._before = signal.signal(signal.SIGINT, self._hear)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        self.signum: int | None = None  # the first signal that came
+        self._at_once = self._waits = False
 
     def next(self, events: Events, *, at_once: bool) -> Event | None:
         """The next event, None after the last."""
-        if self._came:
-            self._came = False
-            return events.throw(KeyboardInterrupt())
+        if self._waits and self.signum is not None:
+            self._waits = False
+            return events.throw(Interrupted(self.signum))
         self._at_once = at_once
         try:
             return next(events, None)
         finally:
             self._at_once = False
 
-    def _hear(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 (the handler's signature)
-        signal.signal(signal.SIGINT, self._before)
-        if self._at_once:
-            raise KeyboardInterrupt
-        self._came = True
-        console.print("\n[yellow]stopping after this step; Ctrl-C again to stop at once[/]")
+    def hear(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 (the handler's signature)
+        """Answer a signal."""
+        if self.signum is not None or self._at_once:
+            self.signum = self.signum or signum
+            raise Interrupted(signum)
+        self.signum, self._waits = signum, True
+        with suppress(RuntimeError):  # Python refuses to write while it is in the middle of a write
+            say(("stopping after this step; a second Ctrl-C or signal stops at once", "yellow"))

@@ -1,4 +1,7 @@
-"""The one thing every room may import: what a person's bad input raises."""
+"""What every room may import: what a person's bad input raises, and what a package that cannot be imported does."""
+
+# A package that is missing, of another version, or built for another system, raises any of these at its import.
+UNIMPORTABLE = (ImportError, AttributeError, OSError, RuntimeError, SyntaxError, TypeError, ValueError)
 
 
 class BadInput(ValueError):
@@ -6,3 +9,12 @@ class BadInput(ValueError):
 
     The command line prints the message alone and exits with code 2.
     """
+
+
+def in_one_line(error: BaseException) -> str:
+    """An exception's type and message, without line ends.
+
+    >>> in_one_line(ImportError("No module\\nnamed 'torch'"))
+    "ImportError: No module named 'torch'"
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

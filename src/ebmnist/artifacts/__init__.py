@@ -5,13 +5,14 @@ from ebmnist.artifacts.checkpoint import Checkpoint, fingerprint, latest_checkpo
 from ebmnist.artifacts.images import write_images
 from ebmnist.artifacts.place import default_path
 from ebmnist.artifacts.run import Event, RunFolder
-from ebmnist.artifacts.tensorboard import TensorBoard
+from ebmnist.artifacts.tensorboard import TensorBoard, check_tensorboard
 
 __all__ = [
     "Checkpoint",
     "Event",
     "RunFolder",
     "TensorBoard",
+    "check_tensorboard",
     "check_writable",
     "default_path",
     "fingerprint",

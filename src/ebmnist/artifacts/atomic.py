@@ -1,6 +1,9 @@
 """Atomic writes: a file or folder appears whole and on disk, or not at all, at whatever instant the process dies."""
 
 import errno
+import functools
+import itertools
+import logging
 import os
 import shutil
 import sys
@@ -12,6 +15,8 @@ from ebmnist.errors import BadInput
 
 TEMPORARY = ".tmp-"  # being written: never read, swept by the next writer
 REPLACED = ".replaced-"  # the former holder of a name, kept until the new one stands
+# What file systems say that lack a call: network, FUSE and overlay ones. 524 is the kernel's own ENOTSUPP.
+LACKING = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, 524}
 
 
 @contextmanager
@@ -35,7 +40,9 @@ def write_file(path: Path, content: str | bytes) -> None:
     Raises:
         BadInput: the system refuses; what was there before is still there.
     """
-    temporary, data = _temporary(path), content.encode() if isinstance(content, str) else content
+    # A name that is no UTF-8, in JSON or HTML: backslashreplace writes what JSON reads back.
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
+    temporary = _temporary(path)
     with mendable(path):
         try:
             _write(temporary, data)
@@ -141,23 +148,50 @@ def sweep(folder: Path) -> None:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+@functools.cache
+def warn_once(what: str) -> None:
+    """Log a warning, the first time that it is asked for in this process."""
+    logging.getLogger("ebmnist").warning(what)
+
+
+def flush_to_disk(handle: int) -> None:
+    """Put a file or folder on disk, as far as its file system can.
+
+    Raises:
+        OSError: the disk is full or broken. A file system that lacks this call gets one warning.
+    """
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in LACKING:
+            raise
+        warn_once(f"the file system cannot flush to disk ({error.strerror}): a power cut may cost the last files")
+
+
+_number = itertools.count()
+
+
 def _temporary(path: Path) -> Path:
-    return path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
+    """A name beside `path` that no other writer uses, short enough where that of `path` is as long as a name may be."""
+    return path.with_name(f"{TEMPORARY}{os.getpid()}-{next(_number)}-{path.name[:40]}")
 
 
 def _write(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        flush_to_disk(file.fileno())
 
 
 def _sync(folder: Path) -> None:
     """Put the names in a folder on disk: a rename survives a power cut only then."""
     if sys.platform == "win32":  # which cannot open a folder, and journals names itself
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # it may be written and not read
+        return
+    try:
+        flush_to_disk(handle)
     finally:
         os.close(handle)

@@ -1,7 +1,6 @@
 """A journal: a file of JSON lines that only grows, may lose its last lines to a kill, and never its earlier ones."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
-from ebmnist.artifacts.atomic import mendable
+from ebmnist.artifacts.atomic import LACKING, flush_to_disk, mendable, warn_once
 from ebmnist.errors import BadInput
 
 if sys.platform != "win32":
@@ -63,7 +62,7 @@ class Journal:
         file = self.open()
         self.flush()
         with mendable(self.path):
-            os.fsync(file.fileno())
+            flush_to_disk(file.fileno())
         return self.n_lines
 
     def close(self) -> None:
@@ -103,7 +102,7 @@ class Journal:
         kept = self._whole_lines()[:n_lines]
         with mendable(self.path):
             file.truncate(sum(len(line) + 1 for line in kept))
-            os.fsync(file.fileno())
+            flush_to_disk(file.fileno())
         self.n_lines = len(kept)
 
     def open(self) -> BufferedWriter:
@@ -139,3 +138,7 @@ def _lock(file: BufferedWriter) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise BadInput(f"{file.name}: another process writes this run; wait for it or stop it") from None
+    except OSError as error:
+        if error.errno not in LACKING:
+            raise
+        warn_once(f"the file system cannot lock files ({error.strerror}): write a run from one process at a time")

@@ -5,28 +5,29 @@ import argparse
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ebmnist import pipeline
 from ebmnist.artifacts import write_file
 from ebmnist.artifacts.measurements import read_measurements
 from ebmnist.artifacts.report import Part, to_markdown, write_report
 from ebmnist.artifacts.tables import comparison
-from ebmnist.console import console
+from ebmnist.console import say
 from ebmnist.data import MNIST
 from ebmnist.evaluation.base import Progress
 from ebmnist.evaluation.feature_net import accuracy, to_bytes, train_feature_net
+from ebmnist.output import escaped, put
 from ebmnist.verbs.ends import UNMEASURED, follow_to_the_end, may_write
 
 
 def evaluate(args: argparse.Namespace, _: list[str]) -> int:
     """Measure a model."""
-    only = [name for name in args.only.split(",") if name]
-    names = ("out", "quick", "long", "chains", "outliers", "seed", "device")
+    names = ("only", "out", "quick", "long", "chains", "outliers", "seed", "device")
     how = {name: getattr(args, name) for name in names}
     failures: dict[str, str] = {}
 
     def flow(progress: Progress) -> pipeline.Events:
-        failures.update((yield from pipeline.evaluate(args.model, only=only, progress=progress, **how)))
+        failures.update((yield from pipeline.evaluate(args.model, progress=progress, **how)))
 
     code = follow_to_the_end(flow, at_once=True)
     return UNMEASURED if code == 0 and failures else code
@@ -37,33 +38,37 @@ def compare(args: argparse.Namespace, _: list[str]) -> int:
     runs = {str(path): read_measurements(path / "evaluation.json") for path in args.runs}
     parts = comparison(runs)
     if args.out is not None:
-        may_write(args.out, (".html",), force=False)
+        may_write(args.out, (".html",))
         write_report(args.out, title="ebmnist · compare", about=", ".join(runs), facts={}, headline=(), parts=parts)
-        console.print(f"wrote {args.out}")
+        say(f"wrote {args.out}")
     for part in parts:
-        if args.markdown:
-            print(to_markdown(part))
-        else:
-            Console(markup=False, highlight=False).print(_table(part), "")
+        put(to_markdown(part) if args.markdown else _table(part))
     return 0
 
 
 def train_classifier(args: argparse.Namespace, _: list[str]) -> int:
     """Train the feature net, and write its weights after every epoch."""
-    may_write(args.out, (".safetensors",), force=False)
+    may_write(args.out, (".safetensors",))
     dataset = MNIST().load()
     net = None
     for p in train_feature_net(dataset, rng=torch.Generator().manual_seed(args.seed), n_epochs=args.epochs):
         net = p.net
         write_file(args.out, to_bytes(net))
-        console.print(f"epoch {p.epoch}/{p.n_epochs}  loss {p.loss:.4f}  validation {p.validation_accuracy:.2%}")
+        say(f"epoch {p.epoch}/{p.n_epochs}  loss {p.loss:.4f}  validation {p.validation_accuracy:.2%}")
     if net is not None:
-        console.print(f"test accuracy {accuracy(net, dataset.test):.2%}; wrote {args.out}")
+        say(f"test accuracy {accuracy(net, dataset.test):.2%}; wrote {args.out}")
     return 0
 
 
-def _table(part: Part) -> Table:
-    table = Table(*part.columns, title=part.title, caption=part.words, title_justify="left")
+def _table(part: Part) -> str:
+    """A table in lines; without a terminal each row is one, however long."""
+    table = Table(title=Text(part.title), caption=Text(part.words), title_justify="left")
+    for column in part.columns:
+        table.add_column(Text(escaped(column)))
     for row in part.rows:
-        table.add_row(*row)
-    return table
+        table.add_row(*(Text(escaped(cell)) for cell in row))
+    terminal = Console()
+    width = terminal.width if terminal.is_terminal else max(terminal.width, terminal.measure(table).maximum)
+    with terminal.capture() as drawn:
+        terminal.print(table, width=width, crop=False)
+    return drawn.get()

@@ -13,16 +13,20 @@ from ebmnist.artifacts.figures import save_animation, save_grid
 from ebmnist.artifacts.history import in_words, read_history
 from ebmnist.artifacts.measurements import read_measurements_of, to_json
 from ebmnist.artifacts.tables import gallery_of, parts_of
-from ebmnist.console import console, steps_bar
+from ebmnist.console import say, steps_bar
 from ebmnist.data import read_images
 from ebmnist.data.corruptions import add_noise
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import psnr
 from ebmnist.gallery import energy_of
+from ebmnist.output import put
 from ebmnist.sampling import check_whole_cycles, run_chain, sample, uniform_noise
 from ebmnist.trained import export as export_model
 from ebmnist.trained import identity_of, load, make_trained
 from ebmnist.verbs.ends import may_write
+
+# What a file of each kind may hold: a .png of 90 megapixels, a film of 140 MB; .npy is bounded by --n itself.
+MOST_IMAGES = {".png": 100_000, ".webp": 2_500, ".gif": 2_500, ".npy": 1_000_000}
 
 
 def info(args: argparse.Namespace, _: list[str]) -> int:
@@ -44,7 +48,7 @@ def info(args: argparse.Namespace, _: list[str]) -> int:
         facts |= _of_run(RunFolder.open(args.model), identity_of(checkpoint, args.model))
     else:
         facts |= {name: checkpoint.facts[name] for name in ("made", "resumed", "figures") if name in checkpoint.facts}
-    print(json.dumps(facts, indent=1, ensure_ascii=False) if args.json else yaml.safe_dump(facts, sort_keys=False))
+    put(json.dumps(facts, indent=1) if args.json else yaml.safe_dump(facts, sort_keys=False))
     return 0
 
 
@@ -73,15 +77,15 @@ def _of_run(run: RunFolder, subject: dict[str, Any]) -> dict[str, object]:
 
 def export(args: argparse.Namespace, _: list[str]) -> int:
     """Write a model without its training state."""
-    console.print(f"wrote {export_model(args.model, args.out)}", soft_wrap=True)
+    say(f"wrote {export_model(args.model, args.out)}")
     return 0
 
 
 def sample_images(args: argparse.Namespace, _: list[str]) -> int:
     """Draw images from noise."""
-    may_write(args.out, (".png", ".webp", ".gif", ".npy"), args.force)
-    if args.n < 1:
-        raise BadInput(f"--n must be ≥ 1, not {args.n}")
+    may_write(args.out, tuple(MOST_IMAGES), force=args.force)
+    if args.n > (most := MOST_IMAGES[args.out.suffix]):
+        raise BadInput(f"--n {args.n}: a {args.out.suffix} holds at most {most:,} images; ask for fewer, or for .npy")
     model = load(args.model, args.device)
     n_steps = model.n_steps if args.steps is None else args.steps
     check_whole_cycles(model.kernel, n_steps)
@@ -98,15 +102,13 @@ def sample_images(args: argparse.Namespace, _: list[str]) -> int:
         with steps_bar("sampling", n_steps * batches) as progress:
             x = sample(model, args.n, rng=rng, n_steps=n_steps, progress=progress)
         _write(x, args.out)
-    console.print(f"drew {args.out}")
+    say(f"drew {args.out}")
     return 0
 
 
 def denoise_images(args: argparse.Namespace, _: list[str]) -> int:
     """Clean noisy images, or show how test images fare."""
-    may_write(args.out, (".png", ".npy"), args.force)
-    if not args.sigma > 0:
-        raise BadInput(f"--sigma must be > 0, not {args.sigma}")
+    may_write(args.out, (".png", ".npy"), force=args.force, source=args.input)
     model = load(args.model, args.device)
     rng = torch.Generator(model.device).manual_seed(args.seed)
     if args.input is not None:
@@ -118,8 +120,8 @@ def denoise_images(args: argparse.Namespace, _: list[str]) -> int:
         cleaned = model.denoise(noisy, args.sigma, rng)
         _write(torch.cat([clean, noisy.clamp(0, 1), cleaned]), args.out, n_columns=10)
         before, after = (float(psnr(x, clean).mean()) for x in (noisy, cleaned))
-        console.print(f"10 test images, σ = {args.sigma:g}: {before:.1f} dB noisy, {after:.1f} dB cleaned")
-    console.print(f"wrote {args.out}")
+        say(f"10 test images, σ = {args.sigma:g}: {before:.1f} dB noisy, {after:.1f} dB cleaned")
+    say(f"wrote {args.out}")
     return 0
 
 
@@ -128,11 +130,9 @@ def score(args: argparse.Namespace, _: list[str]) -> int:
     model = load(args.model, args.device)
     values = energy_of(model, read_images(args.input)).tolist()
     if args.json:
-        print(json.dumps(values))
-        return 0
-    print("index,energy")
-    for i, value in enumerate(values):
-        print(f"{i},{value!r}")
+        put(json.dumps(values))
+    else:
+        put("\n".join(["index,energy", *(f"{i},{value!r}" for i, value in enumerate(values))]))
     return 0
 
 

@@ -3,8 +3,9 @@
 import argparse
 
 from ebmnist import pipeline
-from ebmnist.artifacts import default_path
-from ebmnist.console import console
+from ebmnist.artifacts import check_tensorboard, default_path
+from ebmnist.console import say
+from ebmnist.output import put
 from ebmnist.recipe import load_recipe
 from ebmnist.recipes import read_recipe, recipe_names
 from ebmnist.verbs.ends import follow_to_the_end
@@ -14,8 +15,10 @@ from ebmnist.verbs.explained import explained
 def run(args: argparse.Namespace, fields: list[str]) -> int:
     """Train, draw, report; or train alone."""
     recipe = load_recipe(args.recipe, fields)
+    if recipe.saving.tensorboard:
+        check_tensorboard()
     path = args.out or default_path(recipe.basics.name)
-    console.print(f"[bold]{recipe.basics.name}[/]: {recipe.basics.about} → {path}", soft_wrap=True)
+    say((recipe.basics.name, "bold"), f": {recipe.basics.about} → {path}")
     if args.verb == "train":
         return follow_to_the_end(lambda _: pipeline.train(recipe, path))
     return follow_to_the_end(lambda progress: pipeline.run(recipe, path, progress=progress))
@@ -36,8 +39,7 @@ def report(args: argparse.Namespace, _: list[str]) -> int:
 def recipe(args: argparse.Namespace, _: list[str]) -> int:
     """Print a recipe whole and explained, or list them."""
     if args.recipe:
-        print(explained(load_recipe(args.recipe)), end="")
+        put(explained(load_recipe(args.recipe)), end="")
     else:
-        for name in recipe_names():
-            print(f"{name:12} {read_recipe(name)['about']}")
+        put("\n".join(f"{name:12} {read_recipe(name)['about']}" for name in recipe_names()))
     return 0

@@ -1,0 +1,105 @@
+"""What the words of a command line may be: numbers in their ranges, paths, names; errors are one line."""
+
+import argparse
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ebmnist.output import is_text, put, tell
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, with errors of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with code 2."""
+        message = message.removeprefix("argument ").replace(": must be", " must be", 1)
+        if message.endswith("expected one argument"):
+            message += "; one that begins with a dash is given as --option=-value"
+        tell(f"{self.prog}: {message} (see {self.prog} --help)")
+        self.exit(2)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        near = difflib.get_close_matches(str(value), action.choices, 1)
+        mend = f"did you mean {near[0]}?" if near else f"use one of {', '.join(action.choices)}"
+        raise argparse.ArgumentError(action, f"{value!r} is unknown; {mend}")
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        value = super()._get_values(action, arg_strings)
+        if action.nargs is None and value == []:  # `--n=--`, whose value argparse drops
+            raise argparse.ArgumentError(action, "expected one argument")
+        return value
+
+    def _print_message(self, message: str, file: object = None) -> None:  # noqa: ARG002 (it is help, for stdout)
+        put(message, end="")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number from `least` to `most`."""
+
+    least: int
+    most: int
+
+    def __call__(self, word: str) -> int:
+        """Return the number. Raises `ArgumentTypeError`."""
+        try:
+            value = int(word)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be a whole number, not {word!r}") from None
+        if value < self.least:
+            raise argparse.ArgumentTypeError(f"must be ≥ {self.least}, not {word}")
+        if value > self.most:
+            raise argparse.ArgumentTypeError(f"must be ≤ {self.most:,}, not {word}")
+        return value
+
+
+def sigma(word: str) -> float:
+    """Return a standard deviation of pixels on [0, 1]. Raises `ArgumentTypeError`."""
+    try:
+        value = float(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, not {word!r}") from None
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be > 0, not {word}")
+    if value > 1:
+        asked = f"; did you mean {value / 255:.3g}, which is {word} of 255?" if value <= 255 else ""
+        raise argparse.ArgumentTypeError(f"must be ≤ 1, since pixels are on [0, 1], not {word}{asked}")
+    return value
+
+
+def names(word: str) -> list[str]:
+    """Return the names in a list such as `fidelity,ood`. Raises `ArgumentTypeError`."""
+    found = [name.strip() for name in word.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError("names nothing; leave it out for all, or give names such as fidelity,ood")
+    return found
+
+
+def text(word: str) -> str:
+    """Return words that are not empty, and can be written as UTF-8. Raises `ArgumentTypeError`."""
+    if not word.strip():
+        raise argparse.ArgumentTypeError("is empty; give it a value, or leave it out")
+    if not is_text(word):
+        raise argparse.ArgumentTypeError(f"{word!r} is not UTF-8; use other characters")
+    return word
+
+
+def file_path(word: str) -> Path:
+    """Return a path that the system can look for, `~` expanded, there or not. Raises `ArgumentTypeError`."""
+    if not word:
+        raise argparse.ArgumentTypeError("is empty; give a path")
+    path = Path(word).expanduser() if word == "~" or word.startswith("~/") else Path(word)
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{word!r} ({error.strerror}); choose another path") from None
+    except ValueError as error:  # a NUL
+        raise argparse.ArgumentTypeError(f"{word!r} ({error}); choose another path") from None
+    return path
