@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ebmnist import pipeline
 from ebmnist.artifacts import RunFolder, load_checkpoint
 from ebmnist.cli import main
 
@@ -14,14 +15,21 @@ TINY = [
 ]
 
 
-def test_it_begins_again_with_its_recipe_and_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_begins_again_with_its_recipe_and_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "finish", lambda *_, **__: iter(()))  # what follows the training takes long
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for path in (whole, killed):
         assert main(["train", "smoke", "--out", str(path), *TINY]) == 0
     for checkpoint in (killed / "checkpoints").iterdir():
         checkpoint.rename(tmp_path / f"gone-{checkpoint.name}")  # as if it had died after its records
     capsys.readouterr()
-    for words in (["resume", str(killed)], ["info", str(killed)], ["report", str(killed)]):
+    for words in (
+        ["resume", str(killed)],
+        ["info", str(killed)],
+        ["sample", str(killed), "--out", str(tmp_path / "x.png")],
+    ):
         assert main(words) == 2
         assert f"ebmnist resume {killed} --restart" in capsys.readouterr().err
     assert main(["resume", str(killed), "--restart"]) == 0
