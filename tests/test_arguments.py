@@ -21,7 +21,7 @@ OUTSIDE = {
     "--device": (SAMPLE, ["", " ", "\udcff", "--"]),
     "--only": (EVALUATE, ["", " ", ",", ",,", "--"]),
     "--out": (SAMPLE[:2], ["", "a\0b", "--", "x" * 256 + ".png", "x/" * 2100]),
-    "--input": (["score", "pretrained"], ["", "a\0b", "--", "x" * 256]),
+    "--input": (["score", "pretrained"], ["", "a\0b", "--", "x" * 256, "/dev/zero", "/dev/full"]),
     "--outliers": (EVALUATE, ["", "x" * 256]),
 }
 WHOLE = ("--n", "--steps", "--long", "--chains", "--epochs")

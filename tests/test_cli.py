@@ -1,7 +1,10 @@
 """The command line: what it says, how it ends, and that bad input costs one line and nothing else."""
 
+import errno
 import json
+import os
 import re
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
+import ebmnist
 from ebmnist.cli import build_parser, main, split_overrides
 from ebmnist.data import read_images
 from ebmnist.recipe import load_recipe
@@ -177,3 +181,59 @@ def test_bad_words_are_one_line_and_exit_code_2(words: list[str], capsys: pytest
         main(words)
     assert ended.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_package_that_cannot_be_imported_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [n for n in sys.modules if n.startswith("ebmnist.verbs")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(ebmnist, "verbs")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["recipe"]) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "cannot start (ModuleNotFoundError: " in said
+    assert "torch" in said
+
+
+def test_a_broken_tensorboard_is_refused_before_there_is_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    assert main(["train", "smoke", "--artifacts.tensorboard", "true", "--out", str(tmp_path / "x")]) == 2
+    assert "tensorboard is not installed" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["evaluate", "{model}"], ["report", "{model}"], ["resume", "{model}"]])
+def test_a_folder_that_may_not_be_written_is_refused_before_the_work(
+    model: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read_only(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "write_bytes", read_only)
+    assert main([w.format(model=model) for w in words]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"ebmnist: {model}: not written (Read-only file system); make it writable")
+    assert "--" not in said
+
+
+def test_a_table_has_a_row_a_line_without_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = tmp_path / ("[bold]" + "x" * 180)
+    section = {"figures": [], "anchors": [], "method": "", "seconds": 1.0, "quick": True, "seed": 0, "commit": None}
+    whole = {
+        "format": 1,
+        "subject": {"recipe": ":smile:", "about": "", "updates": 1, "quick": True, "seed": 0},
+        "environment": {},
+        "sections": {"fidelity": section},
+        "failures": {"ood": "why " * 60},
+    }
+    long.mkdir()
+    (long / "evaluation.json").write_text(json.dumps(whole), encoding="utf-8")
+    assert main(["compare", str(long)]) == 0
+    printed = capsys.readouterr().out
+    assert str(long) in printed
+    assert ":smile:" in printed
+    assert ("why " * 60).strip() in printed

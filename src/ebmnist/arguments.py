@@ -103,3 +103,11 @@ def file_path(word: str) -> Path:
     except ValueError as error:  # a NUL
         raise argparse.ArgumentTypeError(f"{word!r} ({error}); choose another path") from None
     return path
+
+
+def input_file(word: str) -> Path:
+    """Return a path that is not a device, which might be read without an end. Raises `ArgumentTypeError`."""
+    path = file_path(word)
+    if path.is_char_device() or path.is_block_device():
+        raise argparse.ArgumentTypeError(f"{word!r} is a device; give a file of images")
+    return path

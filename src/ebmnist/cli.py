@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import ebmnist
-from ebmnist.arguments import OneLineParser, Whole, file_path, names, sigma, text
+from ebmnist.arguments import OneLineParser, Whole, file_path, input_file, names, sigma, text
 from ebmnist.errors import UNIMPORTABLE, BadInput, in_one_line
 from ebmnist.output import any_encoding, is_text, put, tell, tell_of_logs
 from ebmnist.signals import Interrupted, answered_by, interrupt
@@ -120,7 +120,7 @@ def _model_verbs(verbs: Verbs) -> None:
     p = _verb(verbs, "denoise", "clean noisy images by descending the energy", note)
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--sigma", type=sigma, required=True, help="standard deviation of the noise, pixels on [0,1]")
-    p.add_argument("--input", type=file_path, metavar="FILE", help="noisy images: .npy, .png or IDX")
+    p.add_argument("--input", type=input_file, metavar="FILE", help="noisy images: .npy, .png or IDX")
     p.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=".png or .npy")
     _common(p)
@@ -128,7 +128,7 @@ def _model_verbs(verbs: Verbs) -> None:
     p = _verb(verbs, "score", "print the energy of each image: low is likely")
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument(
-        "--input", type=file_path, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
+        "--input", type=input_file, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
     )
     p.add_argument("--json", action="store_true", help="JSON in place of CSV")
     _device(p)

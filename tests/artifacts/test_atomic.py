@@ -12,6 +12,7 @@ from ebmnist.artifacts.atomic import (
     remove_folder,
     standing,
     sweep,
+    warn_once,
     write_file,
     write_folder,
 )
@@ -133,3 +134,50 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     ):
         with pytest.raises(BadInput, match=r"^\S+: not written \([^\n]+\); make it writable or choose [^\n]+$"):
             write()
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, 524])
+def test_a_file_system_that_cannot_flush_costs_one_warning(tmp_path, monkeypatch, caplog, number):
+    def refuse(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    warn_once.cache_clear()
+    write_file(tmp_path / "f", "new")
+    write_folder(tmp_path / "d", {"a": b"new"})
+    assert (tmp_path / "f").read_text() == (tmp_path / "d" / "a").read_text() == "new"
+    (words,) = caplog.messages
+    assert "cannot flush to disk" in words
+
+
+def test_a_folder_that_may_be_written_and_not_read(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        write_file(tmp_path / "f", "new")
+    assert (tmp_path / "f").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "👩" * 63, "a[b]", "-x", "a\nb", "\udcff", " ", "~"])
+def test_any_name_that_the_system_takes_is_written(tmp_path, name):
+    for text in ("one", "two"):
+        write_file(tmp_path / name, text)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "two"
+
+
+def test_a_folder_is_tried_before_the_work(tmp_path, monkeypatch):
+    check_writable(tmp_path)
+    check_writable(tmp_path / "nothing")  # whose reader has more to say
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(BadInput, match=r"^/proc: not written \([^\n]+\); [^\n]+$"):
+        check_writable(Path("/proc"))
+
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "write_bytes", read_only)
+    with pytest.raises(BadInput, match="Read-only file system"):
+        check_writable(tmp_path)

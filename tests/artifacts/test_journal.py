@@ -1,8 +1,12 @@
+import errno
 import json
+import logging
+import os
 
 import pytest
 
 from ebmnist.artifacts import journal as journal_module
+from ebmnist.artifacts.atomic import warn_once
 from ebmnist.artifacts.journal import Journal
 from ebmnist.errors import BadInput
 
@@ -115,3 +119,29 @@ def test_a_full_disk_is_one_line_and_costs_no_line_written_before(journal, large
     assert journal.read() == LINES[:1]
     journal.append(LINES[2])
     assert journal.read() == [LINES[0], LINES[2]]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, 524])
+def test_a_file_system_without_locks_costs_one_warning(journal, tmp_path, monkeypatch, caplog, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(journal_module.fcntl, "flock", refuse)
+    warn_once.cache_clear()
+    second = Journal(tmp_path / "k.jsonl")
+    for each in (journal, second):
+        each.append(LINES[0])
+        each.close()
+        assert each.read() == LINES[:1]
+    ((_, level, words),) = caplog.record_tuples
+    assert level == logging.WARNING
+    assert "cannot lock files" in words
+
+
+def test_a_lock_that_fails_otherwise_is_a_refusal(journal, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(journal_module.fcntl, "flock", refuse)
+    with pytest.raises(BadInput, match="Input/output error"):
+        journal.append(LINES[0])

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ebmnist.artifacts import TensorBoard
+from ebmnist.artifacts import TensorBoard, check_tensorboard
 from ebmnist.errors import BadInput
 from ebmnist.training.base import StepRecord
 
@@ -37,6 +37,27 @@ def test_without_the_package_one_line_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(BadInput, match=r"^tensorboard is not installed: pip install ebmnist\[tensorboard\]$"):
         TensorBoard(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "ModuleNotFoundError(\"No module named 'pkg_resources'\", name='pkg_resources')",
+        "ImportError('libstdc++.so.6: version not found')",
+        "AttributeError('np.bool8')",
+        "TypeError('Descriptors cannot be\\ncreated directly')",
+        "OSError('libfoo.so')",
+        "SyntaxError('invalid syntax')",
+    ],
+)
+def test_one_that_is_there_and_cannot_be_imported_is_told_from_one_that_is_not(tmp_path, monkeypatch, error):
+    (tmp_path / "tensorboard.py").write_text(f"raise {error}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [n for n in sys.modules if n.split(".")[0] == "tensorboard" or n.startswith("torch.utils.tensorboard")]:
+        monkeypatch.delitem(sys.modules, name)
+    said = r"^tensorboard is installed and cannot be imported \({}: [^\n]+\); mend that, or leave out [^\n]+$"
+    with pytest.raises(BadInput, match=said.format(error.split("(")[0])):
+        check_tensorboard()
 
 
 def test_artifacts_are_light_to_import():

@@ -19,6 +19,8 @@ from ebmnist.evaluation.feature_net import accuracy, to_bytes, train_feature_net
 from ebmnist.output import escaped, put
 from ebmnist.verbs.ends import UNMEASURED, follow_to_the_end, may_write
 
+WIDEST = 100_000  # characters of a table's row where there is no terminal
+
 
 def evaluate(args: argparse.Namespace, _: list[str]) -> int:
     """Measure a model."""
@@ -67,8 +69,7 @@ def _table(part: Part) -> str:
         table.add_column(Text(escaped(column)))
     for row in part.rows:
         table.add_row(*(Text(escaped(cell)) for cell in row))
-    terminal = Console()
-    width = terminal.width if terminal.is_terminal else max(terminal.width, terminal.measure(table).maximum)
-    with terminal.capture() as drawn:
-        terminal.print(table, width=width, crop=False)
+    console = Console() if Console().is_terminal else Console(width=WIDEST)
+    with console.capture() as drawn:
+        console.print(table)
     return drawn.get()
