@@ -15,7 +15,7 @@ from ebmnist.artifacts import Checkpoint, RunFolder, TensorBoard, fingerprint, l
 from ebmnist.artifacts.environment import describe_environment
 from ebmnist.artifacts.figures import UNDRAWABLE, save_section
 from ebmnist.artifacts.measurements import Measurements, merged, read_former, write_measurements
-from ebmnist.artifacts.report import write_parts
+from ebmnist.artifacts.parts import write_parts
 from ebmnist.artifacts.tables import picture_of, write_page
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Progress, unwatched

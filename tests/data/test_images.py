@@ -178,7 +178,7 @@ def test_noise_may_lead_outside_the_range_and_nothing_else_may(tmp_path):
         with pytest.raises(BadInput, match=re.escape(said)):
             read_images(path, 0.2)
     np.save(path, clean + noise)
-    with pytest.raises(BadInput, match="σ = 0.1"):
+    with pytest.raises(BadInput, match=r"σ = 0\.1"):
         read_images(path, 0.1)
 
 

@@ -1,6 +1,5 @@
 """The report: one HTML page that shows a whole run, pictures inside. It needs no network and no script."""
 
-import json
 import re
 import struct
 from base64 import b64encode
@@ -10,17 +9,19 @@ from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from string import Template
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from PIL import Image
 
 import ebmnist
 from ebmnist.artifacts.atomic import write_file
 from ebmnist.errors import BadInput
+from ebmnist.reading import read_bytes
 
 FORMATS = ("PNG", "WEBP", "GIF")  # what every browser shows
 # What Pillow raises of a picture cut short or altered; a GIF alone can raise three of them.
 BROKEN = (OSError, EOFError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
+LARGEST = 50_000_000  # bytes of a picture
 N_PARTS_LISTED = 3  # a table of contents from so many parts on
 
 # The policy holds the page to its word: a browser that reads it fetches nothing and runs nothing.
@@ -59,27 +60,6 @@ class Part(NamedTuple):
     pictures: tuple[Path, ...] = ()  # .png, .webp or .gif; a file's name is its caption
     columns: tuple[str, ...] = ()  # a table's header
     rows: tuple[tuple[str, ...], ...] = ()  # as many cells as columns; the first one names the row
-
-
-def write_parts(path: Path, parts: Sequence[Part]) -> Path:
-    """Keep parts as JSON beside their pictures, so that a report can be written again without drawing again."""
-    rows = [{**part._asdict(), "pictures": [p.name for p in part.pictures]} for part in parts]
-    write_file(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
-    return path
-
-
-def read_parts(path: Path) -> list[Part]:
-    """Read parts back. Raises `BadInput` where they are missing or damaged."""
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return [_part(row, path.parent) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path}: missing or damaged; draw again with: ebmnist report {path.parent.parent}") from error
-
-
-def _part(row: dict[str, Any], folder: Path) -> Part:
-    pictures = tuple(folder / name for name in row["pictures"])
-    return Part(row["title"], row["words"], pictures, tuple(row["columns"]), tuple(map(tuple, row["rows"])))
 
 
 def write_report(
@@ -180,7 +160,7 @@ def _is_numeric(column: Iterable[str]) -> bool:
 
 def _figure(title: str, path: Path) -> str:
     """Return a picture and its caption; on paper, and for those who ask for less motion, an animation's last frame."""
-    picture = _read(path)
+    picture = read_picture(path)
     caption = re.sub(r"[-_\s]+", " ", path.stem).strip()
     caption = caption[:1].upper() + caption[1:]
     alt = caption if caption == title else f"{title}: {caption}"
@@ -198,15 +178,15 @@ class _Picture(NamedTuple):
     still: str = ""  # an animation's last frame
 
 
-def _read(path: Path) -> _Picture:
+def read_picture(path: Path) -> _Picture:
     """Read and decode a picture, so that a broken one is found here and not by the reader."""
+    if not path.is_file():
+        raise BadInput(f"{path}: no such picture; draw it first, or leave it out of the report")
+    content = read_bytes(path, LARGEST)
     try:
-        return _decode(path.read_bytes())
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such picture; draw it first, or leave it out of the report") from None
+        return _decode(content)
     except BROKEN as error:
-        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-        raise BadInput(f"{path}: no whole PNG, WebP or GIF{why}; draw it again as one") from None
+        raise BadInput(f"{path}: no whole PNG, WebP or GIF; draw it again as one") from error
 
 
 def _decode(content: bytes) -> _Picture:

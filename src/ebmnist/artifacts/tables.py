@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ebmnist.artifacts.measurements import Measurements, Section, words
-from ebmnist.artifacts.report import Part, read_parts, write_report
+from ebmnist.artifacts.parts import read_parts
+from ebmnist.artifacts.report import Part, write_report
+from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY
 from ebmnist.evaluation.base import Figure
 
@@ -85,8 +87,7 @@ def parts_of(measurements: Measurements, folder: Path) -> list[Part]:
 
 def write_page(folder: Path, measurements: Measurements) -> Path:
     """Write report.html from what a folder holds: its pictures, if it is a run that has been drawn, and its figures."""
-    gallery_file = folder / "figures" / "gallery.json"
-    drawn = read_parts(gallery_file) if gallery_file.is_file() else []
+    drawn = _drawn(folder / "figures" / "gallery.json")
     about, environment = measurements.subject, measurements.environment
     facts = {k: str(v) for k, v in {**about, **environment}.items() if v is not None and k != "about"}
     facts["measured in"] = f"{sum(section.seconds for section in measurements.sections.values()):.0f} s"
@@ -94,11 +95,21 @@ def write_page(folder: Path, measurements: Measurements) -> Path:
     return write_report(
         folder / "report.html",
         title=f"ebmnist · {about['recipe']}",
-        about=about["about"],
+        about=about.get("about", ""),
         facts=facts,
         headline=headline(measurements),
         parts=[*drawn, *parts_of(measurements, folder / "figures")],
     )
+
+
+def _drawn(file: Path) -> list[Part]:
+    """The parts that were drawn; where they are damaged one that says so, as the figures do not depend on them."""
+    if not file.is_file():
+        return []
+    try:
+        return read_parts(file)
+    except BadInput as error:
+        return [Part("Pictures", f"They cannot be shown. {error}.")]
 
 
 def comparison(runs: Mapping[str, Measurements]) -> list[Part]:

@@ -35,7 +35,8 @@ def number(low: float = -math.inf, high: float = math.inf) -> Schema:
     """A finite number in [low, high]."""
 
     def schema(value: Any) -> str | None:
-        fits = type(value) in (int, float) and math.isfinite(value) and low <= value <= high
+        known = (type(value) is int and abs(value) < 2**1000) or (type(value) is float and math.isfinite(value))
+        fits = known and low <= value <= high
         return None if fits else _not(_range("finite", low, high), value)
 
     return schema
@@ -83,7 +84,8 @@ def list_of(item: Schema, longest: int = 1_000_000, length: int | None = None) -
 
     def schema(value: Any) -> str | None:
         if not isinstance(value, list) or len(value) > longest or length not in (None, len(value)):
-            return _not("a list" if length is None else f"a list of {length}", value)
+            expected = "a list" if length is None else f"a list of {length}"
+            return f"{_not(expected, value)} of {len(value)}" if isinstance(value, list) else _not(expected, value)
         return next((f"[{i}]{wrong}" for i, one in enumerate(value) if (wrong := item(one)) is not None), None)
 
     return schema
@@ -110,7 +112,7 @@ def record(fields: Mapping[str, Schema], also: Mapping[str, Schema] | None = Non
         for key in sorted(fields.keys() - value.keys()):
             return f": {key} is missing"
         if closed and (others := value.keys() - fields.keys() - also.keys()):
-            return f": {min(map(str, others))!r} is unknown"
+            return f": {min(map(str, others))[:60]!r} is unknown; known are {', '.join(sorted(fields.keys() | also))}"
         known = {**fields, **also}
         faults = ((key, known[key](one)) for key, one in value.items() if key in known)
         return next((f".{key}{wrong}" for key, wrong in faults if wrong is not None), None)
@@ -119,10 +121,12 @@ def record(fields: Mapping[str, Schema], also: Mapping[str, Schema] | None = Non
 
 
 def _range(kind: str, low: float, high: float) -> str:
-    bounds = [f"≥ {low:g}"] * (low > -(2**63)) + [f"≤ {high:g}"] * (high < 2**63 - 1)
+    bounds = [f"≥ {low:,}"] * (low > -(10**12)) + [f"≤ {high:,}"] * (high < math.inf)
     return f"a {kind} number {' and '.join(bounds)}".strip()
 
 
 def _not(expected: str, value: Any) -> str:
-    shown = repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
-    return f": expected {expected}, not {shown[:60]}"
+    shown = f"a {type(value).__name__}"
+    if isinstance(value, str | int | float | None):
+        shown = repr(value)[:60] if not isinstance(value, int) or abs(value) < 2**200 else "a far larger one"
+    return f": expected {expected}, not {shown}"
