@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,13 +87,14 @@ def _training_verbs(verbs: Verbs) -> None:
     ):
         p = _verb(verbs, name, about, fields + f"\n\nexample: ebmnist {name} mnist --out runs/wide --energy.width 48")
         p.add_argument("recipe", nargs="?", default="mnist", help="name or .yaml file (default: mnist)")
-        p.add_argument("--out", type=Path, help="the run's folder; must not exist (default: runs/NAME)")
+        p.add_argument("--out", type=_path, help="the run's folder; must not exist (default: runs/NAME)")
 
     p = _verb(verbs, "resume", "go on with a run where its latest checkpoint left it, then draw and report", fields)
-    p.add_argument("dir", type=Path, help="the run folder")
+    p.add_argument("dir", type=_path, help="the run folder")
 
     p = _verb(verbs, "report", "draw a run's pictures again and write its report.html")
-    p.add_argument("dir", type=Path, help="the run folder")
+    p.add_argument("dir", type=_path, help="the run folder")
+    _data_root(p)
     _device(p, default=None)
 
     p = _verb(verbs, "recipe", "print a recipe, every field with its value and meaning, or list the recipes")
@@ -101,35 +103,36 @@ def _training_verbs(verbs: Verbs) -> None:
 
 def _model_verbs(verbs: Verbs) -> None:
     p = _verb(verbs, "info", "say what a run or checkpoint is, how it was made, and its figures")
-    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument("model", type=_path, help=MODEL)
     p.add_argument("--json", action="store_true", help="as JSON")
 
     p = _verb(verbs, "export", "write a run's averaged weights, recipe and figures alone, to pass on")
-    p.add_argument("model", type=Path, help="an evaluated run folder")
-    p.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="must not exist; 1 to 4 MB")
+    p.add_argument("model", type=_path, help="an evaluated run folder")
+    p.add_argument("--out", type=_path, required=True, metavar="FOLDER", help="must not exist; 1 to 4 MB")
 
     p = _verb(verbs, "sample", "draw images by Langevin chains from uniform noise")
-    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument("model", type=_path, help=MODEL)
     p.add_argument("--n", type=int, default=64, help="images (default: 64)")
     p.add_argument("--steps", type=int, help="of each chain: whole cycles of 128 for mnist (default: the recipe's)")
     p.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     suffixes = ".png a grid, .webp or .gif the chains moving, .npy float32 (N,1,28,28) in [0,1]"
-    p.add_argument("--out", type=Path, required=True, metavar="FILE", help=suffixes)
+    p.add_argument("--out", type=_path, required=True, metavar="FILE", help=suffixes)
     _common(p)
 
     note = "Without --input, ten test images are noised and cleaned, and shown clean / noisy / cleaned."
     p = _verb(verbs, "denoise", "clean noisy images by descending the energy", note)
-    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument("model", type=_path, help=MODEL)
     p.add_argument("--sigma", type=float, required=True, help="standard deviation of the noise, pixels on [0,1]")
-    p.add_argument("--input", type=Path, metavar="FILE", help="noisy images: .npy, .png or IDX")
+    p.add_argument("--input", type=_path, metavar="FILE", help="noisy images: .npy, .png or IDX")
+    _data_root(p)
     p.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-    p.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png or .npy")
+    p.add_argument("--out", type=_path, required=True, metavar="FILE", help=".png or .npy")
     _common(p)
 
     p = _verb(verbs, "score", "print the energy of each image: low is likely")
-    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument("model", type=_path, help=MODEL)
     p.add_argument(
-        "--input", type=Path, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
+        "--input", type=_path, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
     )
     p.add_argument("--json", action="store_true", help="JSON in place of CSV")
     _device(p)
@@ -138,7 +141,8 @@ def _model_verbs(verbs: Verbs) -> None:
 def _judging_verbs(verbs: Verbs) -> None:
     about = "measure a run or checkpoint: figures with errors, floors and baselines beside them"
     p = _verb(verbs, "evaluate", about, SECTIONS)
-    p.add_argument("model", type=Path, help=MODEL)
+    p.add_argument("model", type=_path, help=MODEL)
+    _data_root(p)
     p.add_argument("--quick", action="store_true", help="small sizes and wide errors, for a first look in seconds")
     p.add_argument("--only", default="", metavar="A,B", help="sections to measure, such as fidelity,ood (default: all)")
     p.add_argument("--long", type=int, metavar="N", help="steps of the chains in chain_length, ≥ 64 (default: 4096)")
@@ -147,18 +151,18 @@ def _judging_verbs(verbs: Verbs) -> None:
     )
     p.add_argument("--chains", type=int, metavar="N", help=about)
     about = "folders of IDX files, such as EMNIST's letters or KMNIST: each is one more set of outliers in ood"
-    p.add_argument("--outliers", type=Path, nargs="+", default=(), metavar="FOLDER", help=about)
-    p.add_argument("--out", type=Path, help="folder for evaluation.json and report.html (default: the run's own)")
+    p.add_argument("--outliers", type=_path, nargs="+", default=(), metavar="FOLDER", help=about)
+    p.add_argument("--out", type=_path, help="folder for evaluation.json and report.html (default: the run's own)")
     p.add_argument("--seed", type=int, default=0, help="of every section's random stream (default: 0)")
     _device(p, default=None)
 
     p = _verb(verbs, "compare", "put the figures of evaluated runs side by side")
-    p.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders that hold an evaluation.json")
+    p.add_argument("runs", type=_path, nargs="+", metavar="RUN", help="folders that hold an evaluation.json")
     p.add_argument("--markdown", action="store_true", help="print the table as Markdown")
-    p.add_argument("--out", type=Path, metavar="FILE", help="write it as one .html page as well")
+    p.add_argument("--out", type=_path, metavar="FILE", help="write it as one .html page as well")
 
     p = _verb(verbs, "train-feature-net", "train the digit classifier whose features the figures are measured in")
-    p.add_argument("--out", type=Path, required=True, metavar="FILE", help="its weights, .safetensors")
+    p.add_argument("--out", type=_path, required=True, metavar="FILE", help="its weights, .safetensors")
     p.add_argument("--epochs", type=int, default=10, help="passes over the training images (default: 10)")
     p.add_argument("--seed", type=int, default=0, help="of weights, batches and augmentation (default: 0)")
 
@@ -171,6 +175,11 @@ def _verb(verbs: Verbs, name: str, about: str, epilog: str = "") -> argparse.Arg
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
     _device(parser)
+
+
+def _data_root(parser: argparse.ArgumentParser) -> None:
+    about = "where the data of the recipe are now, if they were moved"
+    parser.add_argument("--data.root", dest="data_root", type=_path, metavar="FOLDER", help=about)
 
 
 def _device(parser: argparse.ArgumentParser, default: str | None = "cpu") -> None:
@@ -196,6 +205,11 @@ def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
         if "=" not in word and (value := next(words, None)) is not None:
             fields.append(value)
     return own, fields
+
+
+def _path(text: str) -> Path:
+    """A path, with ~ as the user's home, which a shell does not make of it everywhere."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 (which, unlike Path's, never fails)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,6 +24,7 @@ from ebmnist.gallery import Setting, gallery
 from ebmnist.recipe import Recipe
 from ebmnist.trained import load, recipe_of
 from ebmnist.training import Diverged, Judgement, Snapshot, StepRecord, TrainState, fit
+from ebmnist.training.restoring import check_snapshot
 
 
 class Updated(NamedTuple):
@@ -95,36 +96,39 @@ def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
         tensors, facts = load_checkpoint(path)
         recipe = recipe_of(facts, path).overridden(overrides)
         state = recipe.make_state()
+        check_snapshot(Snapshot(tensors, facts), state, str(path))
         state.restore(Snapshot(tensors, facts))
         run.rewind(state.step)
         images = recipe.load_data().train.images.to(recipe.device)
         yield from _train(recipe, state, images, run)
 
 
-def finish(path: Path, *, device: str | None = None, progress: Progress = unwatched) -> Events:
+def finish(path: Path, *, device: str | None = None, data_root: Path | None = None, progress: Progress = unwatched) -> Events:
     """Draw a run's latest checkpoint, take a quick measure of it unless it has a better one, and write its report.
 
-    Everything is computed on `device`; by default on the recipe's own. A `KeyboardInterrupt` comes out saying how to
-    do all this again.
+    `device` is where to compute; by default the recipe's own. `data_root` is where the data are now, if they were
+    moved. A `KeyboardInterrupt` comes out saying how to do all this again.
 
     Raises:
         BadInput: no such run, its checkpoint cannot be read, or no such device.
     """
     try:
-        yield from _draw(path, device)
+        yield from _draw(path, device, data_root)
         former = read_former(path / "evaluation.json", _about(load_checkpoint(path), path))
         if former is not None and "fidelity" in former.sections and not former.sections["fidelity"].quick:
             yield Drawn(write_page(path, former))
         else:
-            yield from evaluate(path, quick=True, only=("fidelity",), device=device, progress=progress)
+            yield from evaluate(
+                path, quick=True, only=("fidelity",), device=device, data_root=data_root, progress=progress
+            )
     except KeyboardInterrupt:
         words = f"interrupted; the run is saved, draw it and measure it with: ebmnist report {path}"
         raise KeyboardInterrupt(words) from None
 
 
-def _draw(path: Path, device: str | None) -> Events:
+def _draw(path: Path, device: str | None, data_root: Path | None) -> Events:
     run = RunFolder.open(path)
-    model = load(path, device or recipe_of(load_checkpoint(path).facts, path).basics.device)
+    model = load(path, device or recipe_of(load_checkpoint(path).facts, path).basics.device, data_root)
     rng = torch.Generator(model.device).manual_seed(model.recipe.basics.seed)
     parts = []
     for part in gallery(Setting(model, model.recipe.load_data(), run, rng)):
@@ -144,6 +148,7 @@ def evaluate(
     outliers: Sequence[Path] = (),
     seed: int = 0,
     device: str | None = None,
+    data_root: Path | None = None,
     progress: Progress = unwatched,
 ) -> Generator[Event, None, dict[str, str]]:
     """Measure a run or checkpoint section by section, and write evaluation.json and report.html.
@@ -153,8 +158,7 @@ def evaluate(
     comes out again saying so. What an earlier evaluation of the same checkpoint has of other sections is kept.
 
     A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only`, `long`, `chains`
-    and `outliers` are those of `examination.sections_asked_for`. Everything is computed on `device`; by default on
-    the recipe's own.
+    and `outliers` are those of `examination.sections_asked_for`, `device` and `data_root` those of `finish`.
 
     Raises:
         BadInput: no such model, section, device or folder of outliers, a `long` that is too short, `chains` that
@@ -167,7 +171,7 @@ def evaluate(
     folder = path if out is None else new_folder(out)
     figures = folder / "figures" if out is None else new_folder(folder / "figures")
     checkpoint = load_checkpoint(path)
-    model = load(path, device or recipe_of(checkpoint.facts, path).basics.device)
+    model = load(path, device or recipe_of(checkpoint.facts, path).basics.device, data_root)
     subject = subject_of(model, model.recipe.load_data(), checkpoint.tensors, progress)
     about = _about(checkpoint, path) | {"seed": seed, "quick": quick, "device": str(model.device)}
     measured, stopped = Measurements(about, describe_environment(), {}, {}), False

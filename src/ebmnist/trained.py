@@ -1,6 +1,5 @@
 """A trained energy, with what it takes to use it: `load` it, call it, sample it, denoise with it, pass it on."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmnist.artifacts import RunFolder, load_checkpoint, new_folder, save_checkpoint
+from ebmnist.artifacts.measurements import read_plain
 from ebmnist.data.base import Dataset
 from ebmnist.energy.fast import packed_of
 from ebmnist.energy.precision import in_full
@@ -15,6 +15,7 @@ from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import Stop, choose_stop, denoise
 from ebmnist.native import Packed
 from ebmnist.recipe import Recipe, make_recipe
+from ebmnist.training.restoring import check_weights
 from ebmnist.training.state import load_weights
 
 
@@ -63,24 +64,25 @@ class Trained(nn.Module):
         return denoise(self.energy, self.kernel, y, stop.n_steps, rng=rng)
 
 
-def load(path: str | Path, device: str = "cpu") -> Trained:
+def load(path: str | Path, device: str = "cpu", data_root: Path | None = None) -> Trained:
     """Load the averaged energy of a run folder's latest checkpoint, or of one checkpoint.
 
     Args:
         path: a run folder, or a checkpoint in it.
         device: where the weights go.
+        data_root: where the data it was trained on are now; by default, where they were.
 
     Raises:
         BadInput: nothing to load there; an altered, truncated or foreign checkpoint.
     """
     tensors, facts = load_checkpoint(Path(path))
     recipe = recipe_of(facts, path).on(device)
+    if data_root is not None:
+        recipe = recipe.overridden(["--data.root", str(data_root)])
     energy = recipe.make_energy()
     weights = {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}
-    try:
-        load_weights(energy, weights)
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from error
+    check_weights(energy, weights, str(path))
+    load_weights(energy, weights)
     return Trained(energy.eval().requires_grad_(False), recipe, facts["step"])
 
 
@@ -98,8 +100,8 @@ def export(path: Path, out: Path) -> Path:
     if not run.evaluation.is_file():
         raise BadInput(f"{path}: has no figures to go with it; first: ebmnist evaluate {path}")
     kept = {name: t for name, t in tensors.items() if name.startswith("ema.")}
-    origin = {"made": run.read_environment(), "figures": json.loads(run.evaluation.read_text(encoding="utf-8"))}
-    facts = {name: facts[name] for name in ("step", "seed", "recipe")} | origin
+    origin = {"made": run.read_environment(), "figures": read_plain(run.evaluation)}
+    facts = {name: facts[name] for name in ("step", "seed", "recipe") if name in facts} | origin
     return save_checkpoint(new_folder(out), tensors=kept, facts=facts)
 
 

@@ -20,6 +20,7 @@ from ebmnist.artifacts.atomic import remove_folder, standing, sweep, write_folde
 from ebmnist.errors import BadInput
 from ebmnist.reading import parse_json, read_bytes
 from ebmnist.reading.schema import anything, check, list_of, mapping_of, one_of, record, text, whole
+from ebmnist.training.restoring import check_buffer
 
 FORMAT = 1
 # The checkpoints that come with the package, by the name that a model goes by.
@@ -95,9 +96,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except _Damaged as damage:
         raise BadInput(f"{damage}; {_way_out(path)}") from None
     facts = parse_json(contents[FACTS], str(path / FACTS), MEND)
-    return Checkpoint(
-        _tensors(contents[TENSORS], str(path / TENSORS)), check(facts, FACTS_SCHEMA, str(path / FACTS), MEND)
-    )
+    check(facts, FACTS_SCHEMA, str(path / FACTS), MEND)
+    tensors = _tensors(contents[TENSORS], str(path / TENSORS))
+    check_buffer(tensors, str(path / TENSORS))
+    return Checkpoint(tensors, facts)
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:

@@ -112,7 +112,16 @@ def write_measurements(path: Path, measurements: Measurements) -> Path:
 
 
 def read_measurements(path: Path) -> Measurements:
-    """Read an evaluation back.
+    """Read an evaluation back. Raises `BadInput` where `read_plain` does."""
+    plain = read_plain(path)
+    subject, environment, sections, failures = (plain[key] for key in Measurements._fields)
+    common = {name: subject.get(name) for name in ("quick", "seed")} | {"commit": environment.get("commit")}
+    read = {name: _section(common | fields) for name, fields in sections.items()}
+    return Measurements(subject, environment, read, failures)
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """Return an evaluation as plain fields, checked.
 
     Raises:
         BadInput: missing, damaged, or of another format.
@@ -123,12 +132,8 @@ def read_measurements(path: Path) -> Measurements:
     whole_file = read_json(path, mend)
     if isinstance(whole_file, dict) and whole_file.get("format", FORMAT) != FORMAT:
         raise BadInput(f"{path}: format {whole_file['format']!r:.20}, this version reads {FORMAT}; {mend}")
-    subject, environment, sections, failures = (
-        check(whole_file, SCHEMA, str(path), mend)[key] for key in Measurements._fields
-    )
-    common = {name: subject.get(name) for name in ("quick", "seed")} | {"commit": environment.get("commit")}
-    read = {name: _section(common | fields) for name, fields in sections.items()}
-    return Measurements(subject, environment, read, failures)
+    fields: dict[str, Any] = check(whole_file, SCHEMA, str(path), mend)
+    return fields
 
 
 def read_former(path: Path, subject: Mapping[str, Any]) -> Measurements | None:

@@ -21,7 +21,7 @@ from ebmnist.verbs.ends import UNMEASURED, follow_to_the_end, may_write
 def evaluate(args: argparse.Namespace, _: list[str]) -> int:
     """Measure a model."""
     only = [name for name in args.only.split(",") if name]
-    names = ("out", "quick", "long", "chains", "outliers", "seed", "device")
+    names = ("out", "quick", "long", "chains", "outliers", "seed", "device", "data_root")
     how = {name: getattr(args, name) for name in names}
     failures: dict[str, str] = {}
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ import yaml
 
 from ebmnist.artifacts import RunFolder, load_checkpoint, write_images
 from ebmnist.artifacts.figures import save_animation, save_grid
+from ebmnist.artifacts.measurements import read_plain
 from ebmnist.console import console, steps_bar
 from ebmnist.data import read_images
 from ebmnist.data.corruptions import add_noise
@@ -19,6 +21,8 @@ from ebmnist.sampling import check_whole_cycles, run_chain, sample, uniform_nois
 from ebmnist.trained import export as export_model
 from ebmnist.trained import load
 from ebmnist.verbs.ends import may_write
+
+LARGEST_SIGMA = 2.0  # where chains are hottest, noise hides which digit it was
 
 
 def info(args: argparse.Namespace, _: list[str]) -> int:
@@ -37,17 +41,29 @@ def info(args: argparse.Namespace, _: list[str]) -> int:
     }
     if (args.model / "recipe.yaml").is_file():
         run = RunFolder.open(args.model)
-        events = run.read_events()
-        facts["guard"] = f"{len(events)} events" + (f", the last: {events[-1].verdict.value}" if events else "")
-        facts["made"] = run.read_environment()
+        facts["guard"] = _told(lambda: _guard(run))
+        facts["made"] = _told(run.read_environment)
         if run.evaluation.is_file():
-            facts["figures"] = json.loads(run.evaluation.read_text(encoding="utf-8"))
+            facts["figures"] = _told(lambda: read_plain(run.evaluation))
         facts["pictures"] = [str(p) for p in sorted(run.figures.glob("*"))]
     else:
         carried = load_checkpoint(args.model).facts
         facts |= {name: carried[name] for name in ("made", "figures") if name in carried}
     print(json.dumps(facts, indent=1, ensure_ascii=False) if args.json else yaml.safe_dump(facts, sort_keys=False))
     return 0
+
+
+def _guard(run: RunFolder) -> str:
+    events = run.read_events()
+    return f"{len(events)} events" + (f", the last: {events[-1].verdict.value}" if events else "")
+
+
+def _told(read: Callable[[], object]) -> object:
+    """What a file says, or why it cannot be read: the rest of what is known is shown all the same."""
+    try:
+        return read()
+    except BadInput as error:
+        return str(error)
 
 
 def export(args: argparse.Namespace, _: list[str]) -> int:
@@ -84,12 +100,15 @@ def sample_images(args: argparse.Namespace, _: list[str]) -> int:
 def denoise_images(args: argparse.Namespace, _: list[str]) -> int:
     """Clean noisy images, or show how test images fare."""
     may_write(args.out, (".png", ".npy"), args.force)
-    if not args.sigma > 0:
-        raise BadInput(f"--sigma must be > 0, not {args.sigma}")
-    model = load(args.model, args.device)
+    if not 0 < args.sigma <= LARGEST_SIGMA:
+        scale = (
+            f"; on 0…255 it is {args.sigma / 255:.3g} here" if LARGEST_SIGMA < args.sigma <= 255 * LARGEST_SIGMA else ""
+        )
+        raise BadInput(f"--sigma must be > 0 and ≤ {LARGEST_SIGMA:g}, as pixels are on [0, 1], not {args.sigma}{scale}")
+    model = load(args.model, args.device, args.data_root)
     rng = torch.Generator(model.device).manual_seed(args.seed)
     if args.input is not None:
-        noisy = read_images(args.input).to(model.device)
+        noisy = read_images(args.input, args.sigma).to(model.device)
         _write(model.denoise(noisy, args.sigma, rng), args.out)
     else:
         clean = model.recipe.load_data().test.images[:10].to(model.device)
