@@ -103,7 +103,9 @@ def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
         yield from _train(recipe, state, images, run)
 
 
-def finish(path: Path, *, device: str | None = None, data_root: Path | None = None, progress: Progress = unwatched) -> Events:
+def finish(
+    path: Path, *, device: str | None = None, data_root: Path | None = None, progress: Progress = unwatched
+) -> Events:
     """Draw a run's latest checkpoint, take a quick measure of it unless it has a better one, and write its report.
 
     `device` is where to compute; by default the recipe's own. `data_root` is where the data are now, if they were

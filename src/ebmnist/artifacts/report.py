@@ -2,6 +2,7 @@
 
 import re
 import struct
+import warnings
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -184,7 +185,9 @@ def read_picture(path: Path) -> _Picture:
         raise BadInput(f"{path}: no such picture; draw it first, or leave it out of the report")
     content = read_bytes(path, LARGEST)
     try:
-        return _decode(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of chunks that browsers do not use either
+            return _decode(content)
     except BROKEN as error:
         raise BadInput(f"{path}: no whole PNG, WebP or GIF; draw it again as one") from error
 

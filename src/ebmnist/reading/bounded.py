@@ -4,12 +4,14 @@ import gzip
 import io
 import lzma
 import zlib
+from collections.abc import Callable
 from importlib.resources.abc import Traversable
 
 from ebmnist.errors import BadInput
 
 GZIP, XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
 LARGEST = 600_000_000  # bytes; the largest file of EMNIST, 697,932 training images, has 547 million
+PIECE = 2**20  # bytes
 XZ_MEMORY = 2**27  # bytes; xz -9 needs half of it
 
 
@@ -17,7 +19,7 @@ def read_bytes(file: Traversable, limit: int = LARGEST) -> bytes:
     """Return a file's bytes, at most `limit`. Raises: BadInput if it is missing, unreadable or larger."""
     try:
         with file.open("rb") as opened:
-            data: bytes = opened.read(limit + 1)
+            data = _start(opened.read, limit + 1)
     except OSError as error:
         raise BadInput(f"{file}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:  # a name with a null character
@@ -46,7 +48,7 @@ def inflated_start(data: bytes, name: str, n: int) -> bytes:
     try:
         if data.startswith(GZIP):
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-                return stream.read(n)
+                return _start(stream.read, n)
         if data.startswith(XZ):
             decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
             start = decompressor.decompress(data, n)
@@ -56,6 +58,15 @@ def inflated_start(data: bytes, name: str, n: int) -> bytes:
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise BadInput(f"{name}: corrupt compressed file ({error}); fetch it again") from error
     return data[:n]
+
+
+def _start(read: Callable[[int], bytes], n: int) -> bytes:
+    """Return the first `n` bytes, by pieces: reading n at once asks for the memory before it is known to be needed."""
+    pieces: list[bytes] = []
+    while n > 0 and (piece := read(min(n, PIECE))):
+        pieces.append(piece)
+        n -= len(piece)
+    return b"".join(pieces)
 
 
 def resembles(data: bytes) -> str:
