@@ -68,16 +68,11 @@ def _check(value: Any) -> None:
     """Refuse what is nested too deeply, or text that no encoding can write. Level by level, so that it cannot recur."""
     level: list[Any] = [value]
     for _ in range(DEPTH + 1):
-        below: list[Any] = []
         for here in level:
-            if isinstance(here, dict):
-                below += here.keys()
-                below += here.values()
-            elif isinstance(here, list):
-                below += here
-            elif isinstance(here, str):
+            if isinstance(here, str):
                 here.encode()
-        if not below:
+        holders = [here for here in level if isinstance(here, dict | list)]
+        if not holders:
             return
-        level = below
+        level = [inner for here in holders for inner in (here if isinstance(here, list) else (*here, *here.values()))]
     raise ValueError(f"nested more than {DEPTH} deep")
