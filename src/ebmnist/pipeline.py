@@ -109,10 +109,7 @@ def finish(
     """Draw a run's latest checkpoint, take a quick measure of it unless it has a better one, and write its report.
 
     `device` is where to compute; by default the recipe's own. `data_root` is where the data are now, if they were
-    moved. A `KeyboardInterrupt` comes out saying how to do all this again.
-
-    Raises:
-        BadInput: no such run, its checkpoint cannot be read, or no such device.
+    moved. A `KeyboardInterrupt` comes out saying how to do all this again. Raises `BadInput` for no such run or device.
     """
     try:
         yield from _draw(path, device, data_root)

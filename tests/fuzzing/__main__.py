@@ -75,6 +75,8 @@ def main() -> int:
     torch.set_num_threads(1)
     warnings.simplefilter("error")
     signal.signal(signal.SIGALRM, _ring)
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))  # tells of what was done until then
     counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     faults: dict[str, str] = {}
     begin, slowest = time.monotonic(), 0.0
@@ -83,6 +85,8 @@ def main() -> int:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, resource.RLIM_INFINITY))
         for number in range(args.n) if args.only is None else [args.only]:
+            if stopped:
+                break
             now = time.monotonic()
             kind, came, words = outcome(number, args.seed, Path(top) / "corpus", Path(top) / "spoilt", args.seconds)
             slowest = max(slowest, time.monotonic() - now)
