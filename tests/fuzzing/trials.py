@@ -49,7 +49,7 @@ def _checkpoint(folder: Path) -> Path:
     return next((folder / "run" / "checkpoints").iterdir())
 
 
-def _seal(checkpoint: Path) -> None:
+def seal(checkpoint: Path) -> None:
     """Make the checksums right again."""
     names = ("tensors.safetensors", "facts.json")
     digests = {name: hashlib.sha256((checkpoint / name).read_bytes()).hexdigest() for name in names}
@@ -59,13 +59,13 @@ def _seal(checkpoint: Path) -> None:
 def spoil_tensors(folder: Path, rng: random.Random) -> None:
     file = _checkpoint(folder) / "tensors.safetensors"
     file.write_bytes(mutate.safetensors_of(file.read_bytes(), rng))
-    _seal(file.parent)
+    seal(file.parent)
 
 
 def spoil_facts(folder: Path, rng: random.Random) -> None:
     file = _checkpoint(folder) / "facts.json"
     file.write_bytes(mutate.json_of(json.loads(file.read_bytes()), rng))
-    _seal(file.parent)
+    seal(file.parent)
 
 
 def spoil_own_facts(folder: Path, rng: random.Random) -> None:
@@ -76,7 +76,7 @@ def spoil_own_facts(folder: Path, rng: random.Random) -> None:
     facts = mutate.plain(facts, rng)
     text = mutate.dumped(facts | {"recipe": recipe} if isinstance(facts, dict) else facts)
     file.write_bytes(text.encode(errors="surrogatepass"))
-    _seal(file.parent)
+    seal(file.parent)
 
 
 def spoil_checksums(folder: Path, rng: random.Random) -> None:
