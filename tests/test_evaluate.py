@@ -327,7 +327,8 @@ def test_bad_words_are_one_line_and_write_nothing(
 def test_everything_is_computed_where_the_recipe_says_unless_told(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def watched(path: Path, device: str = "cpu") -> Trained:
+    def watched(path: Path, device: str = "cpu", data_root: Path | None = None) -> Trained:
+        assert data_root is None
         asked.append(device)
         return load(path)
 

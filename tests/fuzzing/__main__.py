@@ -44,7 +44,7 @@ def outcome(number: int, seed: int, corpus: Path, folder: Path, seconds: float) 
     came, words = "read", ""
     for reader in TRIALS[kind].readers:
         faulthandler.dump_traceback_later(20 * seconds, exit=True)  # a hang where Python has no say
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             reader(folder)
         except BadInput as error:
@@ -57,7 +57,7 @@ def outcome(number: int, seed: int, corpus: Path, folder: Path, seconds: float) 
             place = traceback.extract_tb(error.__traceback__)[-1]
             came, words = "fault", f"{type(error).__name__} at {Path(place.filename).name}:{place.name}: {error!s:.200}"
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
         if came in ("hang", "fault"):
             break
     faulthandler.cancel_dump_traceback_later()
@@ -69,12 +69,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=10.0, help="that one reader may take")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of CPU that one reader may take")
     parser.add_argument("--only", type=int, help="one file's number")
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("error")
-    signal.signal(signal.SIGALRM, _ring)
+    signal.signal(signal.SIGPROF, _ring)
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))  # tells of what was done until then
     counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)

@@ -108,3 +108,15 @@ def test_buffers_are_as_many_images_as_numbers():
 def test_weights_of_another_architecture_name_the_file():
     with pytest.raises(BadInput, match=r"^my\.file: of another architecture"):
         check_weights(MLP(2, 8), MLP(2, 8, depth=3).state_dict(), "my.file")
+
+
+def test_nothing_that_the_state_has_may_be_missing(state):
+    tensors, facts = state.snapshot()
+    for name in facts:
+        with pytest.raises(BadInput, match=f"^x: {name} is missing"):
+            check_snapshot(Snapshot(tensors, {key: value for key, value in facts.items() if key != name}), state, "x")
+    for name in [name for name in tensors if "." not in name]:
+        others = {key: value for key, value in tensors.items() if key != name}
+        for changed in (others, others | {name: torch.zeros(3)}):
+            with pytest.raises(BadInput, match=f"^x: '{name}' is missing, or not of"):
+                check_snapshot(Snapshot(changed, facts), state, "x")

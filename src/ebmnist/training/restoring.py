@@ -35,6 +35,14 @@ def check_snapshot(snapshot: Snapshot, state: TrainState, name: str) -> None:
     """
     tensors, facts = snapshot
     check(facts, FACTS, name, "use another checkpoint, or train again with: ebmnist train")
+    own = state.snapshot()
+    if missing := sorted(own.facts.keys() - facts.keys()):
+        raise BadInput(f"{name}: {missing[0]} is missing; {MEND}")
+    for key, value in own.tensors.items():
+        if "." in key:  # of a part, whose own check follows
+            continue
+        if key not in tensors or tensors[key].dtype != value.dtype:
+            raise BadInput(f"{name}: {key!r} is missing, or not of {value.dtype}; {MEND}")
     check_weights(state.energy, _under(tensors, "energy."), name)
     check_weights(state.ema, _under(tensors, "ema."), name)
     _check_moments(state, _under(tensors, "optimiser."), name)
