@@ -1,10 +1,10 @@
-# make run: train the default recipe.  make test: lint, types, tests.  make bench: speed.  make docs: run the notebook.  Each makes .venv itself on a fresh machine.
+# make run: train the default recipe.  make test: lint, types, tests.  make bench: speed.  make fuzz: 20,000 mutated files.  make docs: run the notebook.  Each makes .venv itself on a fresh machine.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RECIPE ?= mnist
 
-.PHONY: run test check bench docs clean
+.PHONY: run test check bench fuzz docs clean
 
 run: $(VENV)/.run
 	$(BIN)/python main.py $(RECIPE) $(ARGS)
@@ -19,6 +19,9 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks $(ARGS)
+
+fuzz: $(VENV)/.dev
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m fuzzing $(ARGS)
 
 docs: $(VENV)/.dev
 	$(BIN)/jupyter-execute --inplace notebook.ipynb

@@ -327,7 +327,8 @@ def test_bad_words_are_one_line_and_write_nothing(
 def test_everything_is_computed_where_the_recipe_says_unless_told(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def watched(checkpoint: Checkpoint, path: Path, device: str | None) -> Trained:
+    def watched(checkpoint: Checkpoint, path: Path, device: str | None, data_root: Path | None) -> Trained:
+        assert data_root is None
         made = make_trained(checkpoint, path, device)
         asked.append(made.recipe.basics.device)
         return made

@@ -88,6 +88,7 @@ def _training_verbs(verbs: Verbs) -> None:
 
     p = _verb(verbs, "report", "draw a run's pictures again and write its report.html")
     p.add_argument("dir", type=file_path, help="the run folder")
+    _data_root(p)
     _device(p, default=None)
 
     p = _verb(verbs, "recipe", "print a recipe, every field with its value and meaning, or list the recipes")
@@ -121,6 +122,7 @@ def _model_verbs(verbs: Verbs) -> None:
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--sigma", type=sigma, required=True, help="standard deviation of the noise, pixels on [0,1]")
     p.add_argument("--input", type=input_file, metavar="FILE", help="noisy images: .npy, .png or IDX")
+    _data_root(p)
     p.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=".png or .npy")
     _common(p)
@@ -138,6 +140,7 @@ def _judging_verbs(verbs: Verbs) -> None:
     about = "measure a run or checkpoint: figures with errors, floors and baselines beside them"
     p = _verb(verbs, "evaluate", about, SECTIONS)
     p.add_argument("model", type=file_path, help=MODEL)
+    _data_root(p)
     p.add_argument("--quick", action="store_true", help="small sizes and wide errors, for a first look in seconds")
     p.add_argument(
         "--only", type=names, default=(), metavar="A,B", help="sections to measure, such as fidelity,ood (default: all)"
@@ -177,6 +180,11 @@ def _verb(verbs: Verbs, name: str, about: str, epilog: str = "") -> argparse.Arg
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
     _device(parser)
+
+
+def _data_root(parser: argparse.ArgumentParser) -> None:
+    about = "where the data of the recipe are now, if they were moved"
+    parser.add_argument("--data.root", dest="data_root", type=file_path, metavar="FOLDER", help=about)
 
 
 def _device(parser: argparse.ArgumentParser, default: str | None = "cpu") -> None:

@@ -29,6 +29,7 @@ def evaluate(
     outliers: Sequence[Path] = (),
     seed: int = 0,
     device: str | None = None,
+    data_root: Path | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Progress = unwatched,
 ) -> Generator[Event, None, dict[str, str]]:
@@ -41,7 +42,8 @@ def evaluate(
 
     A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only`, `long`, `chains`
     and `outliers` are those of `examination.sections_asked_for`. Everything is computed on `device`; by default on
-    the recipe's own. `checkpoint` is the run's, where the caller has read it; by default the latest.
+    the recipe's own. `data_root` is where the data are now, if they were moved. `checkpoint` is the run's, where the
+    caller has read it; by default the latest.
 
     Raises:
         BadInput: no such model, section, device or folder of outliers, a `long` that is too short, `chains` that
@@ -51,7 +53,7 @@ def evaluate(
     folder = _place_for(path, out)
     figures = folder / "figures"
     checkpoint = load_checkpoint(path) if checkpoint is None else checkpoint
-    model = make_trained(checkpoint, path, device)
+    model = make_trained(checkpoint, path, device, data_root)
     subject = subject_of(model, model.recipe.load_data(), checkpoint.tensors, progress)
     about = identity_of(checkpoint, path) | {"seed": seed, "quick": quick, "device": str(model.device)}
     measured, stopped = Measurements(about, describe_environment(), {}, {}), False

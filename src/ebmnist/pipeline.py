@@ -15,7 +15,7 @@ from ebmnist.artifacts import Checkpoint, RunFolder, TensorBoard, fingerprint, l
 from ebmnist.artifacts.checkpoint import list_checkpoints
 from ebmnist.artifacts.history import changes_between, check_changes, images_digest, read_history
 from ebmnist.artifacts.measurements import read_former
-from ebmnist.artifacts.report import write_parts
+from ebmnist.artifacts.parts import write_parts
 from ebmnist.artifacts.tables import write_page
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Progress, unwatched
@@ -25,6 +25,7 @@ from ebmnist.measuring import evaluate, tidy
 from ebmnist.recipe import Recipe, load_recipe
 from ebmnist.trained import identity_of, make_trained, recipe_of
 from ebmnist.training import Diverged, Snapshot, TrainState, fit
+from ebmnist.training.restoring import check_snapshot
 
 __all__ = [
     "Drawn",
@@ -90,7 +91,9 @@ def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
         check_changes(changes)
         state = recipe.make_state()
         if checkpoint is not None:
-            state.restore(Snapshot(*checkpoint))
+            snapshot = Snapshot(*checkpoint)
+            check_snapshot(snapshot, state, str(path))
+            state.restore(snapshot)
         images = recipe.load_data().train.images
         _check_images(images, checkpoint, path)
         run.rewind(state.step)
@@ -118,11 +121,13 @@ def _check_images(images: Tensor, checkpoint: Checkpoint | None, path: Path) -> 
         raise BadInput(f"{path}: was trained on other images than these; name the folder of those with --data.root")
 
 
-def finish(path: Path, *, device: str | None = None, progress: Progress = unwatched) -> Events:
+def finish(
+    path: Path, *, device: str | None = None, data_root: Path | None = None, progress: Progress = unwatched
+) -> Events:
     """Draw a run's latest checkpoint, take a quick measure of it unless it has a better one, and write its report.
 
-    Everything is computed on `device`; by default on the recipe's own. A `KeyboardInterrupt` comes out saying how to
-    do all this again.
+    `device` is where to compute; by default the recipe's own. `data_root` is where the data are now, if they were
+    moved. A `KeyboardInterrupt` comes out saying how to do all this again.
 
     Raises:
         BadInput: no such run, it cannot be written, its checkpoint cannot be read, or no such device.
@@ -131,21 +136,27 @@ def finish(path: Path, *, device: str | None = None, progress: Progress = unwatc
         run = RunFolder.open(path)
         tidy(path)
         checkpoint, history = load_checkpoint(path), read_history(run.history)
-        yield from _draw(run, checkpoint, device)
+        yield from _draw(run, checkpoint, device, data_root)
         former = read_former(run.evaluation, identity_of(checkpoint, path))
         if former is not None and "fidelity" in former.sections and not former.sections["fidelity"].quick:
             yield Drawn(write_page(path, former, history))
         else:
             yield from evaluate(
-                path, quick=True, only=("fidelity",), device=device, checkpoint=checkpoint, progress=progress
+                path,
+                quick=True,
+                only=("fidelity",),
+                device=device,
+                data_root=data_root,
+                checkpoint=checkpoint,
+                progress=progress,
             )
     except KeyboardInterrupt:
         words = f"interrupted; the run is saved, draw it and measure it with: ebmnist report {path}"
         raise KeyboardInterrupt(words) from None
 
 
-def _draw(run: RunFolder, checkpoint: Checkpoint, device: str | None) -> Events:
-    model = make_trained(checkpoint, run.path, device)
+def _draw(run: RunFolder, checkpoint: Checkpoint, device: str | None, data_root: Path | None) -> Events:
+    model = make_trained(checkpoint, run.path, device, data_root)
     rng = torch.Generator(model.device).manual_seed(model.recipe.basics.seed)
     parts = []
     for part in gallery(Setting(model, model.recipe.load_data(), run, rng, checkpoint)):

@@ -9,8 +9,8 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, get_args
+from functools import lru_cache
+from typing import Any
 
 import jsonargparse
 import torch
@@ -21,13 +21,18 @@ from ebmnist.artifacts.saving import Saving
 from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.generation import Generation
+from ebmnist.reading.schema import Schema, check, record, text
 from ebmnist.recipes import read_recipe
 from ebmnist.recipes.basics import Basics
+from ebmnist.recipes.building import absolute, build, plain
+from ebmnist.recipes.plain import load_yaml
+from ebmnist.recipes.signatures import fields_of
 from ebmnist.sampling import start
 from ebmnist.sampling.base import Kernel
 from ebmnist.training import Training, TrainState, objective
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+jsonargparse.set_loader("yaml", load_yaml, (yaml.YAMLError,))  # overrides are read as recipes are
 
 # Sections whose fields depend on their `kind`, and sections that are one dataclass.
 CHOICES: dict[str, Mapping[str, type]] = {
@@ -106,7 +111,7 @@ class Recipe:
     def make_training(self) -> Training:
         """Build the `training` section, less its start and objective."""
         fields = self.fields["training"]
-        return _build(Training, {k: v for k, v in fields.items() if k not in ("start", "objective")})
+        return build(Training, {k: v for k, v in fields.items() if k not in ("start", "objective")})
 
     def make_state(self) -> TrainState:
         """Build everything training owns, at update 0."""
@@ -136,7 +141,7 @@ class Recipe:
 
     def _make(self, path: str) -> Any:
         fields = dict(_at(self.fields, path))
-        return _build(CHOICES[path][fields.pop("kind")], fields)
+        return build(CHOICES[path][fields.pop("kind")], fields)
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -152,38 +157,57 @@ def make_recipe(fields: Mapping[str, Any], overrides: Sequence[str] = (), *, ori
     """Check `fields` and `overrides` against the rooms and fill in every default. Raises `BadInput`."""
     _check_sections(fields, origin)
     kinds = {path: _kind(fields, overrides, path) for path in CHOICES}
-    parser, tree = recipe_parser(kinds), _with_kinds(fields, kinds)
+    parser, tree, schema, mend = recipe_parser(kinds), _with_kinds(fields, kinds), _schema(kinds), "change or delete it"
+    check(tree, schema, origin, mend)
     try:
         parsed = parser.parse_args(list(overrides), namespace=parser.parse_object(tree))
     except (jsonargparse.ArgumentError, TypeError, KeyError) as error:
         raise BadInput(f"{origin}: {_one_line(error)}") from error
-    recipe = Recipe(_plain(parsed.as_dict()))
+    made = check(plain(parsed.as_dict()), schema, origin, mend)  # once more, for the overrides
+    if made["data"].get("root") is not None:
+        made["data"]["root"] = absolute(made["data"]["root"])
+    recipe = Recipe(made)
     recipe.check()
     return recipe
 
 
 def recipe_parser(kinds: Mapping[str, str]) -> jsonargparse.ArgumentParser:
     """Return the parser of a recipe whose sections are of these kinds; its help lists every field."""
+    return _parser(tuple(kinds[path] for path in CHOICES))
+
+
+@lru_cache  # it reads the source of every class for its docstrings, which takes a tenth of a second
+def _parser(kinds: tuple[str, ...]) -> jsonargparse.ArgumentParser:
     parser = jsonargparse.ArgumentParser(prog="ebmnist run RECIPE", exit_on_error=False, add_help=False)
     parser.add_class_arguments(Basics)
     for path, registry in CHOICES.items():
         parser.add_argument(f"--{path}.kind", type=str, help=f"one of: {', '.join(registry)}")
     for path, cls in FIXED.items():
         parser.add_class_arguments(cls, path)
-    for path, registry in CHOICES.items():
-        parser.add_class_arguments(registry[kinds[path]], path)
+    for (path, registry), kind in zip(CHOICES.items(), kinds, strict=True):
+        parser.add_class_arguments(registry[kind], path)
     return parser
 
 
 def _check_sections(fields: Mapping[str, Any], origin: str) -> None:
-    """Refuse unknown sections, empty ones included, and sections that are no mapping."""
-    sections = {path.partition(".")[0] for path in (*CHOICES, *FIXED)}
-    known = sections | {f.name for f in dataclasses.fields(Basics)}
-    for name, value in fields.items():
-        if name not in known:
-            raise BadInput(f"{origin}: unknown section {name!r}; the sections are {', '.join(sorted(known))}")
-        if name in sections and not isinstance(value, Mapping):
-            raise BadInput(f"{origin}: section {name!r} must hold fields such as 'kind: …', not {value!r}")
+    """Refuse sections that are no mapping, empty ones included: their kinds could not be known."""
+    for path in (*FIXED, *CHOICES):
+        *parents, last = path.split(".")
+        above = _at(fields, ".".join(parents)) if parents else fields
+        if last in above and not isinstance(above[last], Mapping):
+            found = repr(above[last])[:60]
+            raise BadInput(f"{origin}: section {path!r} must hold fields such as 'kind: …', not {found}")
+
+
+def _schema(kinds: Mapping[str, str]) -> Schema:
+    """The schema of a whole recipe whose sections are of these kinds."""
+    fixed = {path: fields_of(cls) for path, cls in FIXED.items()}
+    top = fields_of(Basics)
+    for path, kind in kinds.items():
+        parent, _, last = path.rpartition(".")
+        own = {"kind": text()} | fields_of(CHOICES[path][kind])
+        (fixed[parent] if parent else top)[last] = record({}, own, closed=True)
+    return record({}, top | {path: record({}, own, closed=True) for path, own in fixed.items()}, closed=True)
 
 
 def _at(fields: Mapping[str, Any], path: str) -> dict[str, Any]:
@@ -207,7 +231,7 @@ def _kind(fields: Mapping[str, Any], overrides: Sequence[str], path: str) -> str
 
 def _with_kinds(fields: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
     """The fields with every kind filled in; a section whose kind was overridden starts from that kind's defaults."""
-    tree: dict[str, Any] = _plain(fields)
+    tree: dict[str, Any] = plain(fields)
     for path, kind in kinds.items():
         *parents, last = path.split(".")
         here = tree
@@ -218,31 +242,8 @@ def _with_kinds(fields: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str
     return tree
 
 
-def _build(cls: type, fields: Mapping[str, Any]) -> Any:
-    """Call `cls` on plain fields, making what YAML does not know: dataclasses, tuples and paths."""
-    types = {f.name: f.type for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
-    return cls(**{name: _made(types.get(name), value) for name, value in fields.items()})
-
-
-def _made(kind: Any, value: Any) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return _build(kind, value)  # type: ignore[arg-type]
-    if isinstance(value, str) and (kind is Path or Path in get_args(kind)):
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _plain(value: Any) -> Any:
-    """Mappings, tuples and paths as YAML and JSON know them."""
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    return str(value) if isinstance(value, Path) else value
-
-
 def _one_line(error: Exception) -> str:
     words = " ".join(str(error).split())
     return re.sub(
         r'Parser key "(.+?)": Expected an? (?:<class \'(\w+)\'>|(.+?))\. Got value: ', r"\1: expected \2\3, not ", words
-    )
+    )[:500]

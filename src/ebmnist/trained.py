@@ -16,6 +16,7 @@ from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import Stop, choose_stop, denoise
 from ebmnist.native import Packed
 from ebmnist.recipe import Recipe, make_recipe
+from ebmnist.training.restoring import check_weights
 from ebmnist.training.state import load_weights
 
 
@@ -64,21 +65,26 @@ class Trained(nn.Module):
         return denoise(self.energy, self.kernel, y, stop.n_steps, rng=rng)
 
 
-def load(path: str | Path, device: str = "cpu") -> Trained:
+def load(path: str | Path, device: str = "cpu", data_root: Path | None = None) -> Trained:
     """Load the averaged energy of a run folder's latest checkpoint, or of one checkpoint.
 
     Args:
         path: a run folder, or a checkpoint in it.
         device: where the weights go.
+        data_root: where the data it was trained on are now; by default, where they were.
 
     Raises:
         BadInput: nothing to load there; an altered, truncated or foreign checkpoint.
     """
-    return make_trained(load_checkpoint(Path(path)), path, device)
+    return make_trained(load_checkpoint(Path(path)), path, device, data_root)
 
 
-def make_trained(checkpoint: Checkpoint, path: str | Path, device: str | None = None) -> Trained:
+def make_trained(
+    checkpoint: Checkpoint, path: str | Path, device: str | None = None, data_root: Path | None = None
+) -> Trained:
     """Make the averaged energy of a checkpoint that was read from `path`, on `device` or the recipe's own.
+
+    `data_root` is where the data it was trained on are now; by default, where they were.
 
     Raises:
         BadInput: the checkpoint carries no recipe, or weights that do not fit it; no such device.
@@ -86,12 +92,11 @@ def make_trained(checkpoint: Checkpoint, path: str | Path, device: str | None = 
     tensors, facts = checkpoint
     recipe = recipe_of(facts, path)
     recipe = recipe if device is None else recipe.on(device)
+    recipe = recipe if data_root is None else recipe.overridden(["--data.root", str(data_root)])
     energy = recipe.make_energy()
     weights = {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}
-    try:
-        load_weights(energy, weights)
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from error
+    check_weights(energy, weights, str(path))
+    load_weights(energy, weights)
     return Trained(energy.eval().requires_grad_(False), recipe, facts["step"])
 
 
@@ -115,7 +120,7 @@ def export(path: Path, out: Path) -> Path:
         "resumed": [session._asdict() for session in read_history(run.history)],
         "figures": to_json(figures),
     }
-    facts = {name: checkpoint.facts[name] for name in ("step", "seed", "recipe")} | origin
+    facts = {name: checkpoint.facts[name] for name in ("step", "seed", "recipe") if name in checkpoint.facts} | origin
     return save_checkpoint(new_folder(out), tensors=kept, facts=facts)
 
 

@@ -28,7 +28,11 @@ from ebmnist.errors import BadInput
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64]
 DTYPES += [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=4,
 )
@@ -195,7 +199,7 @@ def test_damage_names_the_file_and_the_way_out(tmp_path, name, damage):
         file.mkdir()
     elif damage != "deleted":
         file.write_bytes(flips(content, [0])[0] if damage == "flipped" else content[:-3])
-    saying = {"deleted": "missing", "folder": "not readable"}.get(damage, "altered or truncated")
+    saying = {"deleted": "missing", "folder": "cannot be read"}.get(damage, "altered or truncated")
     with pytest.raises(BadInput, match=rf"^{file}: {saying}[^\n]*; use the one before: {tmp_path}/step-00000002$"):
         load_checkpoint(tmp_path)
     # The one before is named only while it is good itself.

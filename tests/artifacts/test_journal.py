@@ -59,10 +59,24 @@ def test_truncate_keeps_the_first_lines(journal, n_lines, is_open):
     assert journal.read() == [*LINES[:n_lines], {"step": 9}]
 
 
-@pytest.mark.parametrize("damage", [b"{half\n", b"3\n", b"\0\0\0\n", b"\xff\n", b"\n"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"{half\n",
+        b"3\n",
+        b"\0\0\0\n",
+        b"\xff\n",
+        b"\n",
+        b'{"a": NaN}\n',
+        b'{"a": 1, "a": 1}\n',
+        b'{"a": ' + b"[" * 100_000 + b"\n",
+    ],
+)
 def test_damage_before_the_end_names_the_line(journal, damage):
     journal.path.write_bytes(b'{"step": 1}\n' + damage + b'{"step": 2}\n')
-    with pytest.raises(BadInput, match=r"^\S+j.jsonl: line 2 is not a JSON object; [^\n]+$"):
+    with pytest.raises(
+        BadInput, match=r"^\S+j.jsonl: line 2: (damaged|expected an object)[^\n]+; mend or delete that line"
+    ):
         journal.read()
 
 

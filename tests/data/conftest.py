@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ebmnist.data.idx import FILES
+from ebmnist.data.layout import FILES
 
 COMPRESS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}
 

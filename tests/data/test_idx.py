@@ -1,12 +1,15 @@
 import gzip
 import lzma
+import tracemalloc
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebmnist.data.idx import FILES, IDX, read_idx, read_test_images
+from ebmnist.data.idx import IDX, read_idx, read_test_images
+from ebmnist.data.images import read_images
+from ebmnist.data.layout import FILES
 from ebmnist.errors import BadInput
 
 GOOD = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6])
@@ -78,9 +81,13 @@ def test_one_altered_byte_of_a_compressed_file_gives_the_data_or_bad_input(how, 
         (bytes([0, 0, 13, 2]) + GOOD[4:], "element type 0x0d"),
         (GOOD[:9], "truncated in its header: 9 bytes, expected at least 12"),
         (GOOD[:-1], "truncated: 5 bytes of data, its shape (2, 3) needs 6"),
-        (GOOD + b"\0", "overlong: 7 bytes of data, its shape (2, 3) needs 6"),
+        (GOOD + b"\0", "overlong: more bytes of data than it names, its shape (2, 3) needs 6"),
         (bytes([0, 0, 8, 1, 0, 0, 0, 0]), "holds nothing: its shape is (0,)"),
-        (bytes([0, 0, 8, 4]) + b"\xff" * 16, "truncated"),
+        (bytes([0, 0, 8, 4]) + b"\xff" * 16, "needs over 600,000,000 bytes, more than is read"),
+        (bytes([0, 0, 8, 2, 2, 0, 0, 0, 3, 0, 0, 0]) + GOOD[12:], "little-endian byte order, of shape (2, 3)"),
+        (b"<!DOCTYPE html><html>404</html>", "it is a web page: the download went wrong"),
+        (gzip.compress(b"  <html>sign in</html>"), "it is a web page: the download went wrong"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is Git LFS's pointer"),
         (gzip.compress(GOOD, mtime=0)[:-3], "corrupt compressed file"),
         (lzma.compress(GOOD)[:-3], "corrupt compressed file"),
     ],
@@ -206,3 +213,75 @@ def test_a_folder_without_one_good_test_file_is_refused(names, said, tmp_path):
     assert one_line(error).startswith(str(tmp_path))
     with pytest.raises(BadInput, match=r"nowhere: cannot be read \(No such file or directory\); give a folder"):
         read_test_images(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("how", [gzip.compress, lzma.compress], ids=["gzip", "xz"])
+def test_a_file_that_inflates_without_end_costs_no_more_than_its_header_says(how):
+    bomb = how(GOOD[:12] + bytes(50_000_000))
+    tracemalloc.start()
+    with pytest.raises(BadInput, match="overlong"):
+        read_idx(bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def rename(folder, spelled):
+    for file in list(folder.iterdir()):
+        target = folder / spelled(file.name)
+        content = file.read_bytes()
+        file.unlink()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+SPELLINGS = {
+    "dotted": lambda name: name.replace("-idx", ".idx"),
+    "nested": lambda name: f"{name}/{name}",
+    "nested, dotted": lambda name: f"{name.replace('-idx', '.idx')}/{name.replace('-idx', '.idx')}",
+    "torchvision": lambda name: f"MNIST/raw/{name}",
+    "one folder deeper": lambda name: f"raw/{name}",
+}
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
+@pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=list(SPELLINGS))
+def test_the_files_are_found_as_people_have_them(spelled, suffix, write_set, raw_set, tmp_path):
+    rename(write_set(tmp_path, suffix), spelled)
+    dataset = IDX(tmp_path, n_validation=2).load()
+    assert torch.equal((dataset.test.images[:, 0] * 255).round().byte(), raw_set[FILES[2]])
+    assert torch.equal(read_test_images(tmp_path), dataset.test.images)
+
+
+def test_of_two_sets_below_a_folder_one_must_be_given(write_set, tmp_path):
+    for name in ("MNIST", "FashionMNIST"):
+        write_set(tmp_path / name / "raw")
+    with pytest.raises(
+        BadInput, match=r"holds several sets; give one of \S+FashionMNIST/raw, \S+MNIST/raw as --data.root"
+    ):
+        IDX(tmp_path).load()
+
+
+def emnist(name, subset="digits"):
+    return f"emnist-{subset}-{name.replace('t10k', 'test')}"
+
+
+def test_emnist_is_upright_for_every_reader(write_set, raw_set, tmp_path):
+    rename(write_set(tmp_path, ".gz"), emnist)
+    upright = raw_set[FILES[2]].mT.unsqueeze(1) / 255
+    assert torch.equal(IDX(tmp_path, n_validation=2).load().test.images, upright)
+    assert torch.equal(read_test_images(tmp_path), upright)
+    assert torch.equal(read_images(tmp_path / emnist(f"{FILES[2]}.gz")), upright)
+
+
+def test_of_several_sets_of_emnist_one_must_be_given(write_set, tmp_path):
+    for subset in ("digits", "letters"):
+        rename(write_set(tmp_path), lambda name, subset=subset: name if "emnist" in name else emnist(name, subset))
+    with pytest.raises(BadInput, match=r"holds several sets \(emnist-digits-train-images-idx3-ubyte, emnist-letters"):
+        IDX(tmp_path).load()
+
+
+def test_a_set_of_one_image_repeated_is_refused(write_set, to_idx, tmp_path):
+    (write_set(tmp_path) / FILES[0]).write_bytes(to_idx(torch.zeros(7, 28, 28, dtype=torch.uint8)))
+    with pytest.raises(BadInput, match="holds one image 7 times"):
+        IDX(tmp_path, n_validation=2).load()

@@ -1,4 +1,5 @@
 import io
+import re
 
 import numpy as np
 import pytest
@@ -90,13 +91,18 @@ def test_idx_of_any_compression(suffix, write_set, raw_set, tmp_path):
         (np.zeros((28, 28), dtype=bool), "dtype bool"),
         (np.zeros((28, 28), dtype=complex), "dtype complex128"),
         (np.zeros((28, 28), dtype=np.longdouble), "dtype"),
-        (np.zeros((28, 28), dtype="U3"), "dtype <U3"),
-        (np.zeros((28, 28), dtype=[("a", "f4")]), "dtype"),
-        (np.full((28, 28), 255.0), "values from 255 to 255"),
-        (np.full((28, 28), -0.1), "values from -0.1 to -0.1"),
+        (np.zeros((28, 28), dtype="U3"), "not an array of plain numbers"),
+        (np.zeros((28, 28), dtype=[("a", "f4")]), "not an array of plain numbers"),
+        (np.full((28, 28), 255.0), "values from 255 to 255.*; if they are on 0…255, divide by 255"),
+        (np.full((28, 28), -0.1), r"values from -0.1 to -0.1.*; if they are on \[−1, 1\], rescale to \(x \+ 1\)/2"),
+        (np.full((28, 28), 2.8), "values from 2.8"),
+        (np.linspace(-0.42, 2.8, 784).reshape(28, 28), "normalised, undo it"),
+        (np.linspace(-200, 900, 784).reshape(28, 28), "rescale them"),
+        (np.zeros((4, 784)), r"save x.reshape\(-1, 1, 28, 28\)"),
+        (np.zeros((4, 28, 28, 1)), r"save x.transpose\(0, 3, 1, 2\), which is \(N, 1, 28, 28\)"),
         (np.full((28, 28), np.nan), "784 values are NaN or infinite"),
         (np.full((28, 28), 1e300), "784 values are NaN or infinite"),
-        (np.full((28, 28), None), "not of plain numbers"),
+        (np.full((28, 28), None), "not an array of plain numbers"),
     ],
 )
 def test_unfit_arrays_are_refused_in_one_line(array, said, tmp_path):
@@ -114,13 +120,110 @@ def test_unfit_arrays_are_refused_in_one_line(array, said, tmp_path):
         (lambda: Image.new("L", (100, 28)), "100x28 pixels; expected 28x28, or a grid"),
         (lambda: Image.new("L", (2, 32)), "2x32 pixels"),
         (lambda: Image.linear_gradient("L").resize((62, 32)), "no grid of 28x28 tiles"),
-        (lambda: Image.new("I;16", (28, 28)), "mode I;16"),
+        (lambda: Image.new("L", (4112, 4112)), "at most 4096 a side"),
+        (lambda: Image.new("RGBA", (28, 28)), "wholly transparent"),
     ],
 )
 def test_unfit_pictures_are_refused(make, said, tmp_path):
     make().save(tmp_path / "x.png")
     with pytest.raises(BadInput, match=said):
         read_images(tmp_path / "x.png")
+
+
+def shades(pixels: np.ndarray, **channels: np.ndarray | int) -> np.ndarray:
+    """Return pixels and full planes stacked as channels."""
+    return np.dstack([np.broadcast_to(np.uint8(c), pixels.shape) for c in channels.values()])
+
+
+def test_transparency_is_laid_over_what_the_ink_stands_out_from(pixels, tmp_path):
+    ink = pixels[0]
+    made = {
+        "black ink": (shades(ink, r=0, g=0, b=0, a=ink), "RGBA", 255 - ink),
+        "white ink": (shades(ink, r=255, g=255, b=255, a=ink), "RGBA", ink),
+        "grey and alpha": (shades(ink, l=255, a=ink), "LA", ink),
+        "opaque": (shades(ink, r=ink, g=ink, b=ink, a=255), "RGBA", ink),
+    }
+    for name, (array, mode, expected) in made.items():
+        Image.fromarray(array, mode).save(tmp_path / "x.png")
+        seen = (read_images(tmp_path / "x.png")[0, 0] * 255).numpy()
+        assert np.abs(seen - expected).max() <= 1, name
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_a_transparent_colour_of_a_palette_is_no_ink(colour, pixels, tmp_path):
+    drawn = pixels[0] > 127
+    picture = Image.fromarray(drawn.astype(np.uint8), "P")
+    picture.putpalette([colour] * 6 + [0] * 762)
+    picture.save(tmp_path / "x.png", transparency=0)
+    seen = read_images(tmp_path / "x.png")[0, 0].numpy()
+    assert np.array_equal(seen, drawn if colour else ~drawn)
+
+
+def test_other_depths_are_on_the_same_scale(pixels, tmp_path):
+    Image.fromarray(pixels[0].astype(np.uint16) * 257).save(tmp_path / "16.png")
+    assert torch.allclose(read_images(tmp_path / "16.png")[0, 0], torch.from_numpy(pixels[0]) / 255)
+    Image.fromarray(pixels[0] > 127).save(tmp_path / "1.png")
+    assert np.array_equal(read_images(tmp_path / "1.png")[0, 0].numpy(), pixels[0] > 127)
+
+
+def test_noise_may_lead_outside_the_range_and_nothing_else_may(tmp_path):
+    clean = (np.random.default_rng(0).random((40, 28, 28)) > 0.8).astype(np.float32)
+    noise = np.random.default_rng(1).standard_normal(clean.shape).astype(np.float32)
+    path = tmp_path / "x.npy"
+    for sigma in (1e-9, 0.1, 0.3, 1.0):
+        np.save(path, clean + sigma * noise)
+        assert np.array_equal(read_images(path, sigma)[:, 0].numpy(), clean + np.float32(sigma) * noise)
+    for other, said in ((2 * clean - 1, "[−1, 1]"), (255 * clean, "divide by 255"), ((clean - 0.13) / 0.31, "undo it")):
+        np.save(path, other)
+        with pytest.raises(BadInput, match=re.escape(said)):
+            read_images(path, 0.2)
+    np.save(path, clean + noise)
+    with pytest.raises(BadInput, match=r"σ = 0\.1"):
+        read_images(path, 0.1)
+
+
+def test_archives_text_and_web_pages_are_named(tmp_path):
+    np.savez(tmp_path / "x.npz", train=np.zeros(3), test=np.zeros(3))
+    np.savetxt(tmp_path / "x.csv", np.zeros((2, 784)), delimiter=",")
+    (tmp_path / "page.png").write_text("<!DOCTYPE html><p>not found")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:50])
+    said = {
+        "x.npz": r"save one array: numpy.save\('x.npy', numpy.load\('x.npz'\)\['train'\]\)",
+        "x.csv": r"text, and neither .npy, .png nor IDX: of a .csv",
+        "page.png": "it is a web page",
+        "cut.npz": "damaged .zip or .npz archive",
+    }
+    for name, words in said.items():
+        with pytest.raises(BadInput, match=words) as error:
+            read_images(tmp_path / name)
+        assert "\n" not in str(error.value)
+
+
+def test_ink_on_paper_is_read_and_said(caplog, tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((28, 28), dtype=np.float32))
+    with caplog.at_level("INFO", "ebmnist"):
+        assert read_images(tmp_path / "x.npy").min() == 1
+    assert "pass 1 − x" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data.replace(b"(6, 28, 28)", b"(9, 28, 28)"), "truncated: 4704 bytes of data"),
+        (lambda data: data.replace(b"(6, 28, 28)", b"(5, 28, 28)"), "overlong: 4704 bytes"),
+        (lambda data: data.replace(b"(6, 28, 28),", b"(10**9, 28),"), "damaged .npy header"),
+        (lambda data: data.replace(b"(6, 28, 28), ", b"(99999999999,"), "damaged .npy header|truncated"),
+        (lambda data: data.replace(b"False", b"open "), "damaged .npy header"),
+        (lambda data: data[:8] + b"\xff\xff" + data[10:], "its header should have 65535 characters"),
+        (lambda data: data[:6] + b"\x09" + data[7:], "of an unknown version"),
+        (lambda data: data[:9], "damaged .npy file"),
+    ],
+)
+def test_a_header_of_npy_is_read_and_never_evaluated(change, said, pixels, tmp_path):
+    path = tmp_path / "x.npy"
+    path.write_bytes(change(npy_bytes(pixels)))
+    with pytest.raises(BadInput, match=said):
+        read_images(path)
 
 
 def test_other_files_are_refused(tmp_path):
@@ -142,7 +245,6 @@ def good_files() -> list[bytes]:
     return [npy_bytes(tile), npy_bytes(tile / 255), picture.getvalue(), idx]
 
 
-@pytest.mark.filterwarnings("ignore:Reading `.npy`:UserWarning")  # a header that came to look like Python 2's
 @given(
     data=st.sampled_from(good_files()),
     cut=st.integers(0, 2000),

@@ -7,8 +7,8 @@ import pytest
 
 from ebmnist.data import locate as locate_module
 from ebmnist.data.fashion_mnist import FashionMNIST
-from ebmnist.data.idx import FILES
 from ebmnist.data.kmnist import KMNIST
+from ebmnist.data.layout import FILES
 from ebmnist.data.locate import Published, locate, present
 from ebmnist.errors import BadInput
 

@@ -4,7 +4,7 @@ from importlib.resources import files
 import pytest
 import torch
 
-from ebmnist.data.idx import FILES
+from ebmnist.data.layout import FILES
 from ebmnist.data.mnist import MNIST
 from ebmnist.errors import BadInput
 

@@ -7,7 +7,7 @@ import torch
 from ebmnist.data import locate
 from ebmnist.data.base import Dataset, Split
 from ebmnist.data.corruptions import CORRUPTIONS
-from ebmnist.data.idx import FILES
+from ebmnist.data.layout import FILES
 from ebmnist.data.mnist import MNIST
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.outliers import TAKEN, given_sets, held_out, other_sets, seen_test, synthetic_sets

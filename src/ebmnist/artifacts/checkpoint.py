@@ -7,6 +7,7 @@ version and the SHA-256 of the other two). It is written whole or not at all, an
 import hashlib
 import json
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +19,37 @@ from torch import Tensor
 from ebmnist.artifacts.atomic import remove_folder, standing, sweep, write_folder
 from ebmnist.artifacts.reading import look_again, readable
 from ebmnist.errors import BadInput
+from ebmnist.reading import parse_json, read_bytes
+from ebmnist.reading.schema import anything, check, list_of, mapping_of, one_of, record, text, whole
+from ebmnist.training.restoring import check_buffer
 
 FORMAT = 1
 # The checkpoints that come with the package, by the name that a model goes by.
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 TENSORS, FACTS, CHECKSUMS = "tensors.safetensors", "facts.json", "checksums.json"
+LARGEST = {TENSORS: 8_000_000_000, FACTS: 16_000_000, CHECKSUMS: 10_000}  # bytes
+MEND = "use another checkpoint, or train again with: ebmnist train"
+
+# What every checkpoint says; what training owns beside it is checked by who takes it up (training/restoring.py).
+FACTS_SCHEMA = record(
+    {"step": whole(0)},
+    {
+        "seed": whole(0),
+        "recipe": mapping_of(anything),
+        "made": mapping_of(anything),
+        "figures": mapping_of(anything),
+        "journal_lines": list_of(whole(0), length=2),
+    },
+)
+# The header of a safetensors file: what each tensor is, and where it stands.
+DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
+HEADER_SCHEMA = mapping_of(
+    record(
+        {"dtype": one_of(*DTYPES), "shape": list_of(whole(0), 8), "data_offsets": list_of(whole(0), length=2)},
+        closed=True,
+    )
+)
+CHECKSUMS_SCHEMA = record({"format": whole(), "sha256": record({TENSORS: text(), FACTS: text()}, closed=True)})
 
 
 class Checkpoint(NamedTuple):
@@ -74,7 +101,11 @@ def _load(path: Path) -> Checkpoint:
         contents = _read(path)
     except _Damaged as damage:
         raise BadInput(f"{damage}; {_way_out(path)}") from None
-    return Checkpoint(safetensors.torch.load(contents[TENSORS]), json.loads(contents[FACTS]))
+    facts = parse_json(contents[FACTS], str(path / FACTS), MEND)
+    check(facts, FACTS_SCHEMA, str(path / FACTS), MEND)
+    tensors = _tensors(contents[TENSORS], str(path / TENSORS))
+    check_buffer(tensors, str(path / TENSORS))
+    return Checkpoint(tensors, facts)
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
@@ -161,7 +192,7 @@ def _tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 def _facts_to_bytes(facts: Mapping[str, Any]) -> bytes:
     for name, fact in facts.items():
         try:
-            same = json.loads(json.dumps(fact, allow_nan=False)) == fact
+            same = parse_json(json.dumps(fact, allow_nan=False).encode(), name, "write another") == fact
         except (TypeError, ValueError) as error:
             raise ValueError(f"fact {name!r} is not JSON: {error}") from error
         if not same:
@@ -174,29 +205,45 @@ def _checksums(contents: Mapping[str, bytes]) -> bytes:
     return json.dumps({"format": FORMAT, "sha256": digests}, indent=1).encode()
 
 
+def _tensors(content: bytes, name: str) -> dict[str, Tensor]:
+    """Return the tensors in the bytes of a safetensors file. Raises: BadInput if they are not one."""
+    (length,) = struct.unpack("<Q", content[:8]) if len(content) >= 8 else (LARGEST[FACTS],)
+    if length > min(len(content) - 8, LARGEST[FACTS]):
+        raise BadInput(f"{name}: damaged: its header should have {length} bytes; {MEND}")
+    header = parse_json(content[8 : 8 + length], name, MEND)
+    described = (
+        {key: value for key, value in header.items() if key != "__metadata__"} if isinstance(header, dict) else header
+    )
+    check(described, HEADER_SCHEMA, name, MEND)
+    try:
+        return safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise BadInput(f"{name}: damaged ({error}); {MEND}") from error
+
+
 def _read(path: Path) -> dict[str, bytes]:
     """Return the bytes of tensors and facts, checked."""
     contents = {}
     for name in (TENSORS, FACTS, CHECKSUMS):
+        if not (path / name).exists():
+            raise _Damaged(f"{path / name}: missing")
         try:
-            contents[name] = (path / name).read_bytes()
-        except FileNotFoundError:
-            raise _Damaged(f"{path / name}: missing") from None
-        except OSError as error:
-            raise _Damaged(f"{path / name}: not readable ({error.strerror})") from None
+            contents[name] = read_bytes(path / name, LARGEST[name])
+        except BadInput as error:
+            raise _Damaged(str(error)) from None
     checksums = contents.pop(CHECKSUMS)
     if checksums == _checksums(contents):
         return contents
     # Find out which of the three it is.
     try:
-        recorded = json.loads(checksums)
-        version, digests = recorded["format"], recorded["sha256"]
-        expected = json.loads(_checksums(contents))["sha256"]
-        changed = [name for name in expected if digests[name] != expected[name]]
-    except (ValueError, KeyError, TypeError):
+        recorded = check(parse_json(checksums, "", ""), CHECKSUMS_SCHEMA, "", "")
+    except BadInput:
         raise _Damaged(f"{path / CHECKSUMS}: altered or truncated") from None
-    if version != FORMAT:
+    if recorded["format"] != FORMAT:
+        version = recorded["format"]
         raise BadInput(f"{path}: of format {version}, and this ebmnist reads {FORMAT}: use the one that wrote it")
+    expected = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    changed = [name for name in expected if recorded["sha256"][name] != expected[name]]
     raise _Damaged(f"{path / (changed or [CHECKSUMS])[0]}: altered or truncated (its SHA-256 is not the recorded one)")
 
 

@@ -13,6 +13,10 @@ import numpy as np
 import torch
 
 import ebmnist
+from ebmnist.reading.schema import either, flag, mapping_of, optional, text, whole
+
+# Of any version: it is shown and not computed with.
+ENVIRONMENT_SCHEMA = mapping_of(optional(either(text(), flag, whole())))
 
 
 def describe_environment() -> dict[str, str | int | bool | None]:

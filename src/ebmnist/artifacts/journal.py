@@ -10,9 +10,15 @@ from typing import Any
 
 from ebmnist.artifacts.atomic import LACKING, flush_to_disk, mendable, warn_once
 from ebmnist.errors import BadInput
+from ebmnist.reading import parse_json, read_bytes
+from ebmnist.reading.schema import Schema, anything, check, mapping_of
 
 if sys.platform != "win32":
     import fcntl
+
+LARGEST = 2_000_000_000  # bytes, of some millions of lines
+MEND = "mend or delete that line, or use the ebmnist that wrote it"
+LINE = mapping_of(anything)
 
 
 class Journal:
@@ -21,8 +27,9 @@ class Journal:
     Reading needs no opening and disturbs no writer. One process writes at a time: the file is locked while it is open.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: Schema = LINE) -> None:
         self.path = path
+        self.schema = schema  # of a line
         self.n_lines = 0  # known once the file is open
         self._file: BufferedWriter | None = None
         self._flushed = time.monotonic()
@@ -80,15 +87,14 @@ class Journal:
         """Return the whole lines, oldest first; one that a kill tore off at the end is left out.
 
         Raises:
-            BadInput: a line before the end is damaged.
+            BadInput: a line before the end is damaged, or is not what the schema says.
         """
         self.flush()
         lines = []
         for number, text in enumerate(self._whole_lines(), 1):
-            try:
-                lines.append(dict(json.loads(text)))
-            except (ValueError, TypeError):
-                raise BadInput(f"{self.path}: line {number} is not a JSON object; mend or delete that line") from None
+            name = f"{self.path}: line {number}"
+            line = parse_json(text, name, MEND)
+            lines.append(check(line, self.schema, name, MEND))
         return lines
 
     def truncate(self, n_lines: int) -> None:
@@ -126,7 +132,7 @@ class Journal:
         return file
 
     def _whole_lines(self) -> list[bytes]:
-        content = self.path.read_bytes() if self.path.exists() else b""
+        content = read_bytes(self.path, LARGEST) if self.path.exists() else b""
         return content.split(b"\n")[:-1]
 
 

@@ -14,14 +14,58 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ebmnist.artifacts.atomic import write_file
+from ebmnist.artifacts.environment import ENVIRONMENT_SCHEMA
 from ebmnist.artifacts.lock import locked
 from ebmnist.artifacts.reading import readable
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY
 from ebmnist.evaluation.base import Figure, Measured
+from ebmnist.reading import read_json
+from ebmnist.reading.schema import (
+    check,
+    either,
+    flag,
+    list_of,
+    mapping_of,
+    number,
+    one_of,
+    optional,
+    record,
+    text,
+    whole,
+)
 
 FORMAT = 1
 IDENTITY = ("recipe", "updates", "checkpoint")  # in `subject`: whether two evaluations are of one checkpoint
+
+NUMBER = either(number(), one_of("Infinity", "-Infinity"))
+FIGURE = record(
+    {"name": text(), "value": NUMBER, "error": optional(either(NUMBER, one_of("NaN"))), "unit": text(), "note": text()},
+    closed=True,
+)
+HOW = {"quick": optional(flag), "seed": optional(whole(0)), "commit": optional(text())}
+SECTION = record(
+    {"figures": list_of(FIGURE), "anchors": list_of(FIGURE), "method": text(), "seconds": number(0)}, HOW, closed=True
+)
+SUBJECT = record(
+    {"recipe": text(1000), "updates": whole(0)},
+    {
+        "about": text(),
+        "checkpoint": text(100),
+        "device": text(100),
+        "quick": optional(flag),
+        "seed": optional(whole(0)),
+    },
+)
+SCHEMA = record(
+    {
+        "format": one_of(FORMAT),
+        "subject": SUBJECT,
+        "environment": ENVIRONMENT_SCHEMA,
+        "sections": mapping_of(SECTION),
+        "failures": mapping_of(text()),
+    }
+)
 
 
 class Section(NamedTuple):
@@ -77,25 +121,28 @@ def to_json(measurements: Measurements) -> dict[str, Any]:
 
 
 def read_measurements(path: Path) -> Measurements:
-    """Read an evaluation back.
+    """Read an evaluation back. Raises `BadInput` where `read_plain` does."""
+    plain = read_plain(path)
+    subject, environment, sections, failures = (plain[key] for key in Measurements._fields)
+    common = {name: subject.get(name) for name in ("quick", "seed")} | {"commit": environment.get("commit")}
+    read = {name: _section(common | fields) for name, fields in sections.items()}
+    return Measurements(subject, environment, read, failures)
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """Return an evaluation as plain fields, checked.
 
     Raises:
         BadInput: missing, damaged, or of another format.
     """
     if not path.is_file():
         raise BadInput(f"{path}: missing; make it with: ebmnist evaluate {path.parent}")
-    try:
-        whole = json.loads(path.read_text(encoding="utf-8"))
-        if whole["format"] != FORMAT:
-            raise BadInput(f"{path}: format {whole['format']}, this version reads {FORMAT}; evaluate again")
-        common = {name: whole["subject"].get(name) for name in ("quick", "seed")}
-        common["commit"] = whole["environment"].get("commit")
-        sections = {name: _section(common | fields) for name, fields in whole["sections"].items()}
-        return Measurements(whole["subject"], whole["environment"], sections, whole["failures"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(f"{path}: damaged; evaluate again with: ebmnist evaluate {path.parent}") from error
+    mend = f"evaluate again with: ebmnist evaluate {path.parent}"
+    whole_file = read_json(path, mend)
+    if isinstance(whole_file, dict) and whole_file.get("format", FORMAT) != FORMAT:
+        raise BadInput(f"{path}: format {whole_file['format']!r:.20}, this version reads {FORMAT}; {mend}")
+    fields: dict[str, Any] = check(whole_file, SCHEMA, str(path), mend)
+    return fields
 
 
 def read_measurements_of(path: Path, subject: Mapping[str, Any]) -> Measurements:

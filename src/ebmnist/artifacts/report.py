@@ -1,8 +1,8 @@
 """The report: one HTML page that shows a whole run, pictures inside. It needs no network and no script."""
 
-import json
 import re
 import struct
+import warnings
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -10,17 +10,19 @@ from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from string import Template
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from PIL import Image
 
 import ebmnist
 from ebmnist.artifacts.atomic import write_file
 from ebmnist.errors import BadInput
+from ebmnist.reading import read_bytes
 
 FORMATS = ("PNG", "WEBP", "GIF")  # what every browser shows
 # What Pillow raises of a picture cut short or altered; a GIF alone can raise three of them.
 BROKEN = (OSError, EOFError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
+LARGEST = 50_000_000  # bytes of a picture
 N_PARTS_LISTED = 3  # a table of contents from so many parts on
 
 # The policy holds the page to its word: a browser that reads it fetches nothing and runs nothing.
@@ -59,36 +61,6 @@ class Part(NamedTuple):
     pictures: tuple[Path, ...] = ()  # .png, .webp or .gif; a file's name is its caption
     columns: tuple[str, ...] = ()  # a table's header
     rows: tuple[tuple[str, ...], ...] = ()  # as many cells as columns; the first one names the row
-
-
-def write_parts(path: Path, parts: Sequence[Part], checkpoint: str) -> Path:
-    """Keep parts as JSON beside their pictures, so that a report can be written again without drawing again.
-
-    `checkpoint` is the fingerprint of the weights that they show.
-    """
-    pictures = [{"pictures": [p.name for p in part.pictures], "checkpoint": checkpoint} for part in parts]
-    rows = [{**part._asdict(), **more} for part, more in zip(parts, pictures, strict=True)]
-    write_file(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
-    return path
-
-
-def read_parts(path: Path, checkpoint: str) -> list[Part]:
-    """Read parts back. Raises `BadInput` where they are missing, damaged or of other weights than `checkpoint`."""
-    mend = f"draw again with: ebmnist report {path.parent.parent}"
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        if any(row.get("checkpoint") != checkpoint for row in rows):
-            raise BadInput(f"{path}: its pictures are of other weights; {mend}")
-        return [_part(row, path.parent) for row in rows]
-    except BadInput:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path}: missing or damaged; {mend}") from error
-
-
-def _part(row: dict[str, Any], folder: Path) -> Part:
-    pictures = tuple(folder / name for name in row["pictures"])
-    return Part(row["title"], row["words"], pictures, tuple(row["columns"]), tuple(map(tuple, row["rows"])))
 
 
 def write_report(
@@ -189,7 +161,7 @@ def _is_numeric(column: Iterable[str]) -> bool:
 
 def _figure(title: str, path: Path) -> str:
     """Return a picture and its caption; on paper, and for those who ask for less motion, an animation's last frame."""
-    picture = _read(path)
+    picture = read_picture(path)
     caption = re.sub(r"[-_\s]+", " ", path.stem).strip()
     caption = caption[:1].upper() + caption[1:]
     alt = caption if caption == title else f"{title}: {caption}"
@@ -207,15 +179,17 @@ class _Picture(NamedTuple):
     still: str = ""  # an animation's last frame
 
 
-def _read(path: Path) -> _Picture:
+def read_picture(path: Path) -> _Picture:
     """Read and decode a picture, so that a broken one is found here and not by the reader."""
+    if not path.is_file():
+        raise BadInput(f"{path}: no such picture; draw it first, or leave it out of the report")
+    content = read_bytes(path, LARGEST)
     try:
-        return _decode(path.read_bytes())
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such picture; draw it first, or leave it out of the report") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of chunks that browsers do not use either
+            return _decode(content)
     except BROKEN as error:
-        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-        raise BadInput(f"{path}: no whole PNG, WebP or GIF{why}; draw it again as one") from None
+        raise BadInput(f"{path}: no whole PNG, WebP or GIF; draw it again as one") from error
 
 
 def _decode(content: bytes) -> _Picture:

@@ -19,15 +19,30 @@ from ebmnist.artifacts.checkpoint import (
     prune_after,
     save_checkpoint,
 )
-from ebmnist.artifacts.environment import describe_environment
+from ebmnist.artifacts.environment import ENVIRONMENT_SCHEMA, describe_environment
 from ebmnist.artifacts.history import record_session
 from ebmnist.artifacts.journal import Journal
 from ebmnist.artifacts.place import is_free
 from ebmnist.artifacts.reading import readable
 from ebmnist.errors import BadInput
+from ebmnist.reading import read_json
+from ebmnist.reading.schema import check, either, list_of, number, one_of, record, text, whole
 from ebmnist.training.base import Judgement, StepRecord, Verdict
 
 LINES = "journal_lines"  # a fact `save` adds: how long metrics and events were; steps repeat, so it must be counted
+
+# A number, or one that JSON has not.
+NUMBER = either(number(), one_of("NaN", "Infinity", "-Infinity"))
+RECORD_SCHEMA = record(dict.fromkeys(StepRecord._fields, NUMBER) | {"step": whole(0)}, closed=True)
+EVENT_SCHEMA = record(
+    {
+        "step": whole(0),
+        "verdict": one_of(*(verdict.name for verdict in Verdict)),
+        "signals": list_of(text()),
+        "time": text(100),
+    },
+    closed=True,
+)
 
 
 class Event(NamedTuple):
@@ -57,7 +72,7 @@ class RunFolder:
         self.figures = path / "figures"
         self.evaluation = path / "evaluation.json"
         self.report = path / "report.html"
-        self._metrics, self._events = Journal(self.metrics), Journal(self.events)
+        self._metrics, self._events = Journal(self.metrics, RECORD_SCHEMA), Journal(self.events, EVENT_SCHEMA)
 
     @classmethod
     def create(cls, path: Path, recipe: str) -> Self:
@@ -152,7 +167,9 @@ class RunFolder:
         Raises:
             BadInput: metrics.jsonl is damaged, or has other columns than this version's.
         """
-        return [self._to_record(line, number) for number, line in enumerate(self._metrics.read(), 1)]
+        return [
+            StepRecord._make(_from_json(line[name]) for name in StepRecord._fields) for line in self._metrics.read()
+        ]
 
     def read_events(self) -> list[Event]:
         """Return the judgements, in the order they were made.
@@ -160,14 +177,17 @@ class RunFolder:
         Raises:
             BadInput: events.jsonl is damaged.
         """
-        return [self._to_event(line, number) for number, line in enumerate(self._events.read(), 1)]
+        return [
+            Event(**line | {"verdict": Verdict[line["verdict"]], "signals": tuple(line["signals"])})
+            for line in self._events.read()
+        ]
 
     def read_environment(self) -> dict[str, Any]:
         """Return where and how the run was made, as `describe_environment` saw it. Raises `BadInput` if damaged."""
-        try:
-            facts: dict[str, Any] = json.loads(self.environment.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{self.environment}: missing or damaged; the run itself is not affected") from error
+        mend = "the run itself is not affected; delete it"
+        facts: dict[str, Any] = check(
+            read_json(self.environment, mend), ENVIRONMENT_SCHEMA, str(self.environment), mend
+        )
         return facts
 
     def record_session(self, step: int, recipe: str, changes: dict[str, list[Any]]) -> None:
@@ -224,21 +244,6 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _to_record(self, line: dict[str, Any], number: int) -> StepRecord:
-        if changed := set(line) ^ set(StepRecord._fields):
-            columns = ", ".join(sorted(changed))
-            raise BadInput(f"{self.metrics}: line {number} differs in {columns}; use the ebmnist that wrote it")
-        try:
-            return StepRecord._make(_from_json(line[name]) for name in StepRecord._fields)
-        except (TypeError, ValueError):
-            raise BadInput(f"{self.metrics}: line {number} holds no numbers; mend or delete that line") from None
-
-    def _to_event(self, line: dict[str, Any], number: int) -> Event:
-        try:
-            return Event(**line | {"verdict": Verdict[line["verdict"]], "signals": tuple(line["signals"])})
-        except (KeyError, TypeError):
-            raise BadInput(f"{self.events}: line {number} is no event; mend or delete that line") from None
 
 
 def _to_json(value: float) -> float | str:

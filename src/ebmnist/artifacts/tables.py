@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from ebmnist.artifacts.history import Session, in_words
 from ebmnist.artifacts.measurements import Measurements, Section, words
-from ebmnist.artifacts.report import Part, read_parts, write_report
+from ebmnist.artifacts.parts import read_parts
+from ebmnist.artifacts.report import Part, write_report
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY
 from ebmnist.evaluation.base import Figure
@@ -111,7 +112,7 @@ def write_page(folder: Path, measurements: Measurements, history: Sequence[Sessi
     return write_report(
         folder / "report.html",
         title=f"ebmnist · {about['recipe']}",
-        about=about["about"],
+        about=about.get("about", ""),
         facts=facts,
         headline=headline(measurements),
         parts=[*drawn, *parts_of(measurements, folder / "figures")],

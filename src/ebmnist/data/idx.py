@@ -1,11 +1,8 @@
 """The IDX file format of MNIST, and `IDX`: any other folder that holds the four files of such a set."""
 
-import gzip
-import lzma
 import math
 import re
 import struct
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
@@ -15,24 +12,20 @@ import torch
 from torch import Tensor
 
 from ebmnist.data.base import Dataset, Split
+from ebmnist.data.layout import FILES, file_of, find, place_of
 from ebmnist.errors import BadInput
+from ebmnist.reading import LARGEST, inflated_start, read_bytes, resembles
 
-FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-SUFFIXES = ("", ".gz", ".xz")
-GZIP, XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
 UNSIGNED_BYTE = 0x08  # the only element type in MNIST-like sets
+ENOUGH = 200  # bytes, to know a header, or what is there in its place
 
 
 @dataclass(frozen=True)
 class IDX:
     """Any other MNIST-like set: a folder with the four IDX files, plain, .gz or .xz.
 
-    The validation split is the last `n_validation` of the training file.
+    The validation split is the last `n_validation` of the training file. EMNIST's files hold every image transposed:
+    while their names start with `emnist` they are set upright here. Renamed ones are not, so turn them first.
     """
 
     root: Path = Path()
@@ -57,91 +50,93 @@ def read_idx(source: str | Path | bytes, name: str | None = None) -> Tensor:
     >>> read_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))
     tensor([7, 2, 1], dtype=torch.uint8)
     """
-    if isinstance(source, bytes):
-        return _parse(decompress(source, name or "IDX data"), name or "IDX data")
-    return _parse(read_bytes(Path(source)), name or str(source))
-
-
-def _parse(raw: bytes, name: str) -> Tensor:
-    if len(raw) < 4 or raw[:2] != b"\0\0" or not 1 <= raw[3] <= 4:
-        raise BadInput(f"{name}: not an IDX file: starts with 0x{raw[:4].hex()}, expected 0x00000801 to 0x00000804")
-    if raw[2] != UNSIGNED_BYTE:
-        raise BadInput(f"{name}: IDX element type 0x{raw[2]:02x}; only unsigned bytes, 0x08, are read")
-    start = 4 + 4 * raw[3]
-    if len(raw) < start:
-        raise BadInput(f"{name}: truncated in its header: {len(raw)} bytes, expected at least {start}; fetch it again")
-    shape = struct.unpack(f">{raw[3]}I", raw[4:start])
-    found, expected = len(raw) - start, math.prod(shape)
-    if expected == 0:
-        raise BadInput(f"{name}: holds nothing: its shape is {shape}")
-    if found != expected:
-        fault = "truncated" if found < expected else "overlong"
-        raise BadInput(f"{name}: {fault}: {found} bytes of data, its shape {shape} needs {expected}; fetch it again")
+    name = name or ("IDX data" if isinstance(source, bytes) else str(source))
+    data = source if isinstance(source, bytes) else read_bytes(Path(source))
+    start, shape = _header(inflated_start(data, name, ENOUGH), name)
+    expected = math.prod(shape)
+    # No more than its header says, so that a file which inflates without end costs nothing.
+    raw = inflated_start(data, name, min(start + expected, LARGEST) + 1)
+    if (found := len(raw) - start) != expected:
+        little = struct.unpack(f"<{raw[3]}I", raw[4:start])
+        if math.prod(little) == found:
+            raise BadInput(f"{name}: little-endian byte order, of shape {little}; IDX is big-endian: write it again")
+        if start + expected > LARGEST:
+            raise BadInput(f"{name}: its shape {shape} needs over {LARGEST:,} bytes, more than is read; fetch it again")
+        fault = (
+            f"truncated: {found} bytes of data" if found < expected else "overlong: more bytes of data than it names"
+        )
+        raise BadInput(f"{name}: {fault}, its shape {shape} needs {expected}; fetch it again")
     # A bytearray, because torch warns of memory that cannot be written to.
     return torch.frombuffer(bytearray(raw), dtype=torch.uint8, offset=start).reshape(shape)
 
 
-def decompress(data: bytes, name: str) -> bytes:
-    """Return what gzip or xz `data` holds, or `data` itself if it is neither. Raises: BadInput if corrupt."""
-    try:
-        if data.startswith(GZIP):
-            return gzip.decompress(data)
-        if data.startswith(XZ):
-            return lzma.decompress(data)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise BadInput(f"{name}: corrupt compressed file ({error}); fetch it again") from error
-    return data
-
-
-def read_bytes(file: Traversable) -> bytes:
-    """Return a file's decompressed bytes. Raises: BadInput if it is missing, unreadable or corrupt."""
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
-    return decompress(data, str(file))
-
-
-def find(folder: Traversable, name: str) -> Traversable:
-    """Return `name` in `folder`: plain, else .gz, else .xz. Raises: BadInput if there is none."""
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: no such folder; expected one with the four IDX files {', '.join(FILES)}")
-    for suffix in SUFFIXES:
-        if (file := folder / (name + suffix)).is_file():
-            return file
-    raise BadInput(f"{folder}: holds no {name} (nor .gz, .xz); expected the four IDX files {', '.join(FILES)}")
+def _header(raw: bytes, name: str) -> tuple[int, tuple[int, ...]]:
+    """Return where the elements begin, and the shape."""
+    if len(raw) < 4 or raw[:2] != b"\0\0" or not 1 <= raw[3] <= 4:
+        seen = f"starts with 0x{raw[:4].hex()}{resembles(raw)}"
+        raise BadInput(f"{name}: not an IDX file: {seen}, expected 0x00000801 to 0x00000804")
+    if raw[2] != UNSIGNED_BYTE:
+        raise BadInput(
+            f"{name}: IDX element type 0x{raw[2]:02x}; only unsigned bytes, 0x08, are read: write it as such"
+        )
+    start = 4 + 4 * raw[3]
+    if len(raw) < start:
+        raise BadInput(f"{name}: truncated in its header: {len(raw)} bytes, expected at least {start}; fetch it again")
+    shape = struct.unpack(f">{raw[3]}I", raw[4:start])
+    if math.prod(shape) == 0:
+        raise BadInput(f"{name}: holds nothing: its shape is {shape}; fetch it again")
+    return start, shape
 
 
 def read_file(folder: Traversable, name: str) -> Tensor:
-    """Return the uint8 tensor of `name`, of whichever compression, in `folder`. Raises: BadInput."""
-    file = find(folder, name)
-    return read_idx(read_bytes(file), str(file))
+    """Return the uint8 tensor of `name`, of whichever spelling and compression, in `folder`. Raises: BadInput."""
+    return read_upright(find(folder, name))
+
+
+def read_upright(file: Traversable) -> Tensor:
+    """Return the uint8 tensor of a file; images of EMNIST, which are published transposed, upright. Raises: BadInput.
+
+    EMNIST's files are known by their names, which start with `emnist`. Source: Cohen, Afshar, Tapson and van Schaik
+    2017, arXiv:1702.05373.
+    """
+    tensor = read_idx(read_bytes(file), str(file))
+    return tensor.mT.contiguous() if is_emnist(file.name) and tensor.ndim == 3 else tensor
+
+
+def is_emnist(name: str) -> bool:
+    """Say whether a file's name is one of EMNIST's."""
+    return name.lower().startswith("emnist")
 
 
 def read_test_images(folder: Path) -> Tensor:
     """Return the test images of a set in the format of MNIST, float32 (N, 1, 28, 28) in [0, 1].
 
     They are in the one file with `idx3` and `test` or `t10k` in its name, whatever else is in the folder. EMNIST's
-    files, as published, hold every image transposed: those whose name starts with `emnist` are set upright.
+    are set upright (`read_upright`).
 
     Raises:
         BadInput: no such file, or several, or one that is damaged or holds other than 28x28 images.
     """
-    try:
-        found = [f.name for f in folder.iterdir() if "idx3" in f.name and re.search("test|t10k", f.name)]
-    except OSError as error:
-        raise BadInput(f"{folder}: cannot be read ({error.strerror}); give a folder with an IDX file") from error
+    found = _test_images_in(folder) or _test_images_in(place_of(folder))
     names = sorted({name.removesuffix(".gz").removesuffix(".xz") for name in found})
     if len(names) != 1:
         seen = f"{len(names)} IDX files of test images ({', '.join(names)})" if names else "no IDX file of test images"
         raise BadInput(f"{folder}: holds {seen}; give a folder with one, such as {FILES[2]}, plain, .gz or .xz")
-    images = bytes_to_images(read_file(folder, names[0]), f"{folder}: {names[0]}")
-    return images.mT.contiguous() if names[0].startswith("emnist") else images
+    file = file_of(found[min(found)])  # the plain one before a compressed one
+    return bytes_to_images(read_upright(file), str(file))
+
+
+def _test_images_in(folder: Traversable) -> dict[str, Traversable]:
+    try:
+        return {f.name: f for f in folder.iterdir() if "idx3" in f.name and re.search("test|t10k", f.name)}
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be read ({error.strerror}); give a folder with an IDX file") from error
 
 
 def read_folder(name: str, folder: Traversable, n_validation: int, without: tuple[int, ...] = ()) -> Dataset:
-    """Return the data set of the four IDX files in `folder`. Raises: BadInput."""
-    return to_dataset(name, {file: read_file(folder, file) for file in FILES}, n_validation, without, str(folder))
+    """Return the data set of the four IDX files in `folder`, or in the one place below it. Raises: BadInput."""
+    place = place_of(folder)
+    return to_dataset(name, {file: read_file(place, file) for file in FILES}, n_validation, without, str(place))
 
 
 def to_dataset(
@@ -155,6 +150,10 @@ def to_dataset(
     `without` that names a label not there, or all of them.
     """
     images, labels = _labelled(tensors, *FILES[:2], where)
+    if len(images) > 1 and bool((images == images[0]).all()):
+        raise BadInput(
+            f"{where}: {FILES[0]} holds one image {len(images)} times, which teaches nothing; fetch it again"
+        )
     if not 1 <= n_validation < len(images):
         raise BadInput(f"n_validation = {n_validation}: expected 1 to {len(images) - 1}, {where} holds {len(images)}")
     cut = len(images) - n_validation

@@ -7,7 +7,7 @@ from pathlib import Path
 from pooch.core import Pooch, create
 from pooch.utils import os_cache
 
-from ebmnist.data.idx import FILES, SUFFIXES
+from ebmnist.data.layout import has_set
 from ebmnist.errors import BadInput
 
 
@@ -26,7 +26,7 @@ def locate(published: Published) -> Path:
 
     Raises: BadInput if a download fails or is not the published file; nothing half-written stays behind.
     """
-    if published.installed is not None and is_complete(published.installed):
+    if published.installed is not None and has_set(published.installed):
         return published.installed
     cache = create(
         path=_cache_folder(published),
@@ -41,12 +41,7 @@ def locate(published: Published) -> Path:
 def present(published: Published) -> Path | None:
     """Return the folder where the set already lies, installed or cached; None if only a download would bring it."""
     places = (published.installed, _cache_folder(published))
-    return next((folder for folder in places if folder is not None and is_complete(folder)), None)
-
-
-def is_complete(folder: Path) -> bool:
-    """Say whether a folder holds all four IDX files, of whichever compression."""
-    return all(any((folder / (name + suffix)).is_file() for suffix in SUFFIXES) for name in FILES)
+    return next((folder for folder in places if folder is not None and has_set(folder)), None)
 
 
 def _cache_folder(published: Published) -> Path:

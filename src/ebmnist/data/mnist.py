@@ -10,8 +10,10 @@ from pathlib import Path
 from torch import Tensor
 
 from ebmnist.data.base import Dataset
-from ebmnist.data.idx import FILES, find, read_bytes, read_idx, to_dataset
+from ebmnist.data.idx import read_idx, to_dataset
+from ebmnist.data.layout import FILES, find, place_of
 from ebmnist.errors import BadInput
+from ebmnist.reading import inflate, read_bytes
 
 SHA256 = {  # of the four files, decompressed
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -19,6 +21,7 @@ SHA256 = {  # of the four files, decompressed
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+LARGEST_FILE = 50_000_000  # bytes; the training images are 47,040,016
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,14 @@ class MNIST:
         if self.root is None:
             tensors = {name: _read_bundled(name) for name in FILES}
         else:
-            tensors = {name: _read_verified(self.root, name) for name in FILES}
+            place = place_of(self.root)
+            tensors = {name: _read_verified(place, name) for name in FILES}
         return to_dataset("mnist", tensors, self.n_validation, self.without, str(self.root or "MNIST"))
 
 
 def _read_verified(folder: Traversable, name: str) -> Tensor:
     file = find(folder, name)
-    raw = read_bytes(file)
+    raw = inflate(read_bytes(file, LARGEST_FILE), str(file), LARGEST_FILE)
     if hashlib.sha256(raw).hexdigest() != SHA256[name]:
         raise BadInput(
             f"{file}: not MNIST's file (its SHA-256 differs): fetch it again, or use kind idx for another set"

@@ -9,7 +9,8 @@ from torch import Tensor
 from ebmnist.data import fashion_mnist, kmnist
 from ebmnist.data.base import Dataset, Split
 from ebmnist.data.corruptions import CORRUPTIONS, black, constant, uniform_noise
-from ebmnist.data.idx import FILES, bytes_to_images, read_file, read_test_images
+from ebmnist.data.idx import bytes_to_images, read_file, read_test_images
+from ebmnist.data.layout import FILES
 from ebmnist.data.locate import Published, present
 from ebmnist.data.mnist import MNIST
 from ebmnist.errors import BadInput

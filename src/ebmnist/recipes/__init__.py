@@ -8,6 +8,10 @@ from typing import Any
 import yaml
 
 from ebmnist.errors import BadInput
+from ebmnist.reading import read_bytes
+from ebmnist.recipes.plain import LARGEST, load_yaml
+
+LONGEST_CHAIN = 10  # recipes, each of which extends the next
 
 
 def recipe_names() -> list[str]:
@@ -21,20 +25,34 @@ def read_recipe(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     Raises:
         BadInput: no such recipe, not YAML, or a circle of `extends`.
     """
-    if name in seen:
-        raise BadInput(f"recipe {name}: extends itself by way of {' → '.join(seen)}")
-    is_path = name.endswith((".yaml", ".yml"))
-    path: Traversable = Path(name) if is_path else files(__package__) / f"{name}.yaml"
-    if not path.is_file():
-        raise BadInput(f"recipe {name!r} not found: use a path to a .yaml file, or one of {', '.join(recipe_names())}")
+    if name in seen or len(seen) == LONGEST_CHAIN:
+        fault = "extends itself" if name in seen else f"ends a chain of over {LONGEST_CHAIN} that extend one another"
+        raise BadInput(f"recipe {name}: {fault} by way of {' → '.join(seen)}; end it with one that extends none")
+    path = _find(name)
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        fields = load_yaml(read_bytes(path, LARGEST).decode())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"recipe {name}: not readable as YAML: {' '.join(str(error).split())}") from error
+        raise BadInput(f"recipe {name}: not readable as YAML: {' '.join(str(error).split())[:500]}") from error
     if not isinstance(fields, dict):
         raise BadInput(f"recipe {name}: expected sections such as 'training:', found {type(fields).__name__}")
     parent = fields.pop("extends", None)
-    return fields if parent is None else merge(read_recipe(str(parent), (*seen, name)), fields)
+    if not isinstance(parent, str | None):
+        raise BadInput(f"recipe {name}: extends: expected the name or path of a recipe, not a {type(parent).__name__}")
+    return fields if parent is None else merge(read_recipe(parent, (*seen, name)), fields)
+
+
+def _find(name: str) -> Traversable:
+    """Return a recipe's file. Raises: BadInput if there is none."""
+    try:
+        is_path = name.endswith((".yaml", ".yml"))
+        path: Traversable = Path(name).expanduser() if is_path else files(__package__) / f"{name}.yaml"
+        found = path.is_file()
+    except (OSError, RuntimeError):  # too long a name; a home folder that is not known
+        found = False
+    if not found:
+        known = ", ".join(recipe_names())
+        raise BadInput(f"recipe {name[:200]!r} not found: use a path to a .yaml file, or one of {known}")
+    return path
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

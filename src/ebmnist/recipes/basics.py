@@ -21,3 +21,7 @@ class Basics:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise BadInput(f"seed must be ≥ 0, not {self.seed}")
+        if not self.name.isprintable() or not self.name or self.name.startswith(".") or set("/\\") & set(self.name):
+            raise BadInput(f"name must be fit for a folder, without / and no dot at its start, not {self.name!r}")
+        if not self.device.isprintable():
+            raise BadInput(f"device must be auto, cpu, cuda, …, not {self.device!r}")

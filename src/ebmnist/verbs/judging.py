@@ -24,7 +24,7 @@ WIDEST = 100_000  # characters of a table's row where there is no terminal
 
 def evaluate(args: argparse.Namespace, _: list[str]) -> int:
     """Measure a model."""
-    names = ("only", "out", "quick", "long", "chains", "outliers", "seed", "device")
+    names = ("only", "out", "quick", "long", "chains", "outliers", "seed", "device", "data_root")
     how = {name: getattr(args, name) for name in names}
     failures: dict[str, str] = {}
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +55,11 @@ def info(args: argparse.Namespace, _: list[str]) -> int:
 
 def _of_run(run: RunFolder, subject: dict[str, Any]) -> dict[str, object]:
     """What a run folder tells of the weights `subject`: nothing that was measured or drawn of others."""
-    events, history = run.read_events(), read_history(run.history)
-    facts: dict[str, object] = {
-        "guard": f"{len(events)} events" + (f", the last: {events[-1].verdict.value}" if events else ""),
-        "made": run.read_environment(),
-    }
-    if history:
-        facts["resumed"] = [in_words(session) for session in history]
     pictures, left_out = gallery_of(run.figures, subject["checkpoint"])
     shown = [picture for part in pictures for picture in part.pictures]
+    facts: dict[str, object] = {"guard": _told(lambda: _guard(run)), "made": _told(run.read_environment)}
+    if run.history.is_file():
+        facts["resumed"] = _told(lambda: [in_words(session) for session in read_history(run.history)])
     not_shown = [left_out] if left_out else []
     if run.evaluation.is_file():
         try:
@@ -73,6 +70,19 @@ def _of_run(run: RunFolder, subject: dict[str, Any]) -> dict[str, object]:
             facts["figures"] = to_json(measured)
             shown += [p for part in parts_of(measured, run.figures) for p in part.pictures]
     return facts | {"pictures": sorted(map(str, shown))} | ({"left out": not_shown} if not_shown else {})
+
+
+def _guard(run: RunFolder) -> str:
+    events = run.read_events()
+    return f"{len(events)} events" + (f", the last: {events[-1].verdict.value}" if events else "")
+
+
+def _told(read: Callable[[], object]) -> object:
+    """What a file says, or why it cannot be read: the rest of what is known is shown all the same."""
+    try:
+        return read()
+    except BadInput as error:
+        return str(error)
 
 
 def export(args: argparse.Namespace, _: list[str]) -> int:
@@ -109,10 +119,10 @@ def sample_images(args: argparse.Namespace, _: list[str]) -> int:
 def denoise_images(args: argparse.Namespace, _: list[str]) -> int:
     """Clean noisy images, or show how test images fare."""
     may_write(args.out, (".png", ".npy"), force=args.force, source=args.input)
-    model = load(args.model, args.device)
+    model = load(args.model, args.device, args.data_root)
     rng = torch.Generator(model.device).manual_seed(args.seed)
     if args.input is not None:
-        noisy = read_images(args.input).to(model.device)
+        noisy = read_images(args.input, args.sigma).to(model.device)
         _write(model.denoise(noisy, args.sigma, rng), args.out)
     else:
         clean = model.recipe.load_data().test.images[:10].to(model.device)

@@ -32,7 +32,8 @@ def resume(args: argparse.Namespace, fields: list[str]) -> int:
 def report(args: argparse.Namespace, _: list[str]) -> int:
     """Draw again."""
     return follow_to_the_end(
-        lambda progress: pipeline.finish(args.dir, device=args.device, progress=progress), at_once=True
+        lambda progress: pipeline.finish(args.dir, device=args.device, data_root=args.data_root, progress=progress),
+        at_once=True,
     )
 
 

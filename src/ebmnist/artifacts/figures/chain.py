@@ -13,7 +13,7 @@ from ebmnist.artifacts.atomic import write_file
 from ebmnist.artifacts.figures.canvas import canvas, check_suffix, frame, largest_scale
 from ebmnist.artifacts.figures.grid import image_grid, square
 from ebmnist.artifacts.figures.style import HEADER, LABEL, MARGIN
-from ebmnist.data.images import BORDER, PITCH
+from ebmnist.data.png import BORDER, PITCH
 from ebmnist.errors import BadInput
 
 FILM_WIDTH = 720  # pixels of an animation, at most

@@ -9,7 +9,7 @@ from torch import Tensor
 from ebmnist.artifacts.figures.canvas import Canvas, canvas, frame, largest_scale
 from ebmnist.artifacts.figures.grid import image_grid
 from ebmnist.artifacts.figures.style import HEADER, INK, LABEL, MARGIN, MODEL, MUTED, SMALL, WIDEST
-from ebmnist.data.images import BORDER, PITCH
+from ebmnist.data.png import BORDER, PITCH
 from ebmnist.errors import BadInput
 
 TOUCH = 8  # pixels between the clean and the noisy row

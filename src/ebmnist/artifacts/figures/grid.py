@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ebmnist.artifacts.atomic import write_file
 from ebmnist.artifacts.figures.canvas import check_suffix
-from ebmnist.data.images import BORDER, PITCH, check_images
+from ebmnist.data.images import check_images
+from ebmnist.data.png import BORDER, PITCH
 from ebmnist.errors import BadInput
 
 BORDER_GREY = 56  # neither a digit's white nor its black

@@ -10,7 +10,7 @@ from ebmnist.artifacts.figures.canvas import Canvas
 from ebmnist.artifacts.figures.grid import image_grid
 from ebmnist.artifacts.figures.smoothing import Array
 from ebmnist.artifacts.figures.style import INK, LABEL, SMALL
-from ebmnist.data.images import BORDER, PITCH
+from ebmnist.data.png import BORDER, PITCH
 from ebmnist.evaluation.base import Figure, Measured
 
 PANEL_TITLE: dict[str, Any] = LABEL | {"fontweight": "bold"}

@@ -12,7 +12,7 @@ from torch import Tensor
 from ebmnist.artifacts.figures.canvas import Canvas, canvas, frame
 from ebmnist.artifacts.figures.grid import image_grid
 from ebmnist.artifacts.figures.style import HEADER, MARGIN, MODEL, SMALL
-from ebmnist.data.images import BORDER, PITCH
+from ebmnist.data.png import BORDER, PITCH
 from ebmnist.errors import BadInput
 
 COLUMNS, ROWS, SCALE = 12, 4, 3  # of the grid

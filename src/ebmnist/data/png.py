@@ -1,0 +1,91 @@
+"""Pictures in PNG as grey images: depths, palettes and transparency brought to one scale, grids cut into tiles."""
+
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ebmnist.errors import BadInput
+
+PNG = b"\x89PNG\r\n\x1a\n"
+BORDER, PITCH = 2, 30  # pixels around each tile of a grid, and from one tile to the next
+LARGEST = 4_096  # pixels a side: 18,496 tiles
+
+# What Pillow's chunk parser lets through on a damaged file.
+DAMAGED = (
+    *(ValueError, TypeError, SyntaxError, EOFError, LookupError, ArithmeticError, MemoryError, OSError),
+    *(AssertionError, struct.error, zlib.error, Image.DecompressionBombError),
+)
+
+
+def read_png(data: bytes, name: str) -> Tensor:
+    """Return the picture's 28x28 images, (N, 28, 28) float32 in [0, 1]: one, or the tiles of a grid, row by row.
+
+    Colours become grey (ITU-R 601-2). What is transparent is laid over white where the ink is dark, else over black.
+    Raises: BadInput for a damaged, fully transparent or too large picture, and for one of another size.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of chunks that are not used here
+            picture = Image.open(io.BytesIO(data), formats=["PNG"])
+            _check_size(picture.size, name)
+            picture.load()
+            grey = _grey(picture, name)
+    except DAMAGED as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"{name}: damaged .png file ({type(error).__name__}); write it again") from error
+    return grey[None] if grey.shape == (28, 28) else _cut_grid(grey, name)
+
+
+def _check_size(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    fits = [side <= LARGEST and side > BORDER and (side - BORDER) % PITCH == 0 for side in size]
+    if size != (28, 28) and not all(fits):
+        many = f", at most {LARGEST} a side" if max(size) > LARGEST else ""
+        raise BadInput(
+            f"{name}: {width}x{height} pixels; expected 28x28, or a grid of tiles 30 apart with a border of 2{many}"
+        )
+
+
+def _grey(picture: Image.Image, name: str) -> Tensor:
+    """Return (H, W), float32 in [0, 1]."""
+    if picture.mode.startswith("I"):  # 16 bits of grey
+        if picture.has_transparency_data:
+            raise BadInput(f"{name}: 16-bit .png with transparency; save it with 8 bits per channel")
+        return torch.from_numpy(np.array(picture, dtype=np.int32)).float() / 65_535
+    if picture.has_transparency_data:
+        picture = _opaque(picture.convert("RGBA"), name)
+    return torch.from_numpy(np.array(picture.convert("L"))).float() / 255
+
+
+def _opaque(picture: Image.Image, name: str) -> Image.Image:
+    """Return an RGBA picture laid over the ground that its ink stands out from."""
+    alpha = np.asarray(picture.getchannel("A"), dtype=np.float64)
+    if not alpha.any():
+        raise BadInput(f"{name}: wholly transparent, so there is no image; save it without transparency")
+    ink = np.average(np.asarray(picture.convert("RGB").convert("L")), weights=alpha)
+    ground = (255, 255, 255, 255) if ink < 127.5 else (0, 0, 0, 255)
+    return Image.alpha_composite(Image.new("RGBA", picture.size, ground), picture).convert("RGB")
+
+
+def _cut_grid(pixels: Tensor, name: str) -> Tensor:
+    """Return the tiles of a grid (2 + 30 rows, 2 + 30 columns), row by row, (N, 28, 28)."""
+    rows, columns = ((side - BORDER) // PITCH for side in pixels.shape)
+    on_border = torch.zeros(pixels.shape, dtype=torch.bool)
+    for offset in range(BORDER):
+        on_border[offset::PITCH], on_border[:, offset::PITCH] = True, True
+    # Without this, any picture of a fitting size would be cut up as if it were a grid.
+    border = pixels[on_border]
+    if (border != border[0]).any():
+        raise BadInput(f"{name}: no grid of 28x28 tiles: the 2-pixel lines between them are not of one colour")
+    inner = pixels[BORDER:, BORDER:].unfold(0, 28, PITCH).unfold(1, 28, PITCH)  # (rows, columns, 28, 28)
+    tiles, n_tiles = inner.reshape(-1, 28, 28), rows * columns
+    while n_tiles > (rows - 1) * columns + 1 and (tiles[n_tiles - 1] == border[0]).all():
+        n_tiles -= 1
+    return tiles[:n_tiles]

@@ -1,0 +1,81 @@
+"""Bytes of a bounded size: no file, and nothing that a file inflates to, is larger than a limit its message names."""
+
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable
+from importlib.resources.abc import Traversable
+
+from ebmnist.errors import BadInput
+
+GZIP, XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
+LARGEST = 600_000_000  # bytes; the largest file of EMNIST, 697,932 training images, has 547 million
+PIECE = 2**20  # bytes
+XZ_MEMORY = 2**27  # bytes; xz -9 needs half of it
+
+
+def read_bytes(file: Traversable, limit: int = LARGEST) -> bytes:
+    """Return a file's bytes, at most `limit`. Raises: BadInput if it is missing, unreadable or larger."""
+    try:
+        with file.open("rb") as opened:
+            data = _start(opened.read, limit + 1)
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:  # a name with a null character
+        raise BadInput(f"{str(file)!r}: cannot be read ({error})") from error
+    if len(data) > limit:
+        raise BadInput(
+            f"{file}: over {limit:,} bytes, more than is read of such a file; check that it is the right one"
+        )
+    return data
+
+
+def inflate(data: bytes, name: str, limit: int = LARGEST) -> bytes:
+    """Return what gzip or xz `data` holds, or `data` itself if it is neither. Raises: BadInput if corrupt or larger."""
+    whole = inflated_start(data, name, limit + 1)
+    if len(whole) > limit:
+        raise BadInput(f"{name}: holds over {limit:,} bytes when decompressed, more than is read; fetch it again")
+    return whole
+
+
+def inflated_start(data: bytes, name: str, n: int) -> bytes:
+    """Return the first `n` bytes of what gzip or xz `data` holds, or of `data` itself; all, checked, if it is shorter.
+
+    Raises:
+        BadInput: corrupt, as far as it was read.
+    """
+    try:
+        if data.startswith(GZIP):
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+                return _start(stream.read, n)
+        if data.startswith(XZ):
+            decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
+            start = decompressor.decompress(data, n)
+            if len(start) < n and not decompressor.eof:
+                raise EOFError("it ends too early")
+            return start
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise BadInput(f"{name}: corrupt compressed file ({error}); fetch it again") from error
+    return data[:n]
+
+
+def _start(read: Callable[[int], bytes], n: int) -> bytes:
+    """Return the first `n` bytes, by pieces: reading n at once asks for the memory before it is known to be needed."""
+    pieces: list[bytes] = []
+    while n > 0 and (piece := read(min(n, PIECE))):
+        pieces.append(piece)
+        n -= len(piece)
+    return b"".join(pieces)
+
+
+def resembles(data: bytes) -> str:
+    """Return, in words with a leading space, what a file that is not the one expected seems to be; often nothing."""
+    start = data[:200].lstrip().lower()
+    if not data:
+        return " (it is empty)"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
+        return " (it is a web page: the download went wrong; fetch it again)"
+    if start.startswith(b"version https://git-lfs"):
+        return " (it is Git LFS's pointer to the file; fetch the file with: git lfs pull)"
+    return ""

@@ -1,0 +1,25 @@
+"""A part of `make fuzz`: what is whole and wrong is read or refused in one line, in bounded time and memory."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.slow
+def test_mutated_files_are_read_or_refused_in_one_line():
+    # A process of its own, because its memory is bounded.
+    words = [sys.executable, "-m", "fuzzing", "--n", "500", "--seed", "1", "--seconds", "60"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        words, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["read"] + figures["refused"] == 500
+    # Both come about: mutations that change nothing would make this test worthless.
+    assert figures["read"] > 50
+    assert figures["refused"] > 250
