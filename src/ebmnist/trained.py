@@ -9,19 +9,25 @@ from torch import Tensor, nn
 
 from ebmnist.artifacts import RunFolder, load_checkpoint, new_folder, save_checkpoint
 from ebmnist.data.base import Dataset
-from ebmnist.energy.fast import packed_of
+from ebmnist.energy import REGISTRY
+from ebmnist.energy.border import check_images
+from ebmnist.energy.fast import packed_of, traced
+from ebmnist.energy.freezing import memo_of
 from ebmnist.energy.precision import in_full
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import Stop, choose_stop, denoise
 from ebmnist.native import Packed
 from ebmnist.recipe import Recipe, make_recipe
+from ebmnist.sampling.base import Kernel
+from ebmnist.sampling.samples import box_of, walls_of
 from ebmnist.training.state import load_weights
 
 
 class Trained(nn.Module):
     """The averaged (EMA) energy of a checkpoint, with its recipe and the kernel it was trained with.
 
-    Calling it gives the energy of each image, (B, 1, 28, 28) in [0, 1] -> (B,), low where likely.
+    Calling it gives the energy of each image, (B, 1, 28, 28) in [0, 1] -> (B,), low where likely; noise may lead
+    beyond [0, 1]. A call that nothing traces raises `BadInput` for images of another shape, type or scale.
     """
 
     def __init__(self, energy: nn.Module, recipe: Recipe, step: int) -> None:
@@ -31,9 +37,13 @@ class Trained(nn.Module):
         self.step = step
         self.kernel = recipe.make_kernel()
         self.n_steps = recipe.generation.n_steps
+        self.box, self.walls = _widest(self.kernel), walls_of(self.kernel)  # of the values that images may have
 
     def forward(self, x: Tensor) -> Tensor:
         """E(x)."""
+        # A chain's energy is a frozen copy, whose images are its own.
+        if not traced() and memo_of(self) is None:
+            check_images(x, next(self.parameters()), box=self.box, walls=self.walls)
         with in_full(x.device):  # whatever the energy
             value: Tensor = self.energy(x)
         return value
@@ -63,6 +73,15 @@ class Trained(nn.Module):
         return denoise(self.energy, self.kernel, y, stop.n_steps, rng=rng)
 
 
+def _widest(kernel: Kernel) -> tuple[float, float] | None:
+    """Where noisy images may reach: twice as far from the middle as the kernel's chains, and 5 at least."""
+    box = box_of(kernel)
+    if box is None:
+        return None
+    middle, reach = (box[0] + box[1]) / 2, max(box[1] - box[0], 5.0)
+    return middle - reach, middle + reach
+
+
 def load(path: str | Path, device: str = "cpu") -> Trained:
     """Load the averaged energy of a run folder's latest checkpoint, or of one checkpoint.
 
@@ -73,15 +92,24 @@ def load(path: str | Path, device: str = "cpu") -> Trained:
     Raises:
         BadInput: nothing to load there; an altered, truncated or foreign checkpoint.
     """
-    tensors, facts = load_checkpoint(Path(path))
-    recipe = recipe_of(facts, path).on(device)
-    energy = recipe.make_energy()
-    weights = {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}
-    try:
-        load_weights(energy, weights)
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from error
-    return Trained(energy.eval().requires_grad_(False), recipe, facts["step"])
+    with torch.inference_mode(mode=False):  # of ordinary tensors, wherever it is called
+        tensors, facts = load_checkpoint(Path(path))
+        recipe = recipe_of(facts, path).on(device)
+        energy = _without_weights(recipe)
+        weights = {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}
+        try:
+            load_weights(energy, weights)
+        except BadInput as error:
+            raise BadInput(f"{path}: {error}") from error
+        return Trained(energy.eval().requires_grad_(False), recipe, facts["step"])
+
+
+def _without_weights(recipe: Recipe) -> nn.Module:
+    """The recipe's energy, of float32 whatever the default; its weights are still to be loaded, so none are drawn."""
+    fields = dict(recipe.fields["energy"])
+    with torch.device("meta"):
+        blank: nn.Module = REGISTRY[fields.pop("kind")](**fields)
+    return blank.float().to_empty(device=recipe.device)
 
 
 def export(path: Path, out: Path) -> Path:

@@ -9,6 +9,7 @@ import yaml
 
 from ebmnist.artifacts import RunFolder, load_checkpoint, write_images
 from ebmnist.artifacts.figures import save_animation, save_grid
+from ebmnist.artifacts.figures.chain import FILM_IMAGES
 from ebmnist.console import console, steps_bar
 from ebmnist.data import read_images
 from ebmnist.data.corruptions import add_noise
@@ -61,11 +62,14 @@ def sample_images(args: argparse.Namespace, _: list[str]) -> int:
     may_write(args.out, (".png", ".webp", ".gif", ".npy"), args.force)
     if args.n < 1:
         raise BadInput(f"--n must be ≥ 1, not {args.n}")
+    film = args.out.suffix in (".webp", ".gif")
+    if film and args.n > FILM_IMAGES:
+        raise BadInput(f"--n {args.n}: a film has room for {FILM_IMAGES} images; give fewer, or --out a .png or .npy")
     model = load(args.model, args.device)
     n_steps = model.n_steps if args.steps is None else args.steps
     check_whole_cycles(model.kernel, n_steps)
     rng = torch.Generator(model.device).manual_seed(args.seed)
-    if args.out.suffix in (".webp", ".gif"):
+    if film:
         with steps_bar("sampling", n_steps) as progress:
             keep = sorted({round(i * n_steps / 60) for i in range(61)})
             noise = uniform_noise(args.n, (1, 28, 28), rng)

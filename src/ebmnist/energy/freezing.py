@@ -1,0 +1,78 @@
+"""A copy of an energy whose weights nothing moves: what chains are walked on, so that they never touch the original."""
+
+import copy
+from types import MethodType
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+E = TypeVar("E")
+
+# Of each module of a frozen copy, what was computed from its weights alone. A deep copy of one is no key here.
+_MEMOS: WeakKeyDictionary[nn.Module, dict[Any, Any]] = WeakKeyDictionary()
+
+
+def frozen(energy: E) -> E:
+    """Return a copy of an energy that has the weights of this moment for good, in evaluation mode.
+
+    Weights and buffers are copied and need no gradient. A parametrised weight, such as W/σ of spectral normalisation,
+    becomes a plain one, computed once. The original is not touched, and may be trained or frozen elsewhere meanwhile.
+    A frozen copy, and a callable that is no module, come back as they are.
+    """
+    if not isinstance(energy, nn.Module) or energy in _MEMOS:
+        return energy
+    with torch.inference_mode(mode=False), torch.no_grad():  # of ordinary tensors, wherever it is made
+        return _module(energy, {})
+
+
+def memo_of(module: nn.Module) -> dict[Any, Any] | None:
+    """Where a frozen copy keeps what follows from its weights alone; None for any other module."""
+    return _MEMOS.get(module)
+
+
+def _module(module: Any, done: dict[int, Any]) -> Any:
+    """The copy of a module and of all below it; what stands in two places stays one."""
+    module = module._modules.get("_orig_mod", module)  # torch.compile's wrapper calls the original, whatever it holds
+    if id(module) in done:
+        return done[id(module)]
+    if isinstance(module, torch.jit.ScriptModule):
+        return done.setdefault(id(module), copy.deepcopy(module).eval().requires_grad_(False))
+    twin: Any = object.__new__(parametrize.type_before_parametrizations(module))
+    done[id(module)] = twin
+    twin.__dict__ = {name: _own(value, module, twin) for name, value in module.__dict__.items()}
+    twin.__dict__.pop("_compiled_call_impl", None)  # likewise of `module.compile()`
+    twin.training = False
+    twin._parameters = {name: _parameter(p, done) for name, p in module._parameters.items()}
+    twin._buffers = {name: _tensor(b, done) for name, b in module._buffers.items()}
+    twin._modules = {name: None if m is None else _module(m, done) for name, m in module._modules.items()}
+    if parametrize.is_parametrized(module):
+        for name, compute in twin._modules.pop("parametrizations").items():
+            twin._parameters[name] = nn.Parameter(compute(), requires_grad=False)
+    _MEMOS[twin] = {}
+    return twin
+
+
+def _own(value: Any, module: nn.Module, twin: nn.Module) -> Any:
+    """An attribute for the copy: containers, hooks among them, are its own."""
+    if isinstance(value, MethodType) and value.__self__ is module:
+        return MethodType(value.__func__, twin)
+    return copy.copy(value) if isinstance(value, dict | list | set) else value
+
+
+def _parameter(p: Tensor | None, done: dict[int, Any]) -> Tensor | None:
+    if p is None:
+        return None
+    return done[id(p)] if id(p) in done else done.setdefault(id(p), nn.Parameter(_clone(p), requires_grad=False))
+
+
+def _tensor(b: Tensor | None, done: dict[int, Any]) -> Tensor | None:
+    if b is None:
+        return None
+    return done[id(b)] if id(b) in done else done.setdefault(id(b), _clone(b))
+
+
+def _clone(t: Tensor) -> Tensor:
+    return t.detach().clone()
