@@ -2,7 +2,7 @@
 
 import copy
 from types import MethodType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -25,7 +25,7 @@ def frozen(energy: E) -> E:
     if not isinstance(energy, nn.Module) or energy in _MEMOS:
         return energy
     with torch.inference_mode(mode=False), torch.no_grad():  # of ordinary tensors, wherever it is made
-        return _module(energy, {})
+        return cast(E, _module(energy, {}))
 
 
 def memo_of(module: nn.Module) -> dict[Any, Any] | None:
@@ -33,8 +33,8 @@ def memo_of(module: nn.Module) -> dict[Any, Any] | None:
     return _MEMOS.get(module)
 
 
-def _module(module: Any, done: dict[int, Any]) -> Any:
-    """The copy of a module and of all below it; what stands in two places stays one."""
+def _module(module: Any, done: dict[int, Any], *, shared: bool = False) -> Any:
+    """The copy of a module and of all below it, whose tensors may be `shared`; what stands in two places stays one."""
     module = module._modules.get("_orig_mod", module)  # torch.compile's wrapper calls the original, whatever it holds
     if id(module) in done:
         return done[id(module)]
@@ -45,12 +45,19 @@ def _module(module: Any, done: dict[int, Any]) -> Any:
     twin.__dict__ = {name: _own(value, module, twin) for name, value in module.__dict__.items()}
     twin.__dict__.pop("_compiled_call_impl", None)  # likewise of `module.compile()`
     twin.training = False
-    twin._parameters = {name: _parameter(p, done) for name, p in module._parameters.items()}
-    twin._buffers = {name: _tensor(b, done) for name, b in module._buffers.items()}
-    twin._modules = {name: None if m is None else _module(m, done) for name, m in module._modules.items()}
+    for name, p in module._parameters.items():
+        if p is not None and id(p) not in done:
+            done[id(p)] = p if shared else nn.Parameter(p.clone(), requires_grad=False)
+        twin._parameters[name] = done.get(id(p))
+    for name, b in module._buffers.items():
+        if b is not None and id(b) not in done:
+            done[id(b)] = b if shared else b.clone()
+        twin._buffers[name] = done.get(id(b))
     if parametrize.is_parametrized(module):
         for name, compute in twin._modules.pop("parametrizations").items():
-            twin._parameters[name] = nn.Parameter(compute(), requires_grad=False)
+            value = _module(compute, {}, shared=True)()  # in evaluation mode, where no power iteration moves
+            twin._parameters[name] = nn.Parameter(value.clone(), requires_grad=False)
+    twin._modules = {name: None if m is None else _module(m, done, shared=shared) for name, m in twin._modules.items()}
     _MEMOS[twin] = {}
     return twin
 
@@ -59,20 +66,4 @@ def _own(value: Any, module: nn.Module, twin: nn.Module) -> Any:
     """An attribute for the copy: containers, hooks among them, are its own."""
     if isinstance(value, MethodType) and value.__self__ is module:
         return MethodType(value.__func__, twin)
-    return copy.copy(value) if isinstance(value, dict | list | set) else value
-
-
-def _parameter(p: Tensor | None, done: dict[int, Any]) -> Tensor | None:
-    if p is None:
-        return None
-    return done[id(p)] if id(p) in done else done.setdefault(id(p), nn.Parameter(_clone(p), requires_grad=False))
-
-
-def _tensor(b: Tensor | None, done: dict[int, Any]) -> Tensor | None:
-    if b is None:
-        return None
-    return done[id(b)] if id(b) in done else done.setdefault(id(b), _clone(b))
-
-
-def _clone(t: Tensor) -> Tensor:
-    return t.detach().clone()
+    return value.copy() if isinstance(value, dict | list | set) else value

@@ -63,6 +63,7 @@ def walls_of(kernel: Kernel) -> set[float]:
     """Where the kernel clamps its chains, slack and all: at each level of a cycle, on either side."""
     if kernel.clamp is None:
         return set()
-    levelled = isinstance(kernel, Levelled)
-    slacks = kernel.beyond(torch.arange(kernel.cycle, device="cpu")).tolist() if levelled else [slack_of(kernel)]
+    slacks = [slack_of(kernel)]
+    if isinstance(kernel, Levelled):
+        slacks = kernel.beyond(torch.arange(kernel.cycle, device="cpu")).tolist()
     return {wall for slack in slacks for wall in (kernel.clamp[0] - slack, kernel.clamp[1] + slack)}
