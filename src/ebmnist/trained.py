@@ -43,7 +43,7 @@ class Trained(nn.Module):
         """E(x)."""
         # A chain's energy is a frozen copy, whose images are its own.
         if not traced() and memo_of(self) is None:
-            check_images(x, next(self.parameters()), box=self.box, walls=self.walls)
+            check_images(x, list(self.parameters()), box=self.box, walls=self.walls)
         with in_full(x.device):  # whatever the energy
             value: Tensor = self.energy(x)
         return value

@@ -32,7 +32,8 @@ def energy_and_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
         x = x.clone() if x.is_inference() else x
         x = x.detach().requires_grad_()
         value = _differentiable(energy)(x)
-        (grad,) = torch.autograd.grad(value.sum(), x)
+        with torch.autocast(x.device.type, enabled=False):  # somebody's is for forward passes
+            (grad,) = torch.autograd.grad(value.sum(), x)
     return value.detach(), grad
 
 

@@ -1,6 +1,6 @@
 """What a loaded energy refuses: images of another shape, type or scale, each in one line that names the mend."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -12,22 +12,30 @@ SIDE = 28
 SHAPE = (1, SIDE, SIDE)
 
 
-def check_images(x: object, weight: Tensor, *, box: tuple[float, float] | None, walls: Collection[float] = ()) -> None:
-    """Check that `x` are images as an energy reads them: (B, 1, 28, 28), of the weights' type, on [0, 1] but for noise.
+def check_images(
+    x: object, weights: Sequence[Tensor], *, box: tuple[float, float] | None, walls: Collection[float] = ()
+) -> None:
+    """Check that `x` are images as an energy reads them: (B, 1, 28, 28), of its weights' type, on [0, 1] but for noise.
 
     Args:
         x: what somebody gave.
-        weight: one of the energy's, for type and device.
+        weights: the energy's, for type and device.
         box: the range beyond which no noise leads, so that values there are on another scale; None for no range.
         walls: where the kernel's chains are clamped, so that many pixels may stand there.
 
     Raises:
-        BadInput: they are not.
+        BadInput: they are not, or the weights are not all of one type and device.
     """
     if not isinstance(x, Tensor):
         raise BadInput(f"E(x): x must be a torch tensor, not {type(x).__name__}; give torch.as_tensor(x)")
+    if x.is_nested or x.layout != torch.strided:
+        raise BadInput("E(x): images must be a dense tensor; give x.to_dense(), or torch.stack of single images")
     if x.shape[1:] != SHAPE or x.dim() != 4:
         raise BadInput(f"E(x): images must be (B, 1, 28, 28), not {tuple(x.shape)}; {_shape_mend(tuple(x.shape))}")
+    kinds = sorted({f"{_name(w.dtype)} on {w.device}" for w in weights})
+    if len(kinds) > 1:
+        raise BadInput(f"E(x): weights are {' and '.join(kinds)}; bring all to one, as energy.to('cpu', torch.float32)")
+    weight = weights[0]
     if x.dtype != weight.dtype:
         raise BadInput(f"E(x): images are {_name(x.dtype)} and weights {_name(weight.dtype)}; {_type_mend(x, weight)}")
     if x.device != weight.device:
@@ -75,6 +83,8 @@ def _shape_mend(shape: tuple[int, ...]) -> str:
 def _type_mend(x: Tensor, weight: Tensor) -> str:
     if x.dtype == torch.bool:
         return f"give x.to({weight.dtype})"
+    if x.is_complex():
+        return "give x.real"
     if not x.is_floating_point():
         return f"give x.to({weight.dtype}) / 255 if they are 0 … 255"
     return f"give x.to({weight.dtype}), or use copy.deepcopy(energy).to({x.dtype})"

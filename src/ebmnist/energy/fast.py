@@ -51,7 +51,7 @@ def plain(t: Tensor) -> bool:
         type(t) in (Tensor, nn.Parameter)
         and t.dtype == torch.float32
         and t.layout == torch.strided
-        and not (t.is_nested or t.is_neg() or t._is_zerotensor())
+        and not (t.is_nested or t.is_neg() or t._is_zerotensor() or torch._C._functorch.is_legacy_batchedtensor(t))
     )
 
 
@@ -92,8 +92,9 @@ def _again(ctx: Any, upstream: Tensor, x: Tensor, *weights: Tensor) -> tuple[Ten
     inputs = {0: x} | {i + 3: w for i, w in enumerate(weights)}
     wanted = [i for i in inputs if ctx.needs[i]]
     create = torch.is_grad_enabled()
-    with torch.enable_grad():
-        value = ctx.in_torch(x, *weights)
-    grads = torch.autograd.grad(value, [inputs[i] for i in wanted], upstream, create_graph=create)
+    with torch.autocast("cpu", enabled=False):
+        with torch.enable_grad():
+            value = ctx.in_torch(x, *weights)
+        grads = torch.autograd.grad(value, [inputs[i] for i in wanted], upstream, create_graph=create)
     found = dict(zip(wanted, grads, strict=True))
     return tuple(found.get(i) for i in range(len(weights) + 3))

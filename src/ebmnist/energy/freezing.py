@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrize
 
 E = TypeVar("E")
@@ -35,11 +35,11 @@ def memo_of(module: nn.Module) -> dict[Any, Any] | None:
 
 def _module(module: Any, done: dict[int, Any], *, shared: bool = False) -> Any:
     """The copy of a module and of all below it, whose tensors may be `shared`; what stands in two places stays one."""
-    module = module._modules.get("_orig_mod", module)  # torch.compile's wrapper calls the original, whatever it holds
     if id(module) in done:
         return done[id(module)]
     if isinstance(module, torch.jit.ScriptModule):
-        return done.setdefault(id(module), copy.deepcopy(module).eval().requires_grad_(False))
+        return done.setdefault(id(module), _script(module))
+    module = module._modules.get("_orig_mod", module)  # torch.compile's wrapper calls the original, whatever it holds
     twin: Any = object.__new__(parametrize.type_before_parametrizations(module))
     done[id(module)] = twin
     twin.__dict__ = {name: _own(value, module, twin) for name, value in module.__dict__.items()}
@@ -59,6 +59,14 @@ def _module(module: Any, done: dict[int, Any], *, shared: bool = False) -> Any:
             twin._parameters[name] = nn.Parameter(value.clone(), requires_grad=False)
     twin._modules = {name: None if m is None else _module(m, done, shared=shared) for name, m in twin._modules.items()}
     _MEMOS[twin] = {}
+    return twin
+
+
+def _script(module: Any) -> Any:
+    """A copy of what `torch.jit` made, whose parts are not Python's."""
+    twin = copy.deepcopy(module).eval()
+    for p in twin.parameters():
+        p.requires_grad_(False)
     return twin
 
 
