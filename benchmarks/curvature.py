@@ -31,12 +31,12 @@ def sharpest(energy: Energy, x: Tensor, rng: torch.Generator, n_iterations: int)
     each = (-1, *[1] * (x.dim() - 1))
     v = torch.randn(x.shape, generator=rng)
     size = v.flatten(1).norm(dim=1)
-    with frozen(energy):
-        for _ in range(n_iterations):
-            v = v / size.view(each)
-            ahead, behind = (energy_and_grad(energy, x + sign * STEP * v)[1] for sign in (1, -1))
-            v = (ahead - behind) / (2 * STEP)
-            size = v.flatten(1).norm(dim=1)
+    energy = frozen(energy)
+    for _ in range(n_iterations):
+        v = v / size.view(each)
+        ahead, behind = (energy_and_grad(energy, x + sign * STEP * v)[1] for sign in (1, -1))
+        v = (ahead - behind) / (2 * STEP)
+        size = v.flatten(1).norm(dim=1)
     return size
 
 

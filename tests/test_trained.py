@@ -1,95 +1,214 @@
-"""A trained energy used where its data are not, or are no more, and beside files that are damaged."""
+"""A loaded energy inside somebody's program: the same right numbers, or one clear line."""
 
-import json
-import shutil
+import copy
+import io
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
-import numpy as np
 import pytest
-import safetensors.torch
 import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ebmnist import cli
-from ebmnist.artifacts.measurements import read_measurements
-from ebmnist.artifacts.tables import write_page
+import ebmnist
+from ebmnist.cli import main
+from ebmnist.data import MNIST
+from ebmnist.energy import convnet, energy_and_grad
 from ebmnist.errors import BadInput
-from ebmnist.trained import load
-from fuzzing.corpus import make_corpus
-from fuzzing.trials import seal
+from ebmnist.sampling import MALA, Langevin, run_chain
+from ebmnist.trained import Trained
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("corpus") / "x"
-    make_corpus(folder)
-    return folder
+def energy() -> Trained:
+    return ebmnist.load("pretrained")
 
 
-@pytest.fixture
-def mine(corpus, tmp_path):
-    """A run, and its data moved to `there`."""
-    shutil.copytree(corpus, tmp_path / "mine")
-    return tmp_path / "mine"
+@pytest.fixture(scope="module")
+def digits() -> Tensor:
+    return MNIST().load().test.images[:5]
 
 
-def test_a_model_is_used_without_its_data_and_told_where_they_are_now(mine, corpus, tmp_path, monkeypatch, capsys):
-    moved = (corpus / "data").rename(tmp_path / "moved")
-    monkeypatch.chdir(tmp_path)
+@contextmanager
+def default(dtype: torch.dtype | None = None, device: str | None = None) -> Iterator[None]:
+    torch.set_default_dtype(dtype or torch.float32)
+    torch.set_default_device(device)
     try:
-        model = load(mine / "run")
-        assert model(torch.zeros(2, 1, 28, 28)).shape == (2,)
-        assert cli.main(["info", str(mine / "run")]) == 0
-        with pytest.raises(
-            BadInput, match=r"no such folder; [^\n]+; if they were moved, say where they are with --data.root"
-        ):
-            model.recipe.load_data()
-        words = ["denoise", "mine/run", "--sigma", "0.3", "--input", "mine/images/floats.npy", "--out", "clean.npy"]
-        assert cli.main(words) == 2
-        assert "--data.root" in capsys.readouterr().err
-        assert cli.main([*words, "--data.root", "moved"]) == 0
-        assert np.load("clean.npy").shape == (3, 1, 28, 28)
-        assert len(load(mine / "run", data_root=moved).recipe.load_data().train.images) == 12
+        yield
     finally:
-        moved.rename(corpus / "data")
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
 
 
-@pytest.mark.parametrize(
-    ("name", "key"), [("env.json", "made"), ("events.jsonl", "guard"), ("evaluation.json", "figures")]
-)
-def test_info_goes_on_without_a_damaged_file_and_says_so(name, key, mine, capsys):
-    (mine / "run" / name).write_text('{"a": NaN}\n', encoding="utf-8")
-    assert cli.main(["info", str(mine / "run"), "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert name in facts[key]
-    assert "damaged" in facts[key]
-    assert facts["updates"] == "2 of 2"
+MODES: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "float64": lambda: default(torch.float64),
+    "float16": lambda: default(torch.float16),
+    "meta": lambda: default(device="meta"),
+    "float64 on meta": lambda: default(torch.float64, "meta"),
+    "device context": lambda: torch.device("meta"),
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+}
 
 
-@pytest.mark.parametrize(
-    ("gallery", "said"),
-    [
-        ("[", "damaged"),
-        ('[{"title": 3}]', "is missing"),
-        (
-            '[{"title": "A", "words": "", "pictures": ["../../x.png"], "columns": [], "rows": []}]',
-            "a picture&#x27;s name",
-        ),
-        ('[{"title": "A", "words": "", "pictures": ["gone.png"], "columns": [], "rows": []}]', "no such picture"),
-        ('[{"title": "A", "words": "", "pictures": [], "columns": ["a"], "rows": [["b", "c"]]}]', "as many cells"),
-    ],
-)
-def test_a_report_goes_on_without_its_pictures_and_says_so(gallery, said, mine):
-    (mine / "run" / "figures" / "gallery.json").write_text(gallery, encoding="utf-8")
-    page = write_page(mine / "run", read_measurements(mine / "run" / "evaluation.json")).read_text(encoding="utf-8")
-    assert "They cannot be shown." in page
-    assert said in page
-    assert "Fréchet distance" in page
+def seeded() -> torch.Generator:
+    return torch.Generator("cpu").manual_seed(0)
 
 
-def test_weights_that_are_no_numbers_are_refused(mine):
-    (checkpoint,) = (mine / "run" / "checkpoints").iterdir()
-    tensors = safetensors.torch.load_file(checkpoint / "tensors.safetensors")
-    name = next(name for name in tensors if name.startswith("ema."))
-    safetensors.torch.save_file(tensors | {name: tensors[name] * torch.nan}, checkpoint / "tensors.safetensors")
-    seal(checkpoint)
-    with pytest.raises(BadInput, match=r"^\S+run: the weights '[^\n]+: not all of them are finite numbers"):
-        load(mine / "run")
+def slope(energy: Trained, x: Tensor) -> Tensor:
+    return energy_and_grad(energy, x)[1]
+
+
+def walked(energy: Trained, x: Tensor) -> Tensor:
+    """Where gradient descent leads, which draws nothing."""
+    return run_chain(lambda x: energy(x), Langevin(temperature=0.0), x, 2, rng=seeded()).x
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("compute", [Trained.__call__, slope, walked])
+def test_in_any_mode_pytorch_computes_the_same_numbers(
+    energy: Trained, digits: Tensor, mode: str, compute: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convnet, "library", lambda: None)
+    expected = compute(energy, digits)
+    with MODES[mode]():
+        found = compute(energy, digits)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_loaded_in_any_mode_it_is_the_same_energy(energy: Trained, digits: Tensor, mode: str) -> None:
+    before = torch.get_rng_state()
+    with MODES[mode]():
+        loaded = ebmnist.load("pretrained")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(loaded(digits), energy(digits))
+    assert torch.equal(slope(loaded, digits), slope(energy, digits))
+    tensors = [*loaded.parameters(), *loaded.buffers()]
+    assert not any(t.is_inference() for t in tensors)
+    assert {t.dtype for t in tensors} == {torch.float32}
+
+
+def test_tensors_and_networks_made_in_inference_mode_serve_outside(energy: Trained, digits: Tensor) -> None:
+    with torch.inference_mode():
+        images, network = digits.clone(), ebmnist.ConvNet(width=2, spectral_norm=True)
+    assert torch.equal(slope(energy, images), slope(energy, digits))
+    assert energy_and_grad(network, images)[1].isfinite().all()
+    assert run_chain(network, MALA(), images, 2, rng=seeded()).x.isfinite().all()
+    assert torch.equal(walked(energy, images), walked(energy, digits))
+
+
+def test_a_float32_energy_is_that_of_double(energy: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By PyTorch: the cold temperature is 5e-6."""
+    monkeypatch.setattr(convnet, "library", lambda: None)
+    images = MNIST().load().test.images[:100]
+    exact = copy.deepcopy(energy).double()(images.double())
+    assert (energy(images).double() - exact).abs().max() < 5e-8
+
+
+def saved(energy: Trained) -> Trained:
+    file = io.BytesIO()
+    torch.save(energy, file)
+    file.seek(0)
+    loaded: Trained = torch.load(file, weights_only=False)
+    return loaded
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e)), saved])
+def test_copies_are_the_same_energy(energy: Trained, digits: Tensor, way: Callable[[Trained], Trained]) -> None:
+    twin = way(energy)
+    assert torch.equal(twin(digits), energy(digits))
+    assert (twin.kernel, twin.step) == (energy.kernel, energy.step)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-4), (torch.bfloat16, 0.1), (torch.float16, 0.1)])
+def test_in_another_type_it_gives_that_types_energies(
+    energy: Trained, digits: Tensor, dtype: torch.dtype, tolerance: float
+) -> None:
+    other = copy.deepcopy(energy).to(dtype)
+    value = other(digits.to(dtype))
+    assert value.dtype == dtype
+    assert (value.float() - energy(digits)).abs().max() < tolerance
+    assert torch.equal(other.float()(digits), energy(digits)) or dtype != torch.float64
+
+
+def test_a_fake_tensor_has_a_fake_energy(energy: Trained, digits: Tensor) -> None:
+    assert energy(FakeTensorMode(allow_non_fake_inputs=True).from_tensor(digits)).shape == (5,)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1, 0.3, 1.0, 2.0], ids=lambda s: f"sigma {s}")
+def test_noisy_images_are_right_input(energy: Trained, digits: Tensor, noise: float) -> None:
+    assert energy(digits + noise * torch.randn(digits.shape, generator=seeded())).isfinite().all()
+
+
+def test_images_at_a_wall_of_the_kernel_are_right_input(energy: Trained, digits: Tensor) -> None:
+    for clock in (0, 60, 127):
+        low = -energy.kernel.beyond(torch.tensor([clock])).item()
+        assert energy(torch.where(digits == 0, low, digits)).isfinite().all()
+
+
+def test_no_images_have_no_energies(energy: Trained, digits: Tensor) -> None:
+    assert energy(digits[:0]).shape == (0,)
+
+
+def test_nan_is_let_through(energy: Trained, digits: Tensor) -> None:
+    assert energy(torch.full_like(digits, torch.nan)).isnan().all()
+
+
+REFUSED: dict[str, tuple[Callable[[Tensor], object], str]] = {
+    "one image": (lambda x: x[0, 0], r"give x\[None, None\]"),
+    "no channel": (lambda x: x[:, 0], r"give x\[:, None\]"),
+    "flat": (lambda x: x.flatten(1), "give x.reshape"),
+    "one flat": (lambda x: x[0].flatten(), "give x.reshape"),
+    "channel last": (lambda x: x.permute(0, 2, 3, 1), "give x.permute"),
+    "colours": (lambda x: x.expand(-1, 3, -1, -1), "x.mean"),
+    "padded": (lambda x: torch.nn.functional.pad(x, (2, 2, 2, 2)), r"x\[..., 2:30, 2:30\]"),
+    "another size": (lambda x: x[..., :20], "28 by 28"),
+    "scalar": (lambda _: torch.tensor(1.0), "28 by 28"),
+    "numpy": (lambda x: x.numpy(), "torch.as_tensor"),
+    "list": (lambda x: x.tolist(), "torch.as_tensor"),
+    "sparse": (lambda x: x.to_sparse(), "to_dense"),
+    "uint8": (lambda x: (255 * x).byte(), "/ 255"),
+    "int64": (lambda x: (255 * x).long(), "/ 255"),
+    "bool": (lambda x: x > 0.5, r"x.to\(torch.float32\)"),
+    "complex": (lambda x: torch.complex(x, x), "x.real"),
+    "double": (lambda x: x.double(), "images are float64 and weights float32"),
+    "half": (lambda x: x.half(), "images are float16"),
+    "meta": (lambda x: x.to("meta"), "images are on meta and weights on cpu"),
+    "0 to 255": (lambda x: 255 * x, "give x / 255"),
+    "-1 to 1": (lambda x: 2 * x - 1, r"\(x \+ 1\) / 2"),
+    "normalised": (lambda x: (x - 0.1307) / 0.3081, "x · std"),
+    "normalised, one of five": (lambda x: torch.cat([x[:4], (x[4:] - 0.1307) / 0.3081]), "x · std"),
+    "-1 to 1, subclass": (lambda x: torch.nn.Parameter(2 * x - 1), r"\(x \+ 1\) / 2"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_are_no_images_is_refused_with_the_mend(energy: Trained, digits: Tensor, case: str) -> None:
+    make, mend = REFUSED[case]
+    with pytest.raises(BadInput, match=mend) as refused:
+        energy(make(digits))
+    assert "\n" not in str(refused.value)
+
+
+def test_weights_of_several_types_are_refused(energy: Trained, digits: Tensor) -> None:
+    mixed = copy.deepcopy(energy)
+    mixed.energy.net[2].double()
+    with pytest.raises(BadInput, match="weights are float32 on cpu and float64 on cpu"):
+        mixed(digits)
+
+
+def test_a_chain_is_not_checked(energy: Trained, digits: Tensor) -> None:
+    chain = run_chain(energy, Langevin(clamp=None), 300 * digits, 2, rng=seeded())
+    assert chain.x.isfinite().all()
+
+
+def test_a_film_has_room_for_so_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.webp"
+    assert main(["sample", "pretrained", "--n", "577", "--out", str(path)]) == 2
+    assert "room for 576 images" in capsys.readouterr().err
+    assert not path.exists()

@@ -10,12 +10,17 @@ from ebmnist.artifacts import Checkpoint, RunFolder, fingerprint, load_checkpoin
 from ebmnist.artifacts.history import read_history
 from ebmnist.artifacts.measurements import read_measurements_of, to_json
 from ebmnist.data.base import Dataset
-from ebmnist.energy.fast import packed_of
+from ebmnist.energy import REGISTRY
+from ebmnist.energy.border import check_images
+from ebmnist.energy.fast import packed_of, traced
+from ebmnist.energy.freezing import memo_of
 from ebmnist.energy.precision import in_full
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import Stop, choose_stop, denoise
 from ebmnist.native import Packed
 from ebmnist.recipe import Recipe, make_recipe
+from ebmnist.sampling.base import Kernel
+from ebmnist.sampling.samples import box_of, walls_of
 from ebmnist.training.restoring import check_weights
 from ebmnist.training.state import load_weights
 
@@ -23,7 +28,8 @@ from ebmnist.training.state import load_weights
 class Trained(nn.Module):
     """The averaged (EMA) energy of a checkpoint, with its recipe and the kernel it was trained with.
 
-    Calling it gives the energy of each image, (B, 1, 28, 28) in [0, 1] -> (B,), low where likely.
+    Calling it gives the energy of each image, (B, 1, 28, 28) in [0, 1] -> (B,), low where likely; noise may lead
+    beyond [0, 1]. A call that nothing traces raises `BadInput` for images of another shape, type or scale.
     """
 
     def __init__(self, energy: nn.Module, recipe: Recipe, step: int) -> None:
@@ -33,9 +39,13 @@ class Trained(nn.Module):
         self.step = step
         self.kernel = recipe.make_kernel()
         self.n_steps = recipe.generation.n_steps
+        self.box, self.walls = _widest(self.kernel), walls_of(self.kernel)  # of the values that images may have
 
     def forward(self, x: Tensor) -> Tensor:
         """E(x)."""
+        # A chain's energy is a frozen copy, whose images are its own.
+        if not traced() and memo_of(self) is None:
+            check_images(x, list(self.parameters()), box=self.box, walls=self.walls)
         with in_full(x.device):  # whatever the energy
             value: Tensor = self.energy(x)
         return value
@@ -65,6 +75,15 @@ class Trained(nn.Module):
         return denoise(self.energy, self.kernel, y, stop.n_steps, rng=rng)
 
 
+def _widest(kernel: Kernel) -> tuple[float, float] | None:
+    """Where noisy images may reach: twice as far from the middle as the kernel's chains, and 5 at least."""
+    box = box_of(kernel)
+    if box is None:
+        return None
+    middle, reach = (box[0] + box[1]) / 2, max(box[1] - box[0], 5.0)
+    return middle - reach, middle + reach
+
+
 def load(path: str | Path, device: str = "cpu", data_root: Path | None = None) -> Trained:
     """Load the averaged energy of a run folder's latest checkpoint, or of one checkpoint.
 
@@ -76,7 +95,9 @@ def load(path: str | Path, device: str = "cpu", data_root: Path | None = None) -
     Raises:
         BadInput: nothing to load there; an altered, truncated or foreign checkpoint.
     """
-    return make_trained(load_checkpoint(Path(path)), path, device, data_root)
+    with torch.inference_mode(mode=False):
+        checkpoint = load_checkpoint(Path(path))
+    return make_trained(checkpoint, path, device, data_root)
 
 
 def make_trained(
@@ -90,14 +111,23 @@ def make_trained(
         BadInput: the checkpoint carries no recipe, or weights that do not fit it; no such device.
     """
     tensors, facts = checkpoint
-    recipe = recipe_of(facts, path)
-    recipe = recipe if device is None else recipe.on(device)
-    recipe = recipe if data_root is None else recipe.overridden(["--data.root", str(data_root)])
-    energy = recipe.make_energy()
-    weights = {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}
-    check_weights(energy, weights, str(path))
-    load_weights(energy, weights)
-    return Trained(energy.eval().requires_grad_(False), recipe, facts["step"])
+    with torch.inference_mode(mode=False):  # of ordinary tensors, wherever it is called
+        recipe = recipe_of(facts, path)
+        recipe = recipe if device is None else recipe.on(device)
+        recipe = recipe if data_root is None else recipe.overridden(["--data.root", str(data_root)])
+        energy = _without_weights(recipe)
+        weights = {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}
+        check_weights(energy, weights, str(path))
+        load_weights(energy, weights)
+        return Trained(energy.eval().requires_grad_(False), recipe, facts["step"])
+
+
+def _without_weights(recipe: Recipe) -> nn.Module:
+    """The recipe's energy, of float32 whatever the default; its weights are still to be loaded, so none are drawn."""
+    fields = dict(recipe.fields["energy"])
+    with torch.device("meta"):
+        blank: nn.Module = REGISTRY[fields.pop("kind")](**fields)
+    return blank.float().to_empty(device=recipe.device)
 
 
 def export(path: Path, out: Path) -> Path:

@@ -44,7 +44,7 @@ def test_the_convnet_is_the_tutorials_function(rng):
         h = nn.functional.silu(conv(h))
         sides.append(h.shape[-1])
     assert sides == [16, 8, 4, 2]
-    torch.testing.assert_close(energy(x), last(nn.functional.silu(hidden(h.flatten(1))))[:, 0])
+    torch.testing.assert_close(energy(x), last(nn.functional.silu(hidden(h.flatten(1))))[:, 0].float())
 
 
 @pytest.mark.parametrize("depth", [2, 3, 4, 5])

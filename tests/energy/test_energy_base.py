@@ -1,10 +1,9 @@
-"""The input gradient, and weights held still."""
+"""The input gradient."""
 
 import pytest
 import torch
-from torch.nn.utils.parametrizations import _SpectralNorm
 
-from ebmnist.energy import MLP, ConvNet, energy_and_grad, frozen
+from ebmnist.energy import MLP, energy_and_grad
 from targets import Gaussian, Mixture
 
 
@@ -56,34 +55,3 @@ def test_gradients_flow_where_they_are_off(rng):
     x = torch.randn(2, 3, generator=rng)
     with torch.no_grad():
         assert torch.equal(energy_and_grad(Gaussian(), x)[1], x)
-
-
-def test_frozen_holds_the_weights():
-    energy = ConvNet(width=2, spectral_norm=True)
-    energy.head.eval()
-    modes = [m.training for m in energy.modules()]
-    with frozen(energy):
-        assert not any(m.training for m in energy.modules())
-        assert not any(p.requires_grad for p in energy.parameters())
-    assert [m.training for m in energy.modules()] == modes
-    assert all(p.requires_grad for p in energy.parameters())
-
-
-def test_frozen_twice_is_frozen_once(monkeypatch):
-    energy, x, calls = ConvNet(width=2, spectral_norm=True), torch.rand(2, 1, 28, 28), []
-    compute = _SpectralNorm.forward
-    monkeypatch.setattr(_SpectralNorm, "forward", lambda self, w: calls.append(self) or compute(self, w))
-    with frozen(energy):
-        energy(x)
-        with frozen(energy):
-            energy(x)
-        energy(x)
-        assert not any(p.requires_grad for p in energy.parameters())
-    assert len(calls) == 6
-    assert all(p.requires_grad for p in energy.parameters())
-    assert energy.training
-
-
-def test_frozen_lets_any_function_through():
-    with frozen(Gaussian()):
-        assert Gaussian()(torch.zeros(1, 2)).item() == 0

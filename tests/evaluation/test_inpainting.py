@@ -92,19 +92,20 @@ def test_chains_start_where_they_are_told() -> None:
 
 
 def test_weights_are_frozen_on_the_way() -> None:
+    modes: set[bool] = set()
+
     class Watched(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.weight = nn.Parameter(torch.ones(()))
-            self.modes: set[bool] = set()
 
         def forward(self, x: Tensor) -> Tensor:
-            self.modes.add(self.training or self.weight.requires_grad)
+            modes.add(self.training or self.weight.requires_grad)
             return self.weight * correlated(x)
 
     energy = Watched()
     inpaint(energy, kernel(0.1), torch.zeros(3, *SHAPE), OBSERVED, 2, rng=rng())
-    assert energy.modes == {False}
+    assert modes == {False}
     assert energy.training
     assert energy.weight.grad is None
 

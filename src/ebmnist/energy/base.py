@@ -1,13 +1,12 @@
-"""What an energy is, and the two ways samplers use one: with frozen weights, and with its input gradient."""
+"""What an energy is, and how samplers ask it for its slope."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from itertools import chain
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
+from ebmnist.energy.freezing import frozen, memo_of
 from ebmnist.energy.precision import in_full
 
 
@@ -25,40 +24,22 @@ class Energy(Protocol):
 
 
 def energy_and_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return E(x), (B,), and ∂E/∂x, (B, *shape), both detached; no parameter receives a gradient."""
-    x = x.detach().requires_grad_()
-    with torch.enable_grad(), in_full(x.device):
-        value = energy(x)
-        (grad,) = torch.autograd.grad(value.sum(), x)
+    """Return E(x), (B,), and ∂E/∂x, (B, *shape), both detached; no parameter receives a gradient.
+
+    It does so inside `torch.no_grad` and `torch.inference_mode` too, and for tensors and energies made there.
+    """
+    with torch.inference_mode(mode=False), torch.enable_grad(), in_full(x.device):
+        x = x.clone() if x.is_inference() else x
+        x = x.detach().requires_grad_()
+        value = _differentiable(energy)(x)
+        with torch.autocast(x.device.type, enabled=False):  # somebody's is for forward passes
+            (grad,) = torch.autograd.grad(value.sum(), x)
     return value.detach(), grad
 
 
-@contextmanager
-def frozen(energy: Energy) -> Iterator[None]:
-    """Hold an energy's weights fixed for the length of a chain.
-
-    Evaluation mode (no power iteration), no weight gradients, and all that follows from the weights alone, W/σ for
-    spectral normalisation and the copy that the C++ reads, made once for the whole block instead of once per step.
-    Afterwards all is as before.
-    """
-    if not isinstance(energy, nn.Module):
-        yield
-        return
-    modes = [(module, module.training) for module in energy.modules()]
-    trainable = [p for p in energy.parameters() if p.requires_grad]
-    keepers = [module for module in energy.modules() if getattr(module, "kept", ...) is None]
-    energy.eval()
-    for p in trainable:
-        p.requires_grad_(False)
-    for keeper in keepers:
-        keeper.kept = {}  # type: ignore[assignment]
-    try:
-        with parametrize.cached():
-            yield
-    finally:
-        for keeper in keepers:
-            keeper.kept = None  # type: ignore[assignment]
-        for p in trainable:
-            p.requires_grad_(True)
-        for module, training in modes:
-            module.training = training
+def _differentiable(energy: Energy) -> Energy:
+    """The energy itself, or a frozen copy of one whose weights autograd refuses: those made in inference mode."""
+    if not isinstance(energy, nn.Module) or memo_of(energy) is not None:
+        return energy
+    inference = any(t.is_inference() for t in chain(energy.parameters(), energy.buffers()))
+    return frozen(energy) if inference else energy

@@ -1,11 +1,15 @@
 """The strided convolutional energy that MNIST tutorials start from, with its width and depth as fields."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch.nn import functional
+from torch.nn.modules.module import _has_any_global_hook
 
-from ebmnist.energy.fast import NativeEnergy
-from ebmnist.energy.layers import Activation, activation_layer, normalised
+from ebmnist.energy.fast import NativeEnergy, followed, plain
+from ebmnist.energy.freezing import memo_of
+from ebmnist.energy.layers import Activation, Head, activation_layer, kind_of, normalised, summed, untouched
 from ebmnist.energy.precision import Precision, computing_in, known, native_bf16
 from ebmnist.errors import BadInput
 from ebmnist.native import Conv, Packed, library
@@ -53,9 +57,7 @@ class ConvNet(nn.Module):
         if not bowl >= 0:
             raise BadInput(f"convnet: bowl must be ≥ 0, not {bowl}")
         self.precision: Precision = known(precision)
-        self.activation = activation
         self.bowl = bowl
-        self.kept: dict[bool, Packed] | None = None  # packed weights, while `frozen` holds them fixed
         channels = [1, *(width * min(2**i, 4) for i in range(depth))]
         layers: list[nn.Module] = []
         for i in range(depth):
@@ -68,53 +70,94 @@ class ConvNet(nn.Module):
         layers += [nn.Flatten(), hidden, activation_layer(activation)]
         # channels_last: oneDNN's convolutions need no re-layout at each call.
         self.net = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.head = normalised(nn.Linear(4 * width, 1), spectral_norm)
+        self.head = normalised(Head(4 * width), spectral_norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """E(x). Pixels enter as 2x − 1, so that the zero padding is mid-grey, as in the tutorial."""
-        with parametrize.cached():  # W/σ once, for whoever computes
-            weights = [w for layer in (*self._layers(), self.head) for w in (layer.weight, layer.bias)]
-            learns = torch.is_grad_enabled() and any(w is not None and w.requires_grad for w in weights)
-            rough = learns and self.training
-            packed = self.packed(rough=rough)
-            # The C++ gives no gradient of a gradient.
-            if packed is None or not packed.takes(x) or (learns and x.requires_grad):
-                return self._in_torch(x, rough=rough)
-            value: Tensor = NativeEnergy.apply(x, packed, *weights)  # type: ignore[no-untyped-call]
+        weights = None if followed() or not plain(x) else self._weights()
+        if weights is None:
+            return self._by_layers(x)
+        learns = torch.is_grad_enabled() and any(w.requires_grad for w in weights)
+        slope, rough = torch.is_grad_enabled() and x.requires_grad, learns and self.training
+        # The C++ gives one gradient at a time.
+        packed = None if learns and slope else self.packed(rough=rough, weights=weights)
+        if packed is not None and packed.takes(x):
+            value: Tensor = NativeEnergy.apply(x, packed, self._by_weights, *weights)  # type: ignore[no-untyped-call]
             return value
-
-    def _in_torch(self, x: Tensor, *, rough: bool) -> Tensor:
+        if not (learns or slope or self.precision == "bf16" or x.device.type == "mps"):
+            # Nobody waits for a gradient: in double, for bowl and network nearly cancel.
+            return self._by_weights(x.double(), *(w.double() for w in weights)).to(x.dtype)
         with computing_in(self.precision, x.device, rough=rough):
-            features: Tensor = self.net(2 * x - 1)
-        # The last sum at full precision: rounded to bfloat16, an energy near 10 would come in steps of 0.06.
-        value: Tensor = self.head(features.to(x.dtype))
-        return value.squeeze(1) + 0.5 * self.bowl * (x - 0.5).flatten(1).square().sum(1)
+            return self._by_weights(x, *weights)
 
-    def packed(self, *, rough: bool) -> Packed | None:
-        """The weights as the C++ reads them (`energy.fast.Packable`); None for what only PyTorch computes."""
-        if (
-            self.activation != "silu"
-            or self.head.weight.dtype != torch.float32
-            or self.head.weight.device.type != "cpu"
-        ):
-            return None
-        if library() is None or (bf16 := native_bf16(self.precision, rough=rough)) is None:
-            return None
-        if self.kept is not None and bf16 in self.kept:
-            return self.kept[bf16]
-        side, convs = 28, []
-        for layer in self._layers():
-            assert layer.bias is not None
+    def _by_layers(self, x: Tensor) -> Tensor:
+        """E(x) by the modules, whatever has become of them."""
+        with computing_in(self.precision, x.device, rough=self.training and torch.is_grad_enabled()):
+            features: Tensor = self.net(2 * x - 1)
+        return self._with_bowl(x, self.head(features))
+
+    def _by_weights(self, x: Tensor, *weights: Tensor) -> Tensor:
+        """E(x) as a function of the weights (`_weights`)."""
+        h, pairs = 2 * x - 1, zip(weights[::2], weights[1::2], strict=True)
+        for layer in self.net:
             if isinstance(layer, nn.Conv2d):
-                conv = Conv(layer.weight, layer.bias, layer.stride[0], int(layer.padding[0]), side)
+                h = functional.conv2d(h, *next(pairs), layer.stride, layer.padding)
             else:
-                conv = Conv(layer.weight.view(layer.out_features, -1, side, side), layer.bias, 1, 0, side)
+                h = functional.linear(h, *next(pairs)) if isinstance(layer, nn.Linear) else layer(h)
+        return self._with_bowl(x, summed(h, *next(pairs)))
+
+    def _with_bowl(self, x: Tensor, value: Tensor) -> Tensor:
+        """The sum of two terms near ±4.5 that nearly cancel: in double, and rounded once."""
+        quadratic = (x.to(value.dtype) - 0.5).flatten(1).square().sum(1)
+        return (value.squeeze(1) + 0.5 * self.bowl * quadratic).to(x.dtype)
+
+    def _weights(self) -> list[Tensor] | None:
+        """Weight and bias of each layer in turn; None if the layers are no longer what was built (`untouched`)."""
+        memo = memo_of(self)
+        if memo is not None and "weights" in memo:
+            return cast(list[Tensor] | None, memo["weights"])
+        weights = None
+        listened = _has_any_global_hook()  # type: ignore[no-untyped-call]
+        if (
+            not listened
+            and all(map(untouched, (self.net, *self.net, self.head)))
+            and all(map(plain, self.parameters()))
+        ):
+            pairs = [(layer.weight, layer.bias) for layer in (*self._layers(), self.head)]
+            weights = [cast(Tensor, w) for pair in pairs for w in pair]
+        if memo is not None:
+            memo["weights"] = weights
+        return weights
+
+    def packed(self, *, rough: bool, weights: list[Tensor] | None = None) -> Packed | None:
+        """The weights as the C++ reads them (`energy.fast.Packable`); None for what only PyTorch computes.
+
+        `weights` saves computing W/σ again where they are at hand.
+        """
+        memo = memo_of(self)
+        if memo is not None and rough in memo:
+            return cast(Packed | None, memo[rough])
+        packed, kinds = None, [kind_of(layer) for layer in self.net]
+        known = [nn.Conv2d, nn.SiLU] * kinds.count(nn.Conv2d) + [nn.Flatten, nn.Linear, nn.SiLU]
+        if kinds == known and library() is not None and not followed():
+            bf16, weights = native_bf16(self.precision, rough=rough), weights or self._weights()
+            if bf16 is not None and weights is not None and all(w.device.type == "cpu" for w in weights):
+                packed = self._pack(weights, bf16=bf16)
+        if memo is not None:
+            memo[rough] = packed
+        return packed
+
+    def _pack(self, weights: list[Tensor], *, bf16: bool) -> Packed:
+        side, convs = 28, []
+        *below, head, bias = weights
+        for layer, w, b in zip(self._layers(), below[::2], below[1::2], strict=True):
+            if isinstance(layer, nn.Conv2d):
+                conv = Conv(w, b, layer.stride[0], int(layer.padding[0]), side)
+            else:
+                conv = Conv(w.view(layer.out_features, -1, side, side), b, 1, 0, side)
             convs.append(conv)
             side = conv.side_out
-        packed = Packed(convs, (self.head.weight, self.head.bias), scale=2.0, shift=-1.0, bowl=self.bowl, bf16=bf16)
-        if self.kept is not None:
-            self.kept[bf16] = packed
-        return packed
+        return Packed(convs, (head, bias), scale=2.0, shift=-1.0, bowl=self.bowl, bf16=bf16)
 
     def _layers(self) -> list[nn.Conv2d | nn.Linear]:
         """All layers with weights but the last."""

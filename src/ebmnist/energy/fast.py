@@ -1,10 +1,10 @@
 """How a network's energy reaches the C++ of `native/` and comes back through autograd."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch import Tensor, nn
 
 from ebmnist.native import Packed
 
@@ -27,28 +27,74 @@ def packed_of(energy: object, *, rough: bool) -> Packed | None:
     return None if ask is None else ask(rough=rough)
 
 
+def traced() -> bool:
+    """Whether the call is being compiled, exported or traced: what is asked of values, or of sizes, is then lost."""
+    return torch.compiler.is_compiling() or bool(torch._C._get_tracing_state())
+
+
+def followed() -> bool:
+    """Whether somebody follows what is done to tensors, who would not see what is done outside of PyTorch.
+
+    They are `torch.compile`, export, tracing, `torch.func`, forward derivatives and dispatch modes (fake tensors).
+    """
+    return (
+        traced()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch.autograd.forward_ad._current_level >= 0
+    )
+
+
+def plain(t: Tensor) -> bool:
+    """Whether `t` is float32 numbers in memory and nothing else: no subclass, no other layout, no pending sign."""
+    return (
+        type(t) in (Tensor, nn.Parameter)
+        and t.dtype == torch.float32
+        and t.layout == torch.strided
+        and not (t.is_nested or t.is_neg() or t._is_zerotensor() or torch._C._functorch.is_legacy_batchedtensor(t))
+    )
+
+
 class NativeEnergy(torch.autograd.Function):
-    """E(x), differentiable once: in x, or in the weights."""
+    """E(x), differentiable in x or in the weights: once by the C++, more often by the same energy in PyTorch."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, packed: Packed, *weights: Tensor) -> Tensor:
-        """E(x), (B,); `weights` are those that `Packed.weight_grad` answers for, in its order."""
-        ctx.packed, ctx.needs, ctx.shapes = packed, ctx.needs_input_grad, [w.shape for w in weights]
-        if ctx.needs_input_grad[0]:
+    def forward(ctx: Any, x: Tensor, packed: Packed, in_torch: Callable[..., Tensor], *weights: Tensor) -> Tensor:
+        """E(x), (B,).
+
+        `weights` are those that `Packed.weight_grad` answers for, in its order; `in_torch(x, *weights)` is the same
+        energy, where gradients are to be differentiated.
+        """
+        ctx.packed, ctx.in_torch, ctx.needs = packed, in_torch, ctx.needs_input_grad
+        if ctx.needs[0]:
             # Value and gradient come together, nearly for the price of the gradient.
             value, grad = packed.energy_and_grad(x)
-            ctx.save_for_backward(grad)
+            ctx.save_for_backward(grad, x, *weights)
             return value
-        if any(ctx.needs_input_grad):
-            ctx.save_for_backward(x)
+        if any(ctx.needs):
+            ctx.save_for_backward(None, x, *weights)
         return packed.energy(x)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         """∂/∂x, or ∂/∂θ: the caller asks for one of the two."""
-        (saved,) = ctx.saved_tensors
+        grad, x, *weights = ctx.saved_tensors
+        if torch.is_grad_enabled() or followed() or not plain(upstream):
+            return _again(ctx, upstream, x, *weights)
         if ctx.needs[0]:
-            return saved * upstream.view(-1, *[1] * (saved.dim() - 1)), None, *[None] * len(ctx.shapes)
-        grads = ctx.packed.weight_grad(saved, upstream)
-        return None, None, *(g.view(s) for g, s in zip(grads, ctx.shapes, strict=True))
+            return grad * upstream.view(-1, *[1] * (grad.dim() - 1)), None, None, *[None] * len(weights)
+        grads = ctx.packed.weight_grad(x, upstream)
+        return None, None, None, *(g.view(w.shape) for g, w in zip(grads, weights, strict=True))
+
+
+def _again(ctx: Any, upstream: Tensor, x: Tensor, *weights: Tensor) -> tuple[Tensor | None, ...]:
+    """The same gradients by PyTorch, which can differentiate them in turn."""
+    inputs = {0: x} | {i + 3: w for i, w in enumerate(weights)}
+    wanted = [i for i in inputs if ctx.needs[i]]
+    create = torch.is_grad_enabled()
+    with torch.autocast("cpu", enabled=False):
+        with torch.enable_grad():
+            value = ctx.in_torch(x, *weights)
+        grads = torch.autograd.grad(value, [inputs[i] for i in wanted], upstream, create_graph=create)
+    found = dict(zip(wanted, grads, strict=True))
+    return tuple(found.get(i) for i in range(len(weights) + 3))

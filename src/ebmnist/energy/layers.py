@@ -2,7 +2,10 @@
 
 from typing import Literal, TypeVar, cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ebmnist.errors import BadInput
@@ -31,3 +34,47 @@ def activation_layer(name: str) -> nn.Module:
 def normalised(layer: Layer, spectral: bool) -> Layer:
     """Divide the layer's weight by its largest singular value (Miyato et al. 2018, eq. 8) if `spectral`."""
     return cast(Layer, spectral_norm(layer)) if spectral else layer
+
+
+class Head(nn.Linear):
+    """The last layer of an energy, one sum in double: (B, n) -> (B, 1), float64 (float32 on MPS, which has no other).
+
+    An energy is a small difference of large terms. In float32, or under somebody's autocast, it would come in steps.
+    """
+
+    def __init__(self, n: int) -> None:
+        super().__init__(n, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Sum up."""
+        return summed(features, self.weight, self.bias)
+
+
+def summed(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The sum that `Head` is."""
+    wide = torch.float32 if features.device.type == "mps" else torch.float64
+    return functional.linear(features.to(wide), weight.to(wide), bias.to(wide))
+
+
+def kind_of(layer: nn.Module) -> type:
+    """The layer's class, less what a parametrisation makes of it."""
+    return parametrize.type_before_parametrizations(layer)
+
+
+def untouched(layer: nn.Module) -> bool:
+    """Whether a layer does what its kind says with its weight and bias, and nobody listens to it.
+
+    A hook, another kind of layer in its place, or a `forward` of its own, as adapters and quantisers set, says no.
+    """
+    hooks = layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
+    if any(hooks) or kind_of(layer) not in KINDS or "forward" in layer.__dict__:
+        return False
+    if isinstance(layer, nn.Conv2d):
+        square = layer.stride[0] == layer.stride[1] and layer.padding[0] == layer.padding[1]
+        if not square or (layer.dilation, layer.groups, layer.padding_mode) != ((1, 1), 1, "zeros"):
+            return False
+    return not isinstance(layer, nn.Conv2d | nn.Linear) or layer.bias is not None
+
+
+# What an energy is built of.
+KINDS = {nn.Conv2d, nn.Linear, nn.Flatten, nn.Sequential, Head, *ACTIVATIONS.values()}

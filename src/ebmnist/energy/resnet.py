@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from ebmnist.energy.layers import Activation, activation_layer, normalised
+from ebmnist.energy.layers import Activation, Head, activation_layer, normalised
 from ebmnist.energy.precision import Precision, computing_in, known
 from ebmnist.errors import BadInput
 
@@ -67,12 +67,11 @@ class ResNet(nn.Module):
             nn.Flatten(),
         )
         self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.head = normalised(nn.Linear(channels[-1] * (16 // 2**depth) ** 2, 1), spectral_norm)
+        self.head = normalised(Head(channels[-1] * (16 // 2**depth) ** 2), spectral_norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """E(x). Pixels enter as 2x − 1, so that the zero padding is mid-grey."""
         with computing_in(self.precision, x.device, rough=self.training and torch.is_grad_enabled()):
             features: Tensor = self.net(2 * x - 1)
-        # The last sum at full precision: rounded to bfloat16, an energy near 10 would come in steps of 0.06.
-        value: Tensor = self.head(features.to(x.dtype))
-        return value.squeeze(1)
+        value: Tensor = self.head(features)
+        return value.squeeze(1).to(x.dtype)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.data.corruptions import add_noise
-from ebmnist.energy.base import frozen
+from ebmnist.energy.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.denoising_autoencoder import DenoisingAutoencoder, train_autoencoder
@@ -93,8 +93,7 @@ class Denoising:
         helped = []
         for sigma in self.sigmas:
             y = add_noise(clean, sigma, rng)
-            with frozen(subject.energy):  # here too, so that a spectrally normalised one is normalised once
-                mine = self._estimates(subject, y, sigma, rng)
+            mine = self._estimates(subject, y, sigma, rng)
             theirs = rivals.estimates(y, sigma)
             for estimates, beside in ((mine, figures), (theirs, anchors)):
                 for name, estimate in estimates.items():
@@ -111,7 +110,7 @@ class Denoising:
 
     def _estimates(self, subject: Subject, y: Tensor, sigma: float, rng: torch.Generator) -> dict[str, Estimate]:
         """Clean `y` in the three ways, each as validation images say."""
-        energy, kernel, box = subject.energy, subject.kernel, box_of(subject.kernel)
+        energy, kernel, box = frozen(subject.energy), subject.kernel, box_of(subject.kernel)  # once, for all chains
         chosen = _take(subject.dataset.validation.images, self.n_validation, subject.device)
         stop = choose_stop(energy, kernel, chosen, sigma, rng=rng, step_scales=STEP_SCALES)
         posterior = choose_posterior(energy, chosen, sigma, rng=rng, n_chains=self.n_chains, clamp=box)

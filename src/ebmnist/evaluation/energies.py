@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from ebmnist.energy.base import Energy, energy_and_grad, frozen
+from ebmnist.energy.base import Energy, energy_and_grad
+from ebmnist.energy.freezing import frozen
 from ebmnist.evaluation.base import Unmeasurable
 
 BATCH_SIZE = 500  # bounds the memory of the activations
@@ -16,8 +17,8 @@ def energies(energy: Energy, images: Tensor, name: str) -> Tensor:
     Raises:
         Unmeasurable: an energy is NaN or infinite; `name` is what the message calls the images.
     """
-    with frozen(energy):
-        return _finite(torch.cat([energy(x) for x in torch.split(images, BATCH_SIZE)]), name)
+    energy = frozen(energy)
+    return _finite(torch.cat([energy(x) for x in torch.split(images, BATCH_SIZE)]), name)
 
 
 def energies_and_grads(energy: Energy, images: Tensor, name: str) -> tuple[Tensor, Tensor]:
@@ -26,8 +27,8 @@ def energies_and_grads(energy: Energy, images: Tensor, name: str) -> tuple[Tenso
     Raises:
         Unmeasurable: an energy or a gradient is NaN or infinite; `name` is what the message calls the images.
     """
-    with frozen(energy):
-        parts = [energy_and_grad(energy, x) for x in torch.split(images, BATCH_SIZE)]
+    energy = frozen(energy)
+    parts = [energy_and_grad(energy, x) for x in torch.split(images, BATCH_SIZE)]
     values, grads = (torch.cat(part) for part in zip(*parts, strict=True))
     return _finite(values, name), _finite(grads, f"{name}, by its gradient,")
 

@@ -7,7 +7,8 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from ebmnist.energy.base import Energy, frozen
+from ebmnist.energy.base import Energy
+from ebmnist.energy.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.image_quality import mean_figure, psnr
@@ -62,14 +63,15 @@ def inpaint(
         raise BadInput(f"inpaint: observed is {observed.dtype}; give a bool mask, True where a pixel is known")
     u = uniform_noise(len(y), tuple(y.shape[1:]), rng).to(y) if start is None else start
 
+    energy = frozen(energy)  # run_chain cannot see it inside `conditional`
+
     def conditional(u: Tensor) -> Tensor:
         return energy(torch.where(observed, y, u))
 
-    with frozen(energy):  # run_chain cannot see the energy inside `conditional`
-        if isinstance(kernel, Levelled):
-            u = _in_cycles(energy, kernel, y, observed, n_steps, rng, u)
-        else:
-            u = run_chain(conditional, kernel, torch.where(observed, y, u), n_steps, rng=rng).x
+    if isinstance(kernel, Levelled):
+        u = _in_cycles(energy, kernel, y, observed, n_steps, rng, u)
+    else:
+        u = run_chain(conditional, kernel, torch.where(observed, y, u), n_steps, rng=rng).x
     return torch.where(observed, y, samples_of(energy, kernel, u))
 
 
@@ -179,15 +181,12 @@ class Inpainting:
         self, subject: Subject, clean: Tensor, observed: Tensor, mean: Tensor, rng: torch.Generator
     ) -> tuple[dict[str, Tensor], str]:
         """Fill the hidden pixels as validation images say; return the first chain, the average, and what was chosen."""
-        energy, kernel, lengths = subject.energy, subject.kernel, self._lengths(subject.kernel)
+        energy, kernel, lengths = frozen(subject.energy), subject.kernel, self._lengths(subject.kernel)
         validation = _take(subject.dataset.validation.images, self.n_validation, subject.device)
-        with frozen(energy):  # here too, so that a spectrally normalised one is normalised once
-            fill = choose_fill(
-                energy, kernel, validation, observed, mean, rng=rng, lengths=lengths, n_chains=self.n_chains
-            )
-            start = mean if fill.start == "mean" else None
-            copies = torch.cat([clean] * self.n_chains)
-            x = inpaint(energy, kernel, copies, observed, fill.n_steps, rng=rng, start=start)
+        fill = choose_fill(energy, kernel, validation, observed, mean, rng=rng, lengths=lengths, n_chains=self.n_chains)
+        start = mean if fill.start == "mean" else None
+        copies = torch.cat([clean] * self.n_chains)
+        x = inpaint(energy, kernel, copies, observed, fill.n_steps, rng=rng, start=start)
         rotten = ~torch.isfinite(x).flatten(1).all(1)
         if rotten.any():
             raise Unmeasurable(f"{int(rotten.sum())} of {len(x)} chains hold NaN or infinite pixels")

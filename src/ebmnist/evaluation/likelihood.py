@@ -7,7 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from ebmnist.energy.base import Energy, frozen
+from ebmnist.energy.base import Energy
+from ebmnist.energy.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Measured, Subject, Unmeasurable
 from ebmnist.evaluation.bidirectional import Bracket, bracket_log_z
@@ -63,20 +64,19 @@ class Likelihood:
         density = fit_gaussian_mixture(images_to_y(data.train)).with_best_ridge(images_to_y(data.validation))
         base = probit_base(density)
         starts = images_to_y(data.validation[spread(len(data.validation), self.n_chains)]).float()
-        energy = in_float32(subject.energy)
-        with frozen(energy):
-            fit = fit_temperature(energy, starts, data.shape, n_steps=self.n_heating, rng=rng)
-            energies = _energies(energy, data.test.float().view(-1, *data.shape))
-            target = ProbitEnergy(energy, data.shape, 1 / fit.value, float(energies.mean()))
-            bracket = bracket_log_z(
-                base,
-                lambda v: target(base.to_y(v)),
-                base.from_y(starts),
-                n_rungs=self.n_rungs,
-                n_steps=N_STEPS,
-                n_burn=self.n_burn,
-                rng=rng,
-            )
+        energy = frozen(in_float32(subject.energy))
+        fit = fit_temperature(energy, starts, data.shape, n_steps=self.n_heating, rng=rng)
+        energies = _energies(energy, data.test.float().view(-1, *data.shape))
+        target = ProbitEnergy(energy, data.shape, 1 / fit.value, float(energies.mean()))
+        bracket = bracket_log_z(
+            base,
+            lambda v: target(base.to_y(v)),
+            base.from_y(starts),
+            n_rungs=self.n_rungs,
+            n_steps=N_STEPS,
+            n_burn=self.n_burn,
+            rng=rng,
+        )
         arrays = {
             "betas": fit.betas,
             "gaps": fit.gaps,

@@ -8,7 +8,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from ebmnist.energy.base import Energy, frozen
+from ebmnist.energy.base import Energy
+from ebmnist.energy.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.acceptance import mala_acceptance
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
@@ -185,7 +186,8 @@ Estimator = Callable[[Tensor], float]
 
 def _functionals(energy: Energy, net: FeatureNet, basis: Tensor, draws: Tensor) -> Tensor:
     """Return the `FUNCTIONALS` of every draw, (n_draws, n, 1, 28, 28) -> (n, n_draws, 15), float64."""
-    with torch.no_grad(), frozen(energy):
+    energy = frozen(energy)
+    with torch.no_grad():
         rows = [
             torch.cat([energy(x)[:, None], x.flatten(1).mean(1, keepdim=True), net(x), x.flatten(1) @ basis], dim=1)
             for x in draws

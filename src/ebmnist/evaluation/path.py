@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ebmnist.energy.base import Energy, frozen
+from ebmnist.energy.base import Energy
+from ebmnist.energy.freezing import frozen
 from ebmnist.evaluation.base import Unmeasurable
 from ebmnist.evaluation.descent import cold
 from ebmnist.sampling.base import ChainState, Kernel
@@ -58,15 +59,15 @@ def relax(energy: Energy, kernel: Kernel, line: Tensor, n_sweeps: int, *, step_s
     descent = replace(cold(kernel, step_scale), slack=0.0)  # its images are images, not chains
     rng = torch.Generator(line.device)  # at T = 0 nothing is drawn from it
     images, best = line, None
-    with frozen(energy):
-        for _ in range(n_sweeps + 1):
-            after, info = descent.step(energy, ChainState(images.flatten(0, 1)), rng)
-            now = Path(images, info.energy.view(images.shape[:2]))
-            if not torch.isfinite(now.energies).all():
-                raise Unmeasurable("an energy on a path between digits is NaN or infinite")
-            best = now if best is None else _lower(best, now)
-            moved = after.x.view_as(images)
-            images = _spread_evenly(torch.cat([line[:, :1], moved[:, 1:-1], line[:, -1:]], dim=1))
+    energy = frozen(energy)
+    for _ in range(n_sweeps + 1):
+        after, info = descent.step(energy, ChainState(images.flatten(0, 1)), rng)
+        now = Path(images, info.energy.view(images.shape[:2]))
+        if not torch.isfinite(now.energies).all():
+            raise Unmeasurable("an energy on a path between digits is NaN or infinite")
+        best = now if best is None else _lower(best, now)
+        moved = after.x.view_as(images)
+        images = _spread_evenly(torch.cat([line[:, :1], moved[:, 1:-1], line[:, -1:]], dim=1))
     assert best is not None
     return best
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ebmnist.data.corruptions import add_noise
-from ebmnist.energy.base import Energy, energy_and_grad, frozen
+from ebmnist.energy.base import Energy, energy_and_grad
+from ebmnist.energy.freezing import frozen
 from ebmnist.evaluation.base import Unmeasurable
 from ebmnist.evaluation.image_quality import psnr
 from ebmnist.sampling.chain import run_chain
@@ -122,8 +123,8 @@ def _clamped(y: Tensor, clamp: Box) -> Tensor:
 
 def _grad(energy: Energy, y: Tensor) -> Tensor:
     """Return ∇E, (B, *shape)."""
-    with frozen(energy):
-        return torch.cat([energy_and_grad(energy, part)[1] for part in torch.split(y, 500)])
+    energy = frozen(energy)
+    return torch.cat([energy_and_grad(energy, part)[1] for part in torch.split(y, 500)])
 
 
 def _trajectory(
@@ -139,13 +140,13 @@ def _trajectory(
 ) -> Tensor:
     """Return where the chains are at the steps to keep, averaged over the chains, (len(keep), B, *shape)."""
     copies = torch.cat([y] * n_chains)
+    energy = frozen(energy)  # run_chain cannot see it inside `u`
 
     def u(x: Tensor) -> Tensor:
         return energy(x) / posterior.temperature + (x - copies).square().flatten(1).sum(1) / (2 * sigma**2)
 
     kernel = Langevin(step_size=(2 * posterior.step) ** 0.5 * sigma, temperature=1.0, clip=None, clamp=clamp)
     start = _clamped(copies, clamp)
-    with frozen(energy):  # run_chain cannot see the energy inside `u`
-        states = run_chain(u, kernel, start, posterior.n_steps, rng=rng, keep=keep).trajectory
+    states = run_chain(u, kernel, start, posterior.n_steps, rng=rng, keep=keep).trajectory
     assert states is not None
     return states.view(len(states), n_chains, *y.shape).mean(1)

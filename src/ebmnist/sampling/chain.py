@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from ebmnist.energy.base import Energy, frozen
+from ebmnist.energy.base import Energy
+from ebmnist.energy.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.native import Packed
 from ebmnist.sampling.base import ChainState, Kernel, Levelled, Samplable, StepInfo
@@ -77,13 +78,13 @@ def run_chain(
         raise BadInput("temperatures: this kernel has a schedule of its own")
     if any(not 0 <= step <= n_steps for step in keep):
         raise BadInput(f"keep: steps must be from 0, the start, to {n_steps}, not {sorted(keep)}")
-    with frozen(energy):
-        packed = fused(energy, kernel, x)
-        if packed is not None:
-            steps = _walked(packed, cast(Langevin | Cyclic, kernel), x, n_steps, rng, clock, temperatures, keep)
-        else:
-            steps = _stepped(energy, kernel, x, n_steps, rng, clock, temperatures, record)
-        return _collected(steps, x.detach(), keep, record, progress)
+    energy = frozen(energy)
+    packed = fused(energy, kernel, x)
+    if packed is not None:
+        steps = _walked(packed, cast(Langevin | Cyclic, kernel), x, n_steps, rng, clock, temperatures, keep)
+    else:
+        steps = _stepped(energy, kernel, x, n_steps, rng, clock, temperatures, record)
+    return _collected(steps, x.detach(), keep, record, progress)
 
 
 class _Stretch(NamedTuple):

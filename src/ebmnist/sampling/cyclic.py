@@ -116,6 +116,7 @@ def _per_chain(values: Tensor, x: Tensor) -> Tensor:
 
 
 @cache  # once a kernel and device: a step on a GPU then waits for nothing from the host
+@torch.inference_mode(mode=False)  # they outlive it
 def _table(kernel: Cyclic, device: torch.device) -> tuple[Tensor, Tensor]:
     """Of each step of a cycle: the noise it adds, and the σ that a chain then has where E = κ‖x − data‖²/2.
 

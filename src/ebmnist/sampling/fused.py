@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.energy.base import Energy
-from ebmnist.energy.fast import packed_of
+from ebmnist.energy.fast import followed, packed_of, plain
 from ebmnist.native import Packed, Walked
 from ebmnist.sampling.base import Kernel
 from ebmnist.sampling.cyclic import Cyclic
@@ -18,7 +18,7 @@ STRIDE = 8192
 
 def fused(energy: Energy, kernel: Kernel, x: Tensor) -> Packed | None:
     """The energy as the C++ reads it, if it can walk these chains; None if they are stepped one by one."""
-    if type(kernel) not in (Langevin, Cyclic):
+    if type(kernel) not in (Langevin, Cyclic) or followed() or not plain(x):
         return None
     packed = packed_of(energy, rough=True)
     return packed if packed is not None and packed.takes(x) else None

@@ -37,7 +37,7 @@ def replay(
 ) -> Iterator[tuple[ChainState, StepInfo]]:
     """Yield what `kernel.step` gives, `n_steps` times over: the same numbers, launched at once for each step.
 
-    The energy's weights must stay where they are meanwhile (`frozen`).
+    The energy's weights must stay where they are meanwhile (a frozen copy's do).
     """
     for _ in range(FIRST):
         state, info = kernel.step(energy, state, rng)

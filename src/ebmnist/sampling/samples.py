@@ -5,7 +5,8 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from ebmnist.energy.base import Energy, energy_and_grad, frozen
+from ebmnist.energy.base import Energy, energy_and_grad
+from ebmnist.energy.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.sampling.base import Kernel, Levelled
 
@@ -17,8 +18,7 @@ def samples_of(energy: Energy, kernel: Kernel, x: Tensor) -> Tensor:
     y − ∇E(y)/κ (Tweedie; docs/theory.md, 7.1).
     """
     if _ends_with_noise(kernel):
-        with frozen(energy):
-            x = x - energy_and_grad(energy, x)[1] / kernel.curvature
+        x = x - energy_and_grad(frozen(energy), x)[1] / kernel.curvature
     return boxed(kernel, x)
 
 
@@ -50,10 +50,20 @@ def check_whole_cycles(kernel: Kernel, n_steps: int) -> None:
 def slack_of(kernel: Kernel) -> float:
     """How far beyond the kernel's clamp its chains may stand, at most, in pixels."""
     if isinstance(kernel, Levelled):
-        return float(kernel.beyond(torch.arange(kernel.cycle)).max())
+        return float(kernel.beyond(torch.arange(kernel.cycle, device="cpu")).max())
     return float(getattr(kernel, "slack", 0.0))
 
 
 def box_of(kernel: Kernel) -> tuple[float, float] | None:
     """The box that the kernel's chains stand in, slack and all; None for the whole space."""
     return None if kernel.clamp is None else (kernel.clamp[0] - slack_of(kernel), kernel.clamp[1] + slack_of(kernel))
+
+
+def walls_of(kernel: Kernel) -> set[float]:
+    """Where the kernel clamps its chains, slack and all: at each level of a cycle, on either side."""
+    if kernel.clamp is None:
+        return set()
+    slacks = [slack_of(kernel)]
+    if isinstance(kernel, Levelled):
+        slacks = kernel.beyond(torch.arange(kernel.cycle, device="cpu")).tolist()
+    return {wall for slack in slacks for wall in (kernel.clamp[0] - slack, kernel.clamp[1] + slack)}

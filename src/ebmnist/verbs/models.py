@@ -11,6 +11,7 @@ import yaml
 
 from ebmnist.artifacts import RunFolder, load_checkpoint, write_images
 from ebmnist.artifacts.figures import save_animation, save_grid
+from ebmnist.artifacts.figures.chain import FILM_IMAGES
 from ebmnist.artifacts.history import in_words, read_history
 from ebmnist.artifacts.measurements import read_measurements_of, to_json
 from ebmnist.artifacts.tables import gallery_of, parts_of
@@ -26,8 +27,8 @@ from ebmnist.trained import export as export_model
 from ebmnist.trained import identity_of, load, make_trained
 from ebmnist.verbs.ends import may_write
 
-# What a file of each kind may hold: a .png of 90 megapixels, a film of 140 MB; .npy is bounded by --n itself.
-MOST_IMAGES = {".png": 100_000, ".webp": 2_500, ".gif": 2_500, ".npy": 1_000_000}
+# What a file of each kind may hold: a .png of 90 megapixels, a film of its width; .npy is bounded by --n itself.
+MOST_IMAGES = {".png": 100_000, ".webp": FILM_IMAGES, ".gif": FILM_IMAGES, ".npy": 1_000_000}
 
 
 def info(args: argparse.Namespace, _: list[str]) -> int:

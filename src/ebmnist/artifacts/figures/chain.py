@@ -17,6 +17,7 @@ from ebmnist.data.png import BORDER, PITCH
 from ebmnist.errors import BadInput
 
 FILM_WIDTH = 720  # pixels of an animation, at most
+FILM_IMAGES = (FILM_WIDTH // PITCH) ** 2  # that it has room for
 STRIP = 44  # pixels under an animation's grid, for the step and the bar
 COLUMN_TITLE = 30  # pixels above the film strip, for its steps
 STRETCH = 4.0  # the last frame but one is held this many times longer than the first
