@@ -94,6 +94,12 @@ def test_a_bad_field_is_one_clear_line(overrides: list[str], says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["meta", "hpu", "vulkan", "cuda:-1", "nonsense"])
+def test_a_device_without_values_or_its_package_is_one_clear_line(name: str) -> None:
+    with pytest.raises(BadInput, match=f"device '{name}' is not available here: use cpu or auto"):
+        _ = load_recipe("smoke", ["--device", name]).device
+
+
 def test_a_missing_device_is_one_clear_line() -> None:
     with pytest.raises(BadInput, match="use cpu or auto"):
         _ = load_recipe("smoke", ["--device", "cuda:77"]).device

@@ -82,8 +82,10 @@ class Recipe:
         if name == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            return torch.empty(0, device=name).device
-        except (RuntimeError, AssertionError) as error:  # torch raises either for a device that is not there
+            probe = torch.zeros(1, device=name)
+            probe.cpu()  # refused by "meta", which has no values
+            return probe.device
+        except (RuntimeError, AssertionError, ImportError) as error:  # what torch raises for a device that is not there
             raise BadInput(f"device {name!r} is not available here: use cpu or auto") from error
 
     def on(self, device: str) -> "Recipe":

@@ -73,3 +73,9 @@ def test_missing_folder(tmp_path, grid):
 def test_scale_and_frame():
     assert [largest_scale(width) for width in (62, 242, 482, 5000)] == [6, 5, 2, 1]
     assert frame(100, 10)[0] == frame(860, 10)[0] < frame(861, 10)[0]
+
+
+def test_a_name_with_dollars_is_no_formula(tmp_path):
+    with canvas(tmp_path / "c.png", 600, 300, r"recipe $\foo{$"):
+        pass
+    assert (tmp_path / "c.png").is_file()

@@ -35,6 +35,7 @@ SMALL: Final[dict[str, Any]] = {"fontsize": 8.5, "color": MUTED}
 # Laid over matplotlib's own defaults, so that neither a user's matplotlibrc nor a notebook changes a picture.
 STYLE: Final[dict[str, Any]] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same everywhere
+    "text.parse_math": False,  # a recipe's name may hold dollars
     "font.size": 9,
     "text.color": INK,
     "figure.facecolor": PAPER,
