@@ -100,6 +100,19 @@ def test_nothing_is_ever_unpickled() -> None:
         assert "torch.load" not in calls_in(path), path
 
 
+def test_no_global_generator_is_read_or_seeded() -> None:
+    """All random numbers are of `random`; layers draw theirs inside `initialised_from`, which the tests of it hold."""
+    drawing = {"rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "multinomial"}
+    drawing |= {"bernoulli", "normal_", "uniform_", "random_", "bernoulli_", "exponential_", "Generator"}
+    seeding = {"manual_seed", "manual_seed_all", "seed", "fork_rng", "get_rng_state", "set_rng_state", "initial_seed"}
+    for path in MODULES:
+        if room_of(path) != "random":
+            calls = calls_in(path)
+            assert not {c for c in calls if c.split(".")[-1] in drawing | seeding}, path
+            assert not {n for n in imports_of(path) if n.split(".")[0] == "random" or n.startswith("numpy.random")}
+            assert not {c for c in calls if c.startswith(("np.random", "torch.random"))}, path
+
+
 def test_files_are_short() -> None:
     lengths = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in MODULES}
     assert {str(p): n for p, n in lengths.items() if n > 250} == {}

@@ -8,7 +8,6 @@ from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from ebmnist.artifacts import Checkpoint, RunFolder, TensorBoard, fingerprint, load_checkpoint, new_folder
@@ -21,6 +20,7 @@ from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Progress, unwatched
 from ebmnist.examination import Begun, Examined, examine, sections_asked_for, subject_of
 from ebmnist.gallery import Setting, gallery
+from ebmnist.random import Purpose, Rng, check_seed
 from ebmnist.recipe import Recipe
 from ebmnist.trained import load, recipe_of
 from ebmnist.training import Diverged, Judgement, Snapshot, StepRecord, TrainState, fit
@@ -125,7 +125,7 @@ def finish(path: Path, *, device: str | None = None, progress: Progress = unwatc
 def _draw(path: Path, device: str | None) -> Events:
     run = RunFolder.open(path)
     model = load(path, device or recipe_of(load_checkpoint(path).facts, path).basics.device)
-    rng = torch.Generator(model.device).manual_seed(model.recipe.basics.seed)
+    rng = Rng(model.recipe.basics.seed, Purpose.GALLERY, model.device)
     parts = []
     for part in gallery(Setting(model, model.recipe.load_data(), run, rng)):
         parts.append(part)
@@ -160,6 +160,7 @@ def evaluate(
         BadInput: no such model, section, device or folder of outliers, a `long` that is too short, `chains` that
             are too few, or `out` is missing, or taken.
     """
+    check_seed(seed)
     asked_for = sections_asked_for(only, quick=quick, long=long, chains=chains, outliers=outliers)
     is_run = (path / "recipe.yaml").is_file()
     if out is None and not is_run:

@@ -88,4 +88,11 @@ class Rng(Source):
         return self.stream(), 0, 0
 
 
-AnyRng = Rng | torch.Generator  # what people pass
+# What people pass, where many calls draw and where one does.
+AnyRng = Rng | torch.Generator
+AnySource = Source | torch.Generator
+
+
+def source_of(rng: AnySource) -> Source:
+    """Return a source as it is; for a `torch.Generator`, an Rng that is seeded by it."""
+    return rng if isinstance(rng, Source) else Rng.of(rng)

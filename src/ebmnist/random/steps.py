@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ebmnist.random.rng import Source
-from ebmnist.random.streams import Stream
+from ebmnist.errors import BadInput
+from ebmnist.random.rng import AnyRng, Rng, Source
+from ebmnist.random.streams import N_STEPS, Stream
 
 # Blocks of four values that are drawn ahead, of as many steps: drawing has a cost of its own, however few the values.
 AHEAD, AHEAD_ELSEWHERE = 2**14, 2**20
@@ -56,6 +57,30 @@ class ChainRng:
         self.chains = chains
         self.steps = range(first_step, first_step + n_steps)
         self._ahead: dict[tuple[str, int], tuple[int, Tensor]] = {}
+
+    @classmethod
+    def of(
+        cls, rng: AnyRng | Stream, x: Tensor, n_steps: int, chains: Tensor | None = None, first_step: int = 0
+    ) -> "ChainRng":
+        """Return those of the chains at `x`, (B, *shape), made where `x` is; chains 0 to B − 1 if not given.
+
+        Raises:
+            BadInput: chains or steps that cannot be numbered so.
+        """
+        if first_step < 0 or first_step + n_steps > N_STEPS:
+            raise BadInput(
+                f"first_step: steps are numbered from 0 to 2³² − 1, not {first_step} to {first_step + n_steps}"
+            )
+        if chains is None:
+            chains = torch.arange(len(x), dtype=torch.int64, device=x.device)
+        elif (chains.shape, chains.dtype, chains.device) != (x.shape[:1], torch.int64, x.device):
+            raise BadInput(
+                f"chains: give {len(x)} numbers, int64, on {x.device}, not {tuple(chains.shape)} {chains.dtype}"
+            )
+        elif chains.device.type == "cpu" and len(chains) and not 0 <= chains.min() <= chains.max() < N_STEPS:
+            raise BadInput("chains: give numbers from 0 to 2³² − 1")  # elsewhere the host would wait to see them
+        stream = rng if isinstance(rng, Stream) else Rng.of(rng).stream()
+        return cls(stream, chains, n_steps, first_step)
 
     def __iter__(self) -> Iterator[StepRng]:
         for step in self.steps:

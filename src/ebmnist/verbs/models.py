@@ -15,6 +15,7 @@ from ebmnist.data.corruptions import add_noise
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import psnr
 from ebmnist.gallery import energy_of
+from ebmnist.random import Rng
 from ebmnist.sampling import check_whole_cycles, run_chain, sample, uniform_noise
 from ebmnist.trained import export as export_model
 from ebmnist.trained import load
@@ -64,7 +65,7 @@ def sample_images(args: argparse.Namespace, _: list[str]) -> int:
     model = load(args.model, args.device)
     n_steps = model.n_steps if args.steps is None else args.steps
     check_whole_cycles(model.kernel, n_steps)
-    rng = torch.Generator(model.device).manual_seed(args.seed)
+    rng = Rng(args.seed, device=model.device)
     if args.out.suffix in (".webp", ".gif"):
         with steps_bar("sampling", n_steps) as progress:
             keep = sorted({round(i * n_steps / 60) for i in range(61)})
@@ -87,7 +88,7 @@ def denoise_images(args: argparse.Namespace, _: list[str]) -> int:
     if not args.sigma > 0:
         raise BadInput(f"--sigma must be > 0, not {args.sigma}")
     model = load(args.model, args.device)
-    rng = torch.Generator(model.device).manual_seed(args.seed)
+    rng = Rng(args.seed, device=model.device)
     if args.input is not None:
         noisy = read_images(args.input).to(model.device)
         _write(model.denoise(noisy, args.sigma, rng), args.out)
