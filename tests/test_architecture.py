@@ -14,30 +14,31 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 # Left to right: each may import what stands to its left. Equal numbers are blind to each other.
 ORDER = {
-    "errors": -1,
-    "native": 0,
-    "reading": 0,
-    "signals": 0,
-    "output": 1,
-    "data": 1,
-    "energy": 2,
-    "sampling": 3,
-    "training": 4,
-    "evaluation": 4,
-    "artifacts": 5,
-    "recipes": 5,
-    "recipe": 6,
-    "trained": 7,
-    "gallery": 8,
-    "examination": 8,
-    "events": 9,
-    "measuring": 10,
-    "pipeline": 11,
-    "console": 12,
-    "verbs": 13,
-    "arguments": 13,
-    "cli": 14,
-    "__main__": 15,
+    "errors": 0,
+    "native": 1,
+    "reading": 1,
+    "signals": 1,
+    "random": 2,
+    "output": 2,
+    "data": 3,
+    "energy": 4,
+    "sampling": 5,
+    "training": 6,
+    "evaluation": 6,
+    "artifacts": 7,
+    "recipes": 7,
+    "recipe": 8,
+    "trained": 9,
+    "gallery": 10,
+    "examination": 10,
+    "events": 11,
+    "measuring": 12,
+    "pipeline": 13,
+    "console": 14,
+    "verbs": 15,
+    "arguments": 15,
+    "cli": 16,
+    "__main__": 17,
 }
 
 
@@ -104,6 +105,19 @@ def test_nothing_is_ever_unpickled() -> None:
     for path in MODULES:
         assert not {n.split(".")[0] for n in imports_of(path)} & {"pickle", "joblib", "dill", "shelve"}
         assert "torch.load" not in calls_in(path), path
+
+
+def test_no_global_generator_is_read_or_seeded() -> None:
+    """All random numbers are of `random`; layers draw theirs inside `initialised_from`, which the tests of it hold."""
+    drawing = {"rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "multinomial"}
+    drawing |= {"bernoulli", "normal_", "uniform_", "random_", "bernoulli_", "exponential_", "Generator"}
+    seeding = {"manual_seed", "manual_seed_all", "seed", "fork_rng", "get_rng_state", "set_rng_state", "initial_seed"}
+    for path in MODULES:
+        if room_of(path) != "random":
+            calls = calls_in(path)
+            assert not {c for c in calls if c.split(".")[-1] in drawing | seeding}, path
+            assert not {n for n in imports_of(path) if n.split(".")[0] == "random" or n.startswith("numpy.random")}
+            assert not {c for c in calls if c.startswith(("np.random", "torch.random"))}, path
 
 
 def test_files_are_short() -> None:

@@ -60,6 +60,7 @@ from ebmnist.energy.base import Energy, energy_and_grad
 from ebmnist.energy.layers import normalised
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import Figure, Measured, Subject, Unmeasurable
+from ebmnist.random import Rng, StepRng
 from ebmnist.sampling import ChainState, StepInfo, sample
 from ebmnist.sampling.clipping import check_bounds, clip_grad
 """

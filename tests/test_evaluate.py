@@ -24,6 +24,7 @@ from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.evaluation.ood import OutOfDistribution
 from ebmnist.examination import Begun, Examined, examine, sections_asked_for, subject_of
 from ebmnist.gallery import Setting
+from ebmnist.random import Rng
 from ebmnist.sampling import ReplayBuffer
 from ebmnist.trained import Trained, load, make_trained
 
@@ -38,8 +39,8 @@ class Fine:
     def quick(cls) -> Self:
         return cls(n=4)
 
-    def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
-        x = torch.rand((self.n, 1, 28, 28), generator=rng)
+    def measure(self, subject: Subject, rng: Rng) -> Measured:
+        x = rng.uniform((self.n, 1, 28, 28))
         value = float(subject.energy(x).mean())
         return Measured(
             (Figure("mean E", value, 0.1), Figure("n", self.n)), (Figure("floor: mean E", 0.0),), {}, "By hand."
@@ -50,7 +51,7 @@ class Fine:
 class Sick(Fine):
     """Cannot be measured."""
 
-    def measure(self, subject: Subject, rng: torch.Generator) -> Measured:  # noqa: ARG002
+    def measure(self, subject: Subject, rng: Rng) -> Measured:  # noqa: ARG002
         raise Unmeasurable("sick: the energy is NaN")
 
 
@@ -145,7 +146,7 @@ def test_a_fault_of_one_section_is_one_line_and_the_others_report(
     class Faulty(Fine):
         """Meets what no section foresaw."""
 
-        def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+        def measure(self, subject: Subject, rng: Rng) -> Measured:
             if fault == "singular":
                 torch.linalg.cholesky(torch.zeros(2, 2))
             measured = super().measure(subject, rng)
@@ -181,7 +182,7 @@ def test_ctrl_c_keeps_what_was_measured_and_says_so(
     class Slow(Fine):
         """Is interrupted in the middle."""
 
-        def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+        def measure(self, subject: Subject, rng: Rng) -> Measured:
             subject.progress(1, 2)
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(30)
@@ -349,14 +350,43 @@ def test_the_buffer_is_judged_with_the_clocks_that_training_saved(model: Path) -
     assert subject.replay_clock is clock
 
 
-def test_a_section_is_announced_and_its_failure_carries_its_name_once(model: Path) -> None:
+def test_a_section_has_random_numbers_of_its_own_whichever_others_run(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examination, "REGISTRY", {"fine": Fine, "other": Fine})
+    trained = load(model)
+    subject = subject_of(trained, trained.recipe.load_data(), {})
+
+    def figures(*names: str, seed: int = 2**63 - 1) -> list[float]:
+        events = examine(subject, {name: Fine() for name in names}, seed=seed)
+        return [
+            e.outcome.figures[0].value for e in events if isinstance(e, Examined) and isinstance(e.outcome, Section)
+        ]
+
+    both = figures("fine", "other")
+    assert both[0] != both[1]
+    assert figures("other") == both[1:]
+    assert figures("other", seed=0) != both[1:]
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**63)])
+def test_what_is_no_seed_is_refused_before_the_work(model: Path, seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(model), "--only", "fine", "--seed", seed]) == 2
+    said = capsys.readouterr().err
+    assert f"seed must be a whole number from 0 to 2⁶³ − 1, not {seed}" in " ".join(said.split())
+
+
+def test_a_section_is_announced_and_its_failure_carries_its_name_once(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     @dataclass(frozen=True)
     class Refused(Fine):
         """Meets input that it cannot use."""
 
-        def measure(self, subject: Subject, rng: torch.Generator) -> Measured:  # noqa: ARG002
+        def measure(self, subject: Subject, rng: Rng) -> Measured:  # noqa: ARG002
             raise BadInput("the images are torn")
 
+    monkeypatch.setattr(examination, "REGISTRY", {"sick": Sick, "refused": Refused, "fine": Fine})
     sections = {"sick": Sick(), "refused": Refused(), "fine": Fine()}
     trained = load(model)
     events = list(examine(subject_of(trained, trained.recipe.load_data(), {}), sections, seed=0))

@@ -19,6 +19,7 @@ from ebmnist.artifacts import load_checkpoint
 from ebmnist.cli import main
 from ebmnist.data import MNIST
 from ebmnist.energy import MLP, REGISTRY, ConvNet, ResNet, energy_and_grad
+from ebmnist.random import Purpose, Rng, Stream
 from ebmnist.recipe import Recipe, load_recipe
 from ebmnist.sampling import MALA, Cyclic, Kernel, Langevin, run_chain
 from ebmnist.trained import load
@@ -50,6 +51,24 @@ def apart(a: Tensor, b: Tensor) -> float:
     """‖a − b‖ / ‖b‖, in double on the CPU."""
     a, b = a.detach().cpu().double(), b.detach().cpu().double()
     return float((a - b).norm() / b.norm())
+
+
+def test_random_numbers_are_those_of_the_cpu() -> None:
+    stream, rows = Stream(2**62 + 1, Purpose.SAMPLING, 3), torch.arange(300)
+    assert torch.equal(stream.permutation(5000, device=GPU).cpu(), stream.permutation(5000))
+    assert torch.equal(stream.uniform(rows.to(GPU), 7, (784,)).cpu(), stream.uniform(rows, 7, (784,)))
+    there = stream.normal(rows.to(GPU), 7, (784,)).cpu()
+    torch.testing.assert_close(there, stream.normal(rows, 7, (784,)), rtol=0, atol=5e-6)
+
+
+def test_the_same_seed_draws_what_the_cpu_draws() -> None:
+    """To rounding, which chains without a slope do not magnify."""
+    kernel = Langevin(step_size=0.3, temperature=1.0, clip=None, clamp=None)
+    here, there = (
+        ebmnist.sample(Gaussian(), 9, rng=Rng(3, device=device), kernel=kernel, n_steps=20, shape=(2, 2), batch_size=4)
+        for device in ("cpu", GPU)
+    )
+    torch.testing.assert_close(there.cpu(), here, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", REGISTRY)
@@ -118,15 +137,13 @@ def test_a_replayed_chain_is_the_chain_step_by_step(name: str, kernel: Kernel, m
     calls: list[int] = []
     energy.register_forward_hook(lambda *_: calls.append(1))
     x = torch.rand((32, 1, 28, 28), generator=torch.Generator(GPU).manual_seed(1), device=GPU)
-    chains, states = [], []
+    chains = []
     for graphs in ("0", "1", "1"):
         monkeypatch.setenv("EBMNIST_GRAPHS", graphs)
         rng = torch.Generator(GPU).manual_seed(0)
         chains.append(run_chain(energy, kernel, x, 40, rng=rng, keep=[0, 2, 3, 4, 20, 40], record=True))
-        states.append(rng.get_state())
     stepped, *replayed = chains
-    for chain, state in zip(replayed, states[1:], strict=True):
-        assert torch.equal(state, states[0])
+    for chain in replayed:
         assert stepped.trajectory is not None
         assert stepped.trace is not None
         assert stepped.last is not None
@@ -189,7 +206,6 @@ def test_a_run_goes_through_and_on(name: str, tmp_path: Path) -> None:
     list(pipeline.train(recipe(name, 10, DEVICE), halves))
     list(pipeline.resume(halves, ["--training.n_updates", "20"]))
     one, two = load_checkpoint(whole).tensors, load_checkpoint(halves).tensors
-    assert torch.equal(one["rng"], two["rng"])
     for key, value in one.items():
         if key.startswith("ema."):
             assert apart(two[key], value) < 0.05, key  # a GPU sums in no fixed order

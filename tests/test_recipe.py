@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -11,6 +12,7 @@ from ebmnist.errors import BadInput
 from ebmnist.recipe import load_recipe, make_recipe
 from ebmnist.recipes import read_recipe, recipe_names
 from ebmnist.sampling import MALA, FromNoise, ReplayBuffer
+from ebmnist.trained import load
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -66,6 +68,29 @@ def test_same_seed_same_weights_and_the_global_stream_is_left_alone() -> None:
     assert not all(torch.equal(p, q) for p, q in zip(a.parameters(), c.parameters(), strict=True))
 
 
+def test_seeds_go_up_to_63_bits() -> None:
+    weights = [
+        load_recipe("smoke", ["--seed", str(seed)]).make_energy().head.weight for seed in (2**63 - 1, 2**32 - 1, 2**31)
+    ]
+    assert not torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[1], weights[2])
+
+
+def test_no_generator_is_seeded_or_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the processor's, nor the accelerators': their seeding is what `torch.manual_seed` does too."""
+    for module in (torch.cuda, torch.mps, torch.xpu):
+        for name in ("manual_seed", "manual_seed_all"):
+            if hasattr(module, name):
+                monkeypatch.delattr(module, name)
+    monkeypatch.delattr(torch.random, "manual_seed")
+    before, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    recipe = load_recipe("smoke")
+    recipe.make_state()
+    load("pretrained")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (np.random.get_state()[1] == numpys).all()  # noqa: NPY002
+
+
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
@@ -83,7 +108,12 @@ def test_same_seed_same_weights_and_the_global_stream_is_left_alone() -> None:
         (["--training.objective.energy_l2", "-1"], "energy_l2 must be ≥ 0"),
         (["--evaluation.n_steps", "0"], "n_steps"),
         (["--artifacts.keep", "0"], "keep"),
-        (["--seed", "-1"], "seed must be ≥ 0"),
+        (["--seed", "-1"], "seed must be a whole number from 0 to 2⁶³ − 1, not -1"),
+        (["--seed", str(2**63)], "seed must be a whole number from 0 to 2⁶³ − 1"),
+        (["--seed", "1.5"], "seed"),
+        (["--seed", "abc"], "seed"),
+        (["--seed", "true"], "seed"),
+        (["--training.n_updates", "4294967296"], "n_updates · n_steps must be ≤ 2³²"),
         (["stray"], "stray"),
     ],
 )

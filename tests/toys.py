@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ebmnist.data.batches import Batches
 from ebmnist.energy import MLP
+from ebmnist.random import Purpose
 from ebmnist.sampling import Langevin, ReplayBuffer
 from ebmnist.training import ContrastiveDivergence, StepRecord, Training, TrainState, train_step
 
@@ -39,5 +40,5 @@ def toy_state(energy: nn.Module | None = None, seed: int = 0, **given: Any) -> T
 
 def advance(state: TrainState, images: Tensor, n_updates: int) -> list[StepRecord]:
     """Do some updates in the order that `fit` would, with no guard in between."""
-    batches = Batches(images, state.training.batch_size, state.stream_seed)
+    batches = Batches(images, state.training.batch_size, state.stream_of(Purpose.BATCHES))
     return [train_step(state, batches.at(state.step)) for _ in range(n_updates)]

@@ -21,6 +21,7 @@ from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.evaluation.energies import energies
 from ebmnist.evaluation.ood import OutOfDistribution
 from ebmnist.evaluation.outliers import given_sets
+from ebmnist.random import Purpose, Rng
 from ebmnist.trained import Trained
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def examine(subject: Subject, sections: Mapping[str, evaluation.Section], *, see
     for number, (name, section) in enumerate(sections.items(), 1):
         yield Begun(name, number, len(sections))
         # A stream of its own, so that a section's figures do not depend on which others were asked for.
-        rng = torch.Generator(subject.device).manual_seed(seed)
+        rng = Rng(seed, Purpose.EVALUATION + [*REGISTRY].index(name), subject.device)
         begin = time.perf_counter()
         try:
             energies(subject.energy, glance, "test")  # of a diverged model, before minutes of chains

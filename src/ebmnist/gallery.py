@@ -23,6 +23,7 @@ from ebmnist.artifacts.report import Part
 from ebmnist.data.base import Dataset
 from ebmnist.data.corruptions import add_noise
 from ebmnist.evaluation.denoising import denoise, psnr
+from ebmnist.random import Rng
 from ebmnist.sampling import Chain, cycle_of, run_chain, samples_of, uniform_noise
 from ebmnist.sampling.samples import less_noise
 from ebmnist.trained import Trained
@@ -39,7 +40,7 @@ class Setting(NamedTuple):
     model: Trained
     dataset: Dataset
     run: RunFolder
-    rng: torch.Generator
+    rng: Rng
     checkpoint: Checkpoint  # that the model is of
 
 

@@ -15,6 +15,7 @@ from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Progress, unwatched
 from ebmnist.events import Drawn, Event, Events, Undrawn
 from ebmnist.examination import Examined, examine, sections_asked_for, subject_of, unforeseen
+from ebmnist.random import check_seed
 from ebmnist.trained import identity_of, make_trained
 
 
@@ -49,6 +50,7 @@ def evaluate(
         BadInput: no such model, section, device or folder of outliers, a `long` that is too short, `chains` that
             are too few, or `out` is missing, or taken, or cannot be written.
     """
+    check_seed(seed)
     asked_for = sections_asked_for(only, quick=quick, long=long, chains=chains, outliers=outliers)
     folder = _place_for(path, out)
     figures = folder / "figures"

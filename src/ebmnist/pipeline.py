@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ebmnist.artifacts import Checkpoint, RunFolder, TensorBoard, fingerprint, load_checkpoint
@@ -22,6 +21,7 @@ from ebmnist.evaluation.base import Progress, unwatched
 from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Updated
 from ebmnist.gallery import Setting, gallery
 from ebmnist.measuring import evaluate, tidy
+from ebmnist.random import Purpose, Rng
 from ebmnist.recipe import Recipe, load_recipe
 from ebmnist.trained import identity_of, make_trained, recipe_of
 from ebmnist.training import Diverged, Snapshot, TrainState, fit
@@ -157,7 +157,7 @@ def finish(
 
 def _draw(run: RunFolder, checkpoint: Checkpoint, device: str | None, data_root: Path | None) -> Events:
     model = make_trained(checkpoint, run.path, device, data_root)
-    rng = torch.Generator(model.device).manual_seed(model.recipe.basics.seed)
+    rng = Rng(model.recipe.basics.seed, Purpose.GALLERY, model.device)
     parts = []
     for part in gallery(Setting(model, model.recipe.load_data(), run, rng, checkpoint)):
         parts.append(part)

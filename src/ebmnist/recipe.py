@@ -21,6 +21,7 @@ from ebmnist.artifacts.saving import Saving
 from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.generation import Generation
+from ebmnist.random import Purpose, Stream, initialised_from
 from ebmnist.reading.schema import Schema, check, record, text
 from ebmnist.recipes import read_recipe
 from ebmnist.recipes.basics import Basics
@@ -102,9 +103,9 @@ class Recipe:
 
     def make_energy(self) -> torch.nn.Module:
         """Build the energy with its initial weights drawn from the seed, on the recipe's device."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.basics.seed)
-            return self._make("energy").to(self.device)
+        with initialised_from(Stream(self.basics.seed, Purpose.WEIGHTS)):
+            energy = self._make("energy")
+        return energy.to(self.device)
 
     def make_kernel(self) -> Kernel:
         """Build the sampler."""
@@ -129,7 +130,7 @@ class Recipe:
     def check(self) -> None:
         """Build every object once, for the ranges that types cannot say. Raises `BadInput`."""
         _ = self.basics, self.generation, self.saving, self.make_training()
-        with torch.random.fork_rng(devices=[]):
+        with initialised_from(Stream(self.basics.seed, Purpose.WEIGHTS)):
             for path in CHOICES:
                 self._make(path)
         kernel = self.make_kernel()

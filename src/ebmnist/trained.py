@@ -18,6 +18,7 @@ from ebmnist.energy.precision import in_full
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import Stop, choose_stop, denoise
 from ebmnist.native import Packed
+from ebmnist.random import AnyRng
 from ebmnist.recipe import Recipe, make_recipe
 from ebmnist.sampling.base import Kernel
 from ebmnist.sampling.samples import box_of, walls_of
@@ -64,12 +65,12 @@ class Trained(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def choose_stop(self, sigma: float, rng: torch.Generator, dataset: Dataset | None = None) -> Stop:
+    def choose_stop(self, sigma: float, rng: AnyRng, dataset: Dataset | None = None) -> Stop:
         """Where a descent from images of noise σ should stop: the best on 200 validation images."""
         clean = (dataset or self.recipe.load_data()).validation.images[:200].to(self.device)
         return choose_stop(self.energy, self.kernel, clean, sigma, rng=rng)
 
-    def denoise(self, y: Tensor, sigma: float, rng: torch.Generator) -> Tensor:
+    def denoise(self, y: Tensor, sigma: float, rng: AnyRng) -> Tensor:
         """Clean images `y` of noise σ, (B, 1, 28, 28), by energy descent stopped where validation says."""
         stop = self.choose_stop(sigma, rng)
         return denoise(self.energy, self.kernel, y, stop.n_steps, rng=rng)

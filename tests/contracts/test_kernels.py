@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ebmnist.energy import MLP, ConvNet
+from ebmnist.random import Purpose, StepRng, Stream
 from ebmnist.sampling import REGISTRY, ChainState, StepInfo, cycle_of, run_chain, sample
 from targets import Gaussian
 
@@ -20,7 +21,7 @@ def seeded(seed: int) -> torch.Generator:
 
 def step(kind: str, x: torch.Tensor, energy=None, seed: int = 0) -> tuple[ChainState, StepInfo]:
     kernel, energy = REGISTRY[kind](), energy or Gaussian()
-    return kernel.step(energy, kernel.init(energy, x), seeded(seed))
+    return kernel.step(energy, kernel.init(energy, x), StepRng(Stream(seed, Purpose.SAMPLING), 0, x.device))
 
 
 @KINDS

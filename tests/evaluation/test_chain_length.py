@@ -7,6 +7,7 @@ from ebmnist.data.mnist import MNIST
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.chain_length import ChainLength
+from ebmnist.random import Rng
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
 
@@ -33,8 +34,8 @@ def subject(dataset: Dataset, energy: object = flat, h: float = 1.0) -> Subject:
     return Subject(energy, kernel, 1, dataset, torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def rng() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def rng() -> Rng:
+    return Rng(0)
 
 
 def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:

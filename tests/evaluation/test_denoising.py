@@ -6,6 +6,7 @@ from ebmnist.data.base import Dataset, Split
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Measured, Subject, Unmeasurable
 from ebmnist.evaluation.denoising import Denoising
+from ebmnist.random import Rng
 from ebmnist.sampling.langevin import Langevin
 from targets import Gaussian
 
@@ -28,8 +29,8 @@ def subject(energy: object = Gaussian(0.5, 0.1), kernel: object = None) -> Subje
     return Subject(energy, kernel, 1, DATASET, torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def rng() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def rng() -> Rng:
+    return Rng(0)
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,17 @@ from ebmnist.evaluation.feature_net import (
     to_bytes,
     train_feature_net,
 )
+from ebmnist.random import Rng
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def rng(seed: int = 0) -> Rng:
+    return Rng(seed)
 
 
 def bars(n: int) -> Split:
     """Two digits that a glance tells apart: a bright left or a bright right half."""
     labels = torch.arange(n) % 2
-    images = 0.2 * torch.rand(n, 1, 28, 28, generator=rng())
+    images = 0.2 * torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     images[labels == 0, :, :, :14] += 0.7
     images[labels == 1, :, :, 14:] += 0.7
     return Split(images, labels)
@@ -73,7 +74,7 @@ def test_to_bytes_is_what_was_shipped() -> None:
 
 
 def test_see_gives_the_features_behind_the_logits_whatever_the_batches() -> None:
-    net, x = load_feature_net(), torch.rand(7, 1, 28, 28, generator=rng())
+    net, x = load_feature_net(), torch.rand(7, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     seen = see(net, x, batch_size=3)
     assert seen.features.shape == (7, 128)
     assert seen.features.dtype == torch.float64

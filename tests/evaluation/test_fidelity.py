@@ -6,6 +6,7 @@ from ebmnist.data.base import Dataset, Split
 from ebmnist.data.mnist import MNIST
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.fidelity import Fidelity
+from ebmnist.random import Rng
 from ebmnist.sampling.langevin import Langevin
 
 N = 300
@@ -33,8 +34,8 @@ def subject(dataset: Dataset, energy: object = flat, **fields: object) -> Subjec
     return Subject(energy, kernel, 1, dataset, torch.device("cpu"))._replace(**fields)  # type: ignore[arg-type]
 
 
-def rng() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def rng() -> Rng:
+    return Rng(0)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from ebmnist.data.base import Dataset, Split
 from ebmnist.data.mnist import MNIST
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.landscape import Landscape, _pairs
+from ebmnist.random import Rng
 from ebmnist.sampling.langevin import Langevin
 
 SIZES = Landscape(n=100, n_samples=20, n_pairs=25, n_relaxed=20, n_points=5, n_sweeps=2, n_corrupted=20)
@@ -31,8 +32,8 @@ def subject(dataset: Dataset, energy: object = bowl, n_steps: int = 3) -> Subjec
     return Subject(energy, kernel, n_steps, dataset, torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def rng() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def rng() -> Rng:
+    return Rng(0)
 
 
 def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:

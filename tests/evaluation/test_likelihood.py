@@ -13,6 +13,7 @@ from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.bidirectional import Bracket
 from ebmnist.evaluation.likelihood import Likelihood, in_float32
 from ebmnist.evaluation.likelihood_figures import verdict
+from ebmnist.random import Rng
 from ebmnist.sampling.langevin import Langevin
 
 SCALE, D = 0.1, 16
@@ -50,8 +51,8 @@ def subject(dataset: Dataset, energy: object = bowl) -> Subject:
     return Subject(energy, Langevin(), 1, dataset, torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def rng() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def rng() -> Rng:
+    return Rng(0)
 
 
 @pytest.fixture(scope="module")

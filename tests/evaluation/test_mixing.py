@@ -9,6 +9,7 @@ from ebmnist.data.mnist import MNIST
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.mixing import FUNCTIONALS, MALA_SCALES, Mixing
+from ebmnist.random import Rng
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
 
@@ -33,8 +34,8 @@ def subject(dataset: Dataset, energy: object = near_grey, **fields: object) -> S
     return Subject(energy, kernel, 40, dataset, torch.device("cpu"))._replace(**fields)  # type: ignore[arg-type]
 
 
-def rng() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def rng() -> Rng:
+    return Rng(0)
 
 
 def by_name(measured: Measured) -> dict[str, Figure]:

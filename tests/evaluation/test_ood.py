@@ -9,6 +9,7 @@ from ebmnist.data.mnist import MNIST
 from ebmnist.evaluation import ood, outliers
 from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.ood import OutOfDistribution
+from ebmnist.random import Rng
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
 
@@ -39,8 +40,8 @@ def subject(dataset: Dataset, energy: object = ink) -> Subject:
     return Subject(energy, Langevin(), 1, dataset, torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def rng() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def rng() -> Rng:
+    return Rng(0)
 
 
 def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:

@@ -9,7 +9,8 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 
 from ebmnist.energy import MLP, ConvNet
 from ebmnist.errors import BadInput
-from ebmnist.sampling import MALA, Langevin, run_chain, sample
+from ebmnist.random import ChainRng, Purpose, Rng, Stream
+from ebmnist.sampling import MALA, Cyclic, Langevin, run_chain, sample, uniform_noise
 from targets import Gaussian
 
 WIDE = Langevin(step_size=0.5, temperature=1.0, clip=None, clamp=None)
@@ -21,19 +22,77 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def test_a_chain_is_its_steps_one_after_another():
-    rng, state = seeded(1), WIDE.init(Gaussian(), START)
-    for _ in range(5):
+    state = WIDE.init(Gaussian(), START)
+    for rng in ChainRng.of(seeded(1), START, 5):
         state, info = WIDE.step(Gaussian(), state, rng)
     chain = run_chain(Gaussian(), WIDE, START, 5, rng=seeded(1))
     assert torch.equal(chain.x, state.x)
     assert torch.equal(chain.last.grad, info.grad)
 
 
-def test_two_chains_in_a_row_are_one_long_one():
-    rng = seeded(2)
-    half = run_chain(Gaussian(), WIDE, START, 3, rng=rng).x
-    whole = run_chain(Gaussian(), WIDE, START, 7, rng=seeded(2)).x
-    assert torch.equal(run_chain(Gaussian(), WIDE, half, 4, rng=rng).x, whole)
+STREAM = Stream(2, Purpose.SAMPLING)
+KERNELS = pytest.mark.parametrize("kernel", [WIDE, MALA(step_size=0.5), Cyclic(n_hot=2, n_cool=3)], ids=str)
+
+
+@KERNELS
+@pytest.mark.parametrize("cut", [1, 3, 6])
+def test_a_chain_cut_anywhere_is_the_same_chain(kernel, cut):
+    half = run_chain(Gaussian(), kernel, START, cut, rng=STREAM)
+    clock = torch.full((8,), cut)
+    rest = run_chain(Gaussian(), kernel, half.x, 7 - cut, rng=STREAM, first_step=cut, clock=clock)
+    assert torch.equal(rest.x, run_chain(Gaussian(), kernel, START, 7, rng=STREAM).x)
+
+
+@KERNELS
+def test_a_chain_is_the_same_in_any_batch_and_watched_or_not(kernel):
+    whole = run_chain(Gaussian(), kernel, START, 7, rng=STREAM, keep=range(8), record=True)
+    assert torch.equal(run_chain(Gaussian(), kernel, START, 7, rng=STREAM).x, whole.x)
+    some = torch.tensor([6, 1, 3])
+    alone = run_chain(Gaussian(), kernel, START[some], 7, rng=STREAM, chains=some, keep=[4])
+    assert torch.equal(alone.x, whole.x[some])
+    assert torch.equal(alone.trajectory[0], whole.trajectory[4, some])
+    assert not torch.equal(run_chain(Gaussian(), kernel, START[some], 7, rng=STREAM).x, alone.x)
+
+
+def test_samples_are_the_same_on_any_number_of_threads():
+    threads, ends = torch.get_num_threads(), []
+    for n in (1, 2, 3):
+        torch.set_num_threads(n)
+        ends.append(sample(Gaussian(), 128, rng=Rng(0), kernel=WIDE, n_steps=3))
+    torch.set_num_threads(threads)
+    assert torch.equal(ends[0], ends[1])
+    assert torch.equal(ends[0], ends[2])
+
+
+@KERNELS
+def test_chains_numbers_do_not_depend_on_precision(kernel):
+    single = run_chain(Gaussian(), kernel, START, 5, rng=STREAM).x
+    double = run_chain(Gaussian(), kernel, START.double(), 5, rng=STREAM).x
+    torch.testing.assert_close(single.double(), double, rtol=0, atol=1e-5)
+
+
+def test_two_calls_with_one_generator_differ_and_the_same_seed_is_the_same_chain():
+    for make in (seeded, Rng):
+        rng = make(3)
+        first, second = (run_chain(Gaussian(), WIDE, START, 4, rng=rng).x for _ in range(2))
+        assert not torch.equal(first, second)
+        assert torch.equal(run_chain(Gaussian(), WIDE, START, 4, rng=make(3)).x, first)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"chains": torch.arange(7)}, "chains: give 8 numbers"),
+        ({"chains": torch.arange(8.0)}, "chains: give 8 numbers"),
+        ({"chains": torch.arange(8) - 1}, "chains: give numbers from 0"),
+        ({"chains": torch.arange(8) + 2**32 - 7}, "chains: give numbers from 0"),
+        ({"first_step": -1}, "first_step: steps are numbered from 0"),
+        ({"first_step": 2**32 - 3}, "first_step: steps are numbered from 0"),
+    ],
+)
+def test_chains_and_steps_that_cannot_be_numbered_are_refused(given, named):
+    with pytest.raises(BadInput, match=named):
+        run_chain(Gaussian(), WIDE, START, 4, rng=STREAM, **given)
 
 
 def test_no_steps_is_the_start():
@@ -75,9 +134,9 @@ def test_temperatures_replace_the_kernels_own():
     assert torch.equal(constant, run_chain(Gaussian(), WIDE, START, 3, rng=seeded(4)).x)
 
     annealed = run_chain(Gaussian(), WIDE, START, 3, rng=seeded(4), temperatures=[4.0, 1.0, 0.0]).x
-    rng, x = seeded(4), START
-    for sigma in (2.0, 1.0):
-        x = x - 0.125 * x + 0.5 * sigma * torch.randn(x.shape, generator=rng)
+    x = START
+    for sigma, rng in zip((2.0, 1.0), ChainRng.of(seeded(4), START, 2), strict=True):
+        x = x - 0.125 * x + 0.5 * sigma * rng.normal_like(x)
     torch.testing.assert_close(annealed, x - 0.125 * x)
     assert WIDE.temperature == 1.0
 
@@ -192,26 +251,35 @@ def test_sampling_works_where_gradients_are_off():
 # sample
 
 
-def test_sample_depends_on_its_rng_and_batch_size_alone():
-    """Same seed, same bits, whatever the global stream holds; another seed or batch size, other samples."""
+@pytest.mark.parametrize("make", [seeded, Rng])
+def test_samples_are_a_function_of_the_seed(make):
+    """Whatever the global stream holds, in batches of any size, and as many as are wanted."""
     energy = MLP(4, 16)
 
-    def samples(seed: int = 0, batch_size: int = 3):
+    def samples(seed: int = 0, n: int = 8, batch_size: int = 3):
         torch.rand(seed + 7)  # the global stream moves
-        return sample(energy, 8, rng=seeded(seed), kernel=WIDE, n_steps=4, shape=(2, 2), batch_size=batch_size)
+        return sample(energy, n, rng=make(seed), kernel=WIDE, n_steps=4, shape=(2, 2), batch_size=batch_size)
 
     assert samples().shape == (8, 2, 2)
     assert torch.equal(samples(), samples())
     assert not torch.equal(samples(), samples(seed=1))
-    assert not torch.equal(samples(), samples(batch_size=4))
+    for n, batch_size in ((8, 1), (8, 4), (8, 100), (5, 2), (64, 64)):
+        # A matrix product may sum in another order for another number of rows.
+        torch.testing.assert_close(samples(n=n, batch_size=batch_size)[:8], samples()[:n], rtol=0, atol=1e-5)
+
+
+def test_two_calls_with_one_generator_draw_other_samples():
+    for rng in (seeded(0), Rng(0)):
+        first, second = (sample(Gaussian(), 8, rng=rng, kernel=WIDE, n_steps=3, shape=(2,)) for _ in range(2))
+        assert not torch.equal(first, second)
 
 
 def test_sample_is_chains_from_uniform_noise():
-    rng = seeded(0)
-    noise = torch.rand(5, 1, 28, 28, generator=rng)
+    rng = Rng(0)
+    noise = uniform_noise(5, (1, 28, 28), rng)
     energy = ConvNet(width=4)
     expected = run_chain(energy, Langevin(), noise, 3, rng=rng).x
-    assert torch.equal(sample(energy, 5, rng=seeded(0), n_steps=3), expected)
+    assert torch.equal(sample(energy, 5, rng=Rng(0), n_steps=3), expected)
 
 
 def test_an_energy_that_knows_how_it_is_sampled_is_sampled_so():

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from ebmnist.energy import MLP
+from ebmnist.random import ChainRng, Rng
 from ebmnist.sampling import MALA, Cyclic, Langevin
-from ebmnist.sampling.graphed import WORTH, graphed
+from ebmnist.sampling.graphed import WORTH, _Held, graphed
 from ebmnist.trained import load
 
 THERE: Any = SimpleNamespace(x=SimpleNamespace(device=torch.device("cuda")))  # stands for chains on a GPU
@@ -42,3 +43,22 @@ def test_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not graphed(MLP(), Langevin(), THERE, WORTH)
     monkeypatch.setenv("EBMNIST_GRAPHS", "0")
     assert not graphed(MLP(), Langevin(), THERE, WORTH)
+
+
+@pytest.mark.parametrize("kernel", [Langevin(), Cyclic(), MALA(step_size=0.1, temperature=1e-3)])
+def test_a_step_finds_each_step_s_numbers_where_the_first_found_its_own(kernel: Any) -> None:
+    """A captured step reads the same memory at every replay: filled anew, it is the next step of the chain."""
+    energy, x = MLP(6, 8).requires_grad_(False), torch.rand(4, 6)
+    state = begin = kernel.init(energy, x)
+    held, places = None, set()
+    for rng, again in zip(*(ChainRng.of(Rng(1), x, 5) for _ in range(2)), strict=True):
+        state, _ = kernel.step(energy, state, rng)
+        if held is None:
+            held = _Held(again)
+        else:
+            held.rewind()
+            held.refill(again)
+        begin, _ = kernel.step(energy, begin, held)
+        assert torch.equal(begin.x, state.x)
+        places.add(tuple(numbers.data_ptr() for _, numbers in held._held))
+    assert len(places) == 1

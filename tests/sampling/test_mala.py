@@ -9,6 +9,7 @@ from torch.distributions import Normal
 
 from ebmnist.energy import energy_and_grad
 from ebmnist.errors import BadInput
+from ebmnist.random import ChainRng, Rng
 from ebmnist.sampling import MALA, run_chain
 from ebmnist.sampling.clipping import clip_grad
 from targets import Gaussian, Mixture, Tilted, assert_moments
@@ -54,18 +55,18 @@ def test_acceptance_is_that_of_detailed_balance(temperature, clip, rng):
     """accept ⇔ u < p(y)q(x|y) / p(x)q(y|x), by densities written out, in two dimensions, with the same draws."""
     target, kernel = Mixture(), MALA(step_size=1.2, temperature=temperature, clip=clip)
     x = 2 * torch.randn(2_000, 2, generator=rng, dtype=torch.float64)
-    draws = rng.clone_state()
-    _, info = kernel.step(target, kernel.init(target, x), rng)
+    (drawn,), (draws,) = (ChainRng.of(Rng(0), x, 1) for _ in range(2))
+    _, info = kernel.step(target, kernel.init(target, x), drawn)
 
     def proposal(at):
         drift = clip_grad(energy_and_grad(target, at)[1], clip, None)
         return Normal(at - kernel.step_size**2 / 2 * drift, kernel.step_size * temperature**0.5)
 
     forward = proposal(x)
-    y = forward.mean + forward.stddev * torch.randn(x.shape, generator=draws, dtype=x.dtype)
+    y = forward.mean + forward.stddev * draws.normal_like(x)
     ratio = (target(x) - target(y)) / temperature
     ratio = ratio + (proposal(y).log_prob(x) - forward.log_prob(y)).sum(1)
-    u = torch.rand(2_000, generator=draws, dtype=x.dtype)
+    u = draws.uniform((2_000,), x.dtype)
     expected = u.log() < ratio
     assert torch.equal(info.accepted, expected)
     assert 0.2 < expected.double().mean() < 0.98
@@ -108,9 +109,9 @@ def test_state_carries_the_energy_and_gradient_of_where_it_stands(rng):
     """One evaluation a step: what the state carries is what a fresh evaluation would give."""
     target, kernel = Mixture(), MALA(step_size=1.5)
     state = kernel.init(target, torch.randn(200, 2, generator=rng))
-    for _ in range(5):
+    for numbers in ChainRng.of(rng, state.x, 5):
         before = state
-        state, info = kernel.step(target, state, rng)
+        state, info = kernel.step(target, state, numbers)
         assert torch.equal(info.energy, before.energy)
         assert torch.equal(info.grad, before.grad)
         assert torch.equal(info.accepted, (state.x != before.x).any(1))

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from ebmnist.energy import MLP, ConvNet, ResNet
+from ebmnist.errors import BadInput
+from ebmnist.random import Purpose, Stream
 from ebmnist.sampling import FromData, FromNoise, Langevin, ReplayBuffer
-from ebmnist.training import Guard, Schedule, Snapshot, TrainState, fit
+from ebmnist.training import Guard, Schedule, Snapshot, Training, TrainState, Verdict, fit
 from toys import advance, ring, toy_state
 
 ENERGIES = {
@@ -115,11 +117,11 @@ def test_a_snapshot_holds_everything_by_name(rng):
     weights = state.energy.state_dict().keys()
     assert {f"energy.{name}" for name in weights} < names
     assert {f"ema.{name}" for name in weights} < names
-    assert {"start.images", "start.age", "start.clock", "start.lineage", "start.n_born", "rng"} < names
+    assert {"start.images", "start.age", "start.clock", "start.lineage", "start.n_born"} < names
     n = len(list(state.energy.parameters()))
     moments = {f"optimiser.{i}.{key}" for i in range(n) for key in ("step", "exp_avg", "exp_avg_sq")}
     assert moments < names
-    assert len(names) == 2 * len(weights) + 6 + len(moments)
+    assert len(names) == 2 * len(weights) + 5 + len(moments)
 
 
 def test_later_updates_leave_a_snapshot_alone(rng):
@@ -170,39 +172,63 @@ def test_the_average_begins_at_the_weights_and_is_its_own():
         assert mean is not now
 
 
-def test_streams_of_neighbouring_seeds_do_not_meet():
-    states = [toy_state(seed=seed) for seed in (0, 1)]
-    seeds = set()
-    for state in states:
-        for stream in range(100):
-            state.new_stream(stream)
-            seeds.add(state.stream_seed)
-    assert len(seeds) == 200
+def test_random_numbers_of_an_update_are_its_own_and_of_each_purpose():
+    """A function of seed, stream, purpose and step: all that differ in one of them differ."""
+    seen = {}
+    for seed, stream, step in itertools.product((0, 1), (0, 1), (0, 1)):
+        state = toy_state(seed=seed)
+        state.stream, state.step = stream, step
+        for purpose in Purpose:
+            seen[seed, stream, step, purpose] = tuple(state.rng_of(purpose).normal((1, 4))[0].tolist())
+        assert torch.equal(state.rng.normal((3, 4)), state.rng.normal((3, 4)))  # from the first draw on, each time
+    assert len(set(seen.values())) == 8 * len(Purpose)
 
 
-def test_a_new_stream_draws_other_numbers_and_the_old_one_the_same():
-    state = toy_state()
-    drawn = []
-    for stream in (0, 1, 0):
-        state.new_stream(stream)
-        drawn.append(torch.rand(4, generator=state.rng).tolist())
-    assert drawn[0] == drawn[2] != drawn[1]
+def test_no_two_uses_share_a_random_number(monkeypatch):
+    """Every address that a run reads, with rollback and cleaning, is read once."""
+    addresses, draw = [], Stream._numbers
+
+    def noted(self, law, rows, step, shape, draw_number, dtype):
+        steps = [step] * len(rows) if isinstance(step, int) else step.tolist()
+        at = zip(rows.tolist(), steps, strict=True)
+        addresses.extend((self.seed, self.word, row, s, draw_number) for row, s in at)
+        return draw(self, law, rows, step, shape, draw_number, dtype)
+
+    monkeypatch.setattr(Stream, "_numbers", noted)
+    x = ring(64, torch.Generator().manual_seed(0))
+    state = toy_state(start=ReplayBuffer(32, 0.5, from_data=0.3, astray=0.3), guard=Guard(snapshot_every=1))
+    run = fit(state, x)
+    for _ in range(3):
+        next(run)
+    state.start.images[5] = torch.nan
+    verdicts = [next(run)[1].verdict]
+    with torch.no_grad():
+        next(state.energy.parameters()).fill_(torch.nan)
+    verdicts += [next(run)[1].verdict for _ in range(3)]
+    assert Verdict.ROLLED_BACK in verdicts
+    words = {word & 0xFF for _, word, *_ in addresses}
+    assert {Purpose.BUFFER, Purpose.BATCHES, Purpose.DATA_NOISE, Purpose.TRAINING_CHAINS} <= words
+    assert len(set(addresses)) == len(addresses)
 
 
-def test_a_stream_of_another_kind_of_device_begins_anew():
-    """A GPU's generator has a state of 16 bytes."""
-    state = toy_state(seed=3)
-    state.step = 5
-    here = state.snapshot()
-    elsewhere = here._replace(tensors=here.tensors | {"rng": torch.zeros(16, dtype=torch.uint8)})
-    drawn = []
-    for seed, snapshot in ((0, here), (1, elsewhere), (2, elsewhere)):
-        resumed = toy_state(seed=seed)
-        resumed.restore(snapshot)
-        assert (resumed.step, resumed.seed) == (5, 3)
-        drawn.append(torch.rand(8, generator=resumed.rng))
-    assert torch.equal(drawn[1], drawn[2])
-    assert not torch.equal(drawn[0], drawn[1])
+def test_a_snapshot_of_an_earlier_version_is_restored_without_its_generator(rng):
+    state, x = toy_state(), ring(64, rng)
+    advance(state, x, 2)
+    now = state.snapshot()
+    state.restore(now._replace(tensors=now.tensors | {"rng": torch.zeros(16, dtype=torch.uint8)}))
+    assert_same(state.snapshot(), now)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.5, True])
+def test_what_is_no_seed_is_refused(seed):
+    with pytest.raises(BadInput, match="seed must be a whole number from 0 to 2⁶³ − 1"):
+        toy_state(seed=seed)
+
+
+def test_more_steps_than_can_be_numbered_are_refused():
+    Training(n_updates=2**31, n_steps=2)
+    with pytest.raises(BadInput, match="n_updates · n_steps must be ≤ 2³²"):
+        Training(n_updates=2**31 + 1, n_steps=2)
 
 
 def test_the_learning_rate_is_base_times_schedule_times_guard():

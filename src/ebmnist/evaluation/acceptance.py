@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmnist.energy.base import Energy, energy_and_grad
+from ebmnist.random import AnyRng, Rng, StepRng
 from ebmnist.sampling.base import ChainState, Kernel, StepInfo
 from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.clipping import clip_grad
@@ -27,18 +28,18 @@ class ReflectedMALA(MALA):
     adjusted: bool = True
     """False takes every proposal: not exact, but chains settle fast."""
 
-    def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
+    def step(self, energy: Energy, state: ChainState, rng: StepRng) -> tuple[ChainState, StepInfo]:
         """Propose, then accept or stay."""
         x, value, grad, _ = state
         assert value is not None
         assert grad is not None
         mean = self._mean(x, grad)
-        noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+        noise = rng.normal_like(x)
         y = self._mirrored(mean + self.step_size * self.temperature**0.5 * noise)
         value_y, grad_y = energy_and_grad(energy, y)
         log_alpha = (value - value_y) / self.temperature - self._log_q(y, mean)
         log_alpha = log_alpha + self._log_q(x, self._mean(y, grad_y))
-        u = torch.rand(value.shape, generator=rng, device=x.device, dtype=x.dtype)
+        u = rng.uniform_like(value)
         accepted = u.log() < log_alpha if self.adjusted else torch.ones_like(value, dtype=torch.bool)
         if self.clamp is not None:
             low, high = self.clamp
@@ -68,7 +69,7 @@ def mala_acceptance(
     kernel: Kernel,
     x: Tensor,
     *,
-    rng: torch.Generator,
+    rng: AnyRng,
     n_steps: int = 10,
     n_settle: int = 50,
     scales: Sequence[float] = (1.0,),
@@ -82,7 +83,7 @@ def mala_acceptance(
     noise in less.
     """
     exact = deepcopy(energy).double() if isinstance(energy, nn.Module) else energy
-    shares = []
+    shares, rng = [], Rng.of(rng)
     for scale in scales:
         own = (kernel.temperature, kernel.clip, kernel.clip_norm, kernel.clamp)
         mala = ReflectedMALA(scale * kernel.step_size, *own)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ebmnist.energy.base import Energy
 from ebmnist.evaluation.base import Unmeasurable
 from ebmnist.evaluation.jackknife import jackknife
+from ebmnist.random import AnyRng, ChainRng, Rng
 from ebmnist.sampling.mala import MALA
 
 ACCEPTANCE = 0.574  # optimal for MALA in high dimension (Roberts & Rosenthal 1998)
@@ -48,7 +49,7 @@ def anneal(
     x: Tensor,
     *,
     n_steps: int,
-    rng: torch.Generator,
+    rng: AnyRng,
     step_sizes: Sequence[float] | None = None,
     first_step_size: float = 0.1,
 ) -> Annealed:
@@ -59,6 +60,8 @@ def anneal(
 
     Cost: K (n_steps + 1) gradients of B samples.
     """
+    chains = torch.arange(len(x), dtype=torch.int64, device=x.device)
+    steps = iter(ChainRng(Rng.of(rng).stream(), chains, n_steps * (len(energies) - 1)))
     state = MALA().init(energies[0], x)
     size, sizes, increments, taken = first_step_size, [], [], []
     for k in range(1, len(energies)):
@@ -68,7 +71,7 @@ def anneal(
         increments.append(before.energy - state.energy)
         size = size if step_sizes is None else step_sizes[k - 1]
         for _ in range(n_steps):
-            state, info = MALA(step_size=size).step(energies[k], state, rng)
+            state, info = MALA(step_size=size).step(energies[k], state, next(steps))
             assert info.accepted is not None
             taken.append(float(info.accepted.float().mean()))
             if step_sizes is None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ebmnist.data.base import Dataset
 from ebmnist.energy.base import Energy
+from ebmnist.random import Rng
 from ebmnist.sampling.base import Kernel
 
 Progress = Callable[[int, int], None]  # called with how many steps of a long chain are done, and of how many
@@ -63,7 +64,7 @@ class Section(Protocol):
         """The section at small sizes, for a first look in seconds."""
         ...
 
-    def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+    def measure(self, subject: Subject, rng: Rng) -> Measured:
         """Measure the subject."""
         ...
 

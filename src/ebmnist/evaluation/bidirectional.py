@@ -6,12 +6,12 @@ Sources: Grosse, Ghahramani and Adams 2015 (the sandwich); Burda, Grosse and Sal
 import math
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from ebmnist.energy.base import Energy
 from ebmnist.evaluation.annealing import Bridge, LogMean, anneal, log_mean
 from ebmnist.evaluation.probit import ProbitBase
+from ebmnist.random import AnyRng
 
 POWER = 3  # t_k = (k/K)³: the target is much sharper than the base, so the first passages are the hard ones
 
@@ -37,7 +37,7 @@ class Bracket(NamedTuple):
 
 
 def bracket_log_z(
-    base: ProbitBase, target: Energy, x: Tensor, *, n_rungs: int, n_steps: int, n_burn: int, rng: torch.Generator
+    base: ProbitBase, target: Energy, x: Tensor, *, n_rungs: int, n_steps: int, n_burn: int, rng: AnyRng
 ) -> Bracket:
     """Bracket the log normaliser of exp(−target), both in the base's coordinates v.
 

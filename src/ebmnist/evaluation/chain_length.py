@@ -13,6 +13,7 @@ from ebmnist.evaluation.feature_net import FEATURE_DIM, Seen, load_feature_net
 from ebmnist.evaluation.frechet import leave_one_out_distances
 from ebmnist.evaluation.jackknife import group_error
 from ebmnist.evaluation.yardstick import N_MIN, Yardstick, digit_histogram, histogram_kl
+from ebmnist.random import Rng
 from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.samples import cycle_of, less_noise, samples_of
 from ebmnist.sampling.start.noise import uniform_noise
@@ -70,7 +71,7 @@ class ChainLength:
         doublings = (first << i for i in range(self.long.bit_length()))
         return (*(k for k in doublings if k < last), last)
 
-    def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+    def measure(self, subject: Subject, rng: Rng) -> Measured:
         """Measure the subject."""
         if self.long < (cycle := cycle_of(subject.kernel)):
             raise Unmeasurable(f"{self.long} steps are less than one cycle of {cycle} steps")
@@ -102,32 +103,33 @@ class ChainLength:
             method=self._method(subject, judges, rng),
         )
 
-    def _starts_and_judges(self, subject: Subject, rng: torch.Generator) -> tuple[Tensor, Judges]:
+    def _starts_and_judges(self, subject: Subject, rng: Rng) -> tuple[Tensor, Judges]:
         """Return where the chains start, (2n, 1, 28, 28), noise then validation images, and the other images."""
         validation, test = (split.images.to(subject.device) for split in subject.dataset[2:4])
         if len(validation) < self.n + N_MIN:
             raise Unmeasurable(
                 f"{len(validation)} validation images are too few; {self.n} start chains, {N_MIN} others choose"
             )
-        order = torch.randperm(len(validation), generator=rng, device=rng.device)
+        order = rng.permutation(len(validation))
         noise = uniform_noise(self.n, tuple(test.shape[1:]), rng)
         net = load_feature_net(subject.device)
         judges = Judges(Yardstick(net, validation[order[self.n :]]), Yardstick(net, test))
         return torch.cat([noise, validation[order[: self.n]]]), judges
 
-    def _walk(self, subject: Subject, x: Tensor, rng: torch.Generator) -> Iterator[tuple[int, Tensor]]:
+    def _walk(self, subject: Subject, x: Tensor, rng: Rng) -> Iterator[tuple[int, Tensor]]:
         """Run the chains once, stopping at every length to look at them."""
-        done = 0
+        done, noise = 0, rng.stream()
         for n_steps in self.lengths(cycle_of(subject.kernel)):
             told = subject.steps(self.long, before=done)
-            x = run_chain(subject.energy, subject.kernel, x, n_steps - done, rng=rng, progress=told).x
+            length = n_steps - done
+            x = run_chain(subject.energy, subject.kernel, x, length, rng=noise, first_step=done, progress=told).x
             done = n_steps
             yield n_steps, samples_of(subject.energy, subject.kernel, x)
 
-    def _floor(self, subject: Subject, test: Yardstick, rng: torch.Generator) -> tuple[Figure, ...]:
+    def _floor(self, subject: Subject, test: Yardstick, rng: Rng) -> tuple[Figure, ...]:
         """Measure as many training images in the chains' place."""
         train = subject.dataset.train.images
-        order = torch.randperm(len(train), generator=rng, device=rng.device)[: self.n].to(train.device)
+        order = rng.permutation(len(train))[: self.n].to(train.device)
         seen = test.see(train[order].to(subject.device))
         name = "floor, training images"
         return (
@@ -135,7 +137,7 @@ class ChainLength:
             Figure(f"{name}: digit-histogram KL", *test.histogram_kl(seen), unit="nats"),
         )
 
-    def _method(self, subject: Subject, judges: Judges, rng: torch.Generator) -> str:
+    def _method(self, subject: Subject, judges: Judges, rng: Rng) -> str:
         lengths = self.lengths(cycle_of(subject.kernel))
         return (
             f"{self.n} chains from uniform noise and {self.n} from validation images of {subject.dataset.name}, each "
@@ -149,7 +151,7 @@ class ChainLength:
             "the best. The digit-histogram KL is KL(samples‖test) between what the classifier reads. Errors: "
             "delete-a-group jackknife over the chains, 20 groups, the test set and the choice of K held fixed; with "
             "few more chains than features it errs on the large side (at N = 256, 2.5 for a true 1.5 at the floor). "
-            f"Chains that turn constant or not finite are lost: their curve ends before. Seed {rng.initial_seed()}."
+            f"Chains that turn constant or not finite are lost: their curve ends before. Seed {rng.seed}."
         )
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ebmnist.data.base import Split
 from ebmnist.evaluation.base import Unmeasurable
+from ebmnist.random import AnyRng, Rng
 
 
 class ClassGaussian(NamedTuple):
@@ -21,13 +22,15 @@ class ClassGaussian(NamedTuple):
     roots: tuple[Tensor, ...]  # C of (n_c, D)
     shape: torch.Size  # of one image
 
-    def sample(self, n: int, rng: torch.Generator) -> Tensor:
+    def sample(self, n: int, rng: AnyRng) -> Tensor:
         """Draw n images (n, *shape), clamped to [0, 1]; `rng` is on the device of the fit."""
-        classes = torch.multinomial(self.weights, n, replacement=True, generator=rng)
+        rng = Rng.of(rng)
+        shares = self.weights.cumsum(0)
+        classes = torch.searchsorted(shares, rng.uniform((n,), shares.dtype) * shares[-1], right=True)
         x = self.means[classes]
         for c, root in enumerate(self.roots):
             mine = classes == c
-            x[mine] += torch.randn(int(mine.sum()), len(root), generator=rng, device=rng.device) @ root
+            x[mine] += rng.normal((int(mine.sum()), len(root))) @ root
         return x.clamp(0, 1).view(n, *self.shape)
 
 

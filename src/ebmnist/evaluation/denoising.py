@@ -17,6 +17,7 @@ from ebmnist.evaluation.image_quality import mean_figure, psnr, ssim
 from ebmnist.evaluation.posterior import choose_posterior, choose_scale, posterior_mean, tweedie
 from ebmnist.evaluation.wiener import Wiener, fit_wiener
 from ebmnist.evaluation.yardstick import spread
+from ebmnist.random import Rng
 from ebmnist.sampling.samples import box_of
 
 __all__ = ["Denoising", "Stop", "choose_stop", "denoise", "psnr"]
@@ -79,7 +80,7 @@ class Denoising:
         """Two noise levels, a tenth of the images; the autoencoder is then no ceiling."""
         return cls(sigmas=(0.1, 0.3), n=64, n_validation=16, n_chains=2, n_updates=40)
 
-    def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+    def measure(self, subject: Subject, rng: Rng) -> Measured:
         """Measure the subject."""
         train = subject.dataset.train.images.to(subject.device)
         clean = _take(subject.dataset.test.images, self.n, subject.device)
@@ -108,7 +109,7 @@ class Denoising:
             self._method(subject, len(clean), helped, rng),
         )
 
-    def _estimates(self, subject: Subject, y: Tensor, sigma: float, rng: torch.Generator) -> dict[str, Estimate]:
+    def _estimates(self, subject: Subject, y: Tensor, sigma: float, rng: Rng) -> dict[str, Estimate]:
         """Clean `y` in the three ways, each as validation images say."""
         energy, kernel, box = frozen(subject.energy), subject.kernel, box_of(subject.kernel)  # once, for all chains
         chosen = _take(subject.dataset.validation.images, self.n_validation, subject.device)
@@ -127,7 +128,7 @@ class Denoising:
             "Tweedie": Estimate(tweedie(energy, y, scale, clamp=box), t_step),
         }
 
-    def _method(self, subject: Subject, n: int, helped: list[float], rng: torch.Generator) -> str:
+    def _method(self, subject: Subject, n: int, helped: list[float], rng: Rng) -> str:
         without = [sigma for sigma in self.sigmas if sigma not in helped]
         verdict = (
             f"It does not reach the linear Wiener filter at σ = {_join(without)}: E was not trained as a score of "
@@ -148,7 +149,7 @@ class Denoising:
             f"own. Anchors: the noisy image; the Wiener filter of mean and covariance of the "
             f"{len(subject.dataset.train.images)} training images; a small convolutional autoencoder trained for "
             f"{self.n_updates} updates of 64 training images, one net told σ for all levels: a ceiling only as far "
-            f"as so short a training goes. Seed {rng.initial_seed()}."
+            f"as so short a training goes. Seed {rng.seed}."
         )
 
 

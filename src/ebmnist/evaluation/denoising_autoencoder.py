@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from ebmnist.data.corruptions import add_noise
 from ebmnist.energy.precision import computing_in
+from ebmnist.random import Rng, initialised_from
 
 
 class DenoisingAutoencoder(nn.Module):
@@ -46,7 +47,7 @@ def train_autoencoder(
     sigmas: Sequence[float],
     n_updates: int,
     *,
-    rng: torch.Generator,
+    rng: Rng,
     batch_size: int = 64,
     lr: float = 6e-3,
 ) -> DenoisingAutoencoder:
@@ -54,14 +55,16 @@ def train_autoencoder(
 
     Adam under a one-cycle schedule (Smith & Topin 2018). All randomness is from `rng`, on the device of `clean`.
     """
-    net = DenoisingAutoencoder().to(clean.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _init(net, rng)
+    with initialised_from(rng.stream()):
+        net = DenoisingAutoencoder()
+        _init(net)
+    net = net.to(clean.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     levels = torch.tensor(sigmas, device=clean.device)
     optimiser = torch.optim.Adam(net.parameters(), lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, n_updates, pct_start=0.2)
     for _ in range(n_updates):
-        x = clean[torch.randint(len(clean), (batch_size,), generator=rng, device=clean.device)]
-        sigma = levels[torch.randint(len(levels), (batch_size,), generator=rng, device=clean.device)]
+        x = clean[rng.integers(len(clean), (batch_size,))]
+        sigma = levels[rng.integers(len(levels), (batch_size,))]
         y = x + sigma.view(-1, 1, 1, 1) * add_noise(torch.zeros_like(x), 1.0, rng)
         # The mean logarithm weighs all noise levels alike, and is, but for the factor, minus the PSNR.
         loss = (net(y, sigma) - x).square().flatten(1).mean(1).log().mean()
@@ -72,10 +75,10 @@ def train_autoencoder(
     return net.eval().requires_grad_(False)
 
 
-def _init(net: nn.Module, rng: torch.Generator) -> None:
-    """Draw every weight from `rng`, so that the same generator gives the same net (He et al. 2015)."""
+def _init(net: nn.Module) -> None:
+    """Draw every weight anew (He et al. 2015)."""
     for name, parameter in net.named_parameters():
         if parameter.ndim > 1:
-            nn.init.kaiming_normal_(parameter, generator=rng)
+            nn.init.kaiming_normal_(parameter)
         elif name.endswith("bias"):
             nn.init.zeros_(parameter)

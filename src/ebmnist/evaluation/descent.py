@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from ebmnist.data.corruptions import add_noise
 from ebmnist.energy.base import Energy
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.image_quality import psnr
+from ebmnist.random import AnyRng
 from ebmnist.sampling.base import Kernel
 from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.langevin import Langevin
@@ -25,9 +25,7 @@ class Stop(NamedTuple):
     step_scale: float = 1.0
 
 
-def denoise(
-    energy: Energy, kernel: Kernel, y: Tensor, n_steps: int, *, rng: torch.Generator, step_scale: float = 1.0
-) -> Tensor:
+def denoise(energy: Energy, kernel: Kernel, y: Tensor, n_steps: int, *, rng: AnyRng, step_scale: float = 1.0) -> Tensor:
     """Return where gradient descent on the energy from `y` is after `n_steps`, an image, (B, *shape).
 
     It goes from `y` clamped to where the kernel's chains may stand: an energy knows no other images.
@@ -41,7 +39,7 @@ def choose_stop(
     clean: Tensor,
     sigma: float,
     *,
-    rng: torch.Generator,
+    rng: AnyRng,
     stops: Sequence[int] = STOPS,
     step_scales: Sequence[float] = (1.0,),
 ) -> Stop:

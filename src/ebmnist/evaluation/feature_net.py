@@ -15,6 +15,7 @@ from ebmnist.data.base import Dataset, Split
 from ebmnist.energy.precision import in_full
 from ebmnist.evaluation.base import Unmeasurable
 from ebmnist.evaluation.once import once
+from ebmnist.random import Rng, initialised_from
 
 FEATURE_DIM = 128
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
@@ -89,8 +90,9 @@ def _load(path: Path, device: torch.device) -> FeatureNet:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
         raise Unmeasurable(f"feature net: {path.name} is not the file of SHA-256 {SHA256[:12]}…; reinstall ebmnist")
-    net = FeatureNet()
-    net.load_state_dict(safetensors.torch.load(content))
+    with torch.device("meta"):  # no initial weights are drawn
+        net = FeatureNet()
+    net.load_state_dict(safetensors.torch.load(content), assign=True)
     return net.eval().requires_grad_(False).to(device)
 
 
@@ -129,7 +131,7 @@ def accuracy(net: FeatureNet, split: Split) -> float:
 
 
 def train_feature_net(
-    dataset: Dataset, *, rng: torch.Generator, n_epochs: int = 10, batch_size: int = 128, lr: float = 4e-3
+    dataset: Dataset, *, rng: Rng, n_epochs: int = 10, batch_size: int = 128, lr: float = 4e-3
 ) -> Iterator[Progress]:
     """Train a feature net on `dataset.train`, yielding once an epoch; all randomness is from `rng`.
 
@@ -137,8 +139,9 @@ def train_feature_net(
     `rng` is on the CPU, and the device is the data set's. The test split is never looked at.
     """
     images, labels = dataset.train
-    net = FeatureNet()
-    _init(net, rng)
+    with initialised_from(rng.stream()):
+        net = FeatureNet()
+        _init(net)
     net = net.to(images.device)
     optimiser = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.02)
     per_epoch = len(images) // batch_size
@@ -146,7 +149,7 @@ def train_feature_net(
     for epoch in range(1, n_epochs + 1):
         net.train()
         losses: list[Tensor] = []
-        order = torch.randperm(len(images), generator=rng)[: per_epoch * batch_size].to(images.device)
+        order = rng.permutation(len(images))[: per_epoch * batch_size].to(images.device)
         for batch in order.view(per_epoch, batch_size):
             x = jitter(images[batch], rng)
             loss = nn.functional.cross_entropy(net(x), labels[batch])
@@ -160,9 +163,9 @@ def train_feature_net(
         yield Progress(epoch, n_epochs, mean_loss, accuracy(net, dataset.validation), net)
 
 
-def jitter(x: Tensor, rng: torch.Generator) -> Tensor:
+def jitter(x: Tensor, rng: Rng) -> Tensor:
     """Rotate each image by up to 10°, scale it by up to 10 % and shift it by up to 2 pixels; same shape."""
-    u = torch.rand(4, len(x), generator=rng).mul(2).sub(1).to(x)  # uniform on [-1, 1]
+    u = rng.uniform((4, len(x))).mul(2).sub(1).to(x)  # uniform on [-1, 1]
     angle, scale = u[0] * math.radians(10), 1 + 0.1 * u[1]
     shift = u[2:] * 2 * 2 / x.shape[-1]  # affine_grid's axis is 2 long
     cos, sin = scale * angle.cos(), scale * angle.sin()
@@ -176,10 +179,10 @@ def _block(n_in: int, n_out: int, kernel: int, *, stride: int = 1, padding: int 
     return [conv, nn.BatchNorm2d(n_out), nn.SiLU()]
 
 
-def _init(net: FeatureNet, rng: torch.Generator) -> None:
-    """Draw every weight from `rng`, so that the same generator gives the same net (He et al. 2015)."""
+def _init(net: FeatureNet) -> None:
+    """Draw every weight anew (He et al. 2015)."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, generator=rng)
+            nn.init.kaiming_normal_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -14,6 +14,7 @@ from ebmnist.evaluation.feature_net import TEST_ACCURACY, load_feature_net
 from ebmnist.evaluation.jackknife import jackknife
 from ebmnist.evaluation.nearest import nearest
 from ebmnist.evaluation.yardstick import N_MIN, Yardstick, digit_histogram, spread
+from ebmnist.random import Rng
 from ebmnist.sampling.chain import sample, samples_from
 from ebmnist.sampling.samples import less_noise
 
@@ -40,7 +41,7 @@ class Fidelity:
         """Small sizes, for a first look in seconds."""
         return cls(n=1000, n_nearest=500)
 
-    def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+    def measure(self, subject: Subject, rng: Rng) -> Measured:
         """Measure the subject."""
         train, test = (_to(split, subject.device) for split in (subject.dataset.train, subject.dataset.test))
         yardstick = Yardstick(load_feature_net(subject.device), test.images)
@@ -71,11 +72,9 @@ class Fidelity:
             method=self._method(subject, n_steps, len(test.images), rng),
         )
 
-    def _anchors(
-        self, subject: Subject, train: Split, yardstick: Yardstick, rng: torch.Generator
-    ) -> tuple[Figure, ...]:
+    def _anchors(self, subject: Subject, train: Split, yardstick: Yardstick, rng: Rng) -> tuple[Figure, ...]:
         """Measure, in the samples' place, real training images and what is easily had without a deep energy."""
-        real = train.images[torch.randperm(len(train.images), generator=rng, device=rng.device)[: self.n]]
+        real = train.images[rng.permutation(len(train.images))[: self.n]]
         sets = {
             "floor, training images": real,
             "class Gaussians": fit_class_gaussian(train).sample(self.n, rng),
@@ -89,7 +88,7 @@ class Fidelity:
             for figure in yardstick.figures(yardstick.see(images), rng)
         )
 
-    def _replayed(self, subject: Subject, replay: Tensor, rng: torch.Generator) -> Tensor:
+    def _replayed(self, subject: Subject, replay: Tensor, rng: Rng) -> Tensor:
         """The buffer's chains as samples: in a cycle, those within it are noisy, and walk on to its end."""
         clock = torch.zeros(len(replay), dtype=torch.int64) if subject.replay_clock is None else subject.replay_clock
         chains, clock = (part[: self.n].to(subject.device) for part in (replay, clock))
@@ -115,7 +114,7 @@ class Fidelity:
         }
         return figures, (_median_figure(f"test images: {name}", near_test.distances),), arrays
 
-    def _method(self, subject: Subject, n_steps: int, n_test: int, rng: torch.Generator) -> str:
+    def _method(self, subject: Subject, n_steps: int, n_test: int, rng: Rng) -> str:
         n_replay = 0 if subject.replay is None else min(self.n, len(subject.replay))
         return (
             f"N = {self.n} samples, each the end of a chain of {n_steps} steps from uniform noise ({subject.kernel})"
@@ -132,7 +131,7 @@ class Fidelity:
             "test images. Anchors: class Gaussians are ten full-covariance Gaussians fitted on the training images and "
             f"clamped; binarised is at 1/2; the replay buffer ({n_replay} images) is of "
             "training's chains, each walked on to the end of its cycle if it has one, and no samples from noise. "
-            f"Nothing was chosen on these figures. Seed {rng.initial_seed()}."
+            f"Nothing was chosen on these figures. Seed {rng.seed}."
         )
 
 

@@ -14,6 +14,7 @@ from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
 from ebmnist.evaluation.image_quality import mean_figure, psnr
 from ebmnist.evaluation.wiener import fit_wiener
 from ebmnist.evaluation.yardstick import spread
+from ebmnist.random import AnyRng, Rng
 from ebmnist.sampling.base import Kernel, Levelled
 from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.samples import check_whole_cycles, cycle_of, samples_of
@@ -37,7 +38,7 @@ def inpaint(
     observed: Tensor,
     n_steps: int,
     *,
-    rng: torch.Generator,
+    rng: AnyRng,
     start: Tensor | None = None,
 ) -> Tensor:
     """Return `y` with its hidden pixels where a chain on u ↦ E(where(observed, y, u)) ends, (B, *shape).
@@ -52,7 +53,7 @@ def inpaint(
         y: images (B, *shape), of which only the observed pixels count.
         observed: bool, broadcastable to `y`: True where a pixel is known.
         n_steps: ≥ 0.
-        rng: on the device of `y`.
+        rng: of the start and the noise.
         start: images broadcastable to `y`, from whose hidden pixels the chains start; uniform noise if not given.
 
     Raises:
@@ -61,6 +62,7 @@ def inpaint(
     check_whole_cycles(kernel, n_steps)
     if observed.dtype != torch.bool:
         raise BadInput(f"inpaint: observed is {observed.dtype}; give a bool mask, True where a pixel is known")
+    rng = Rng.of(rng)
     u = uniform_noise(len(y), tuple(y.shape[1:]), rng).to(y) if start is None else start
 
     energy = frozen(energy)  # run_chain cannot see it inside `conditional`
@@ -76,15 +78,16 @@ def inpaint(
 
 
 def _in_cycles(
-    energy: Energy, kernel: Levelled, y: Tensor, observed: Tensor, n_steps: int, rng: torch.Generator, u: Tensor
+    energy: Energy, kernel: Levelled, y: Tensor, observed: Tensor, n_steps: int, rng: Rng, u: Tensor
 ) -> Tensor:
     """Chains of whole cycles, before each of whose steps the observed pixels are put to `y` with its noise."""
-    u = u.expand_as(y)
+    u, chains = u.expand_as(y), torch.arange(len(y), dtype=torch.int64, device=y.device)
+    seen, walked = rng.stream(), rng.stream()
     for i in range(n_steps):
         clock = torch.full((len(y),), i, device=y.device)
         level = kernel.level(clock[:1] - 1)
-        noisy = y + level * torch.randn(y.shape, generator=rng, device=y.device, dtype=y.dtype)
-        u = run_chain(energy, kernel, torch.where(observed, noisy, u), 1, rng=rng, clock=clock).x
+        noisy = y + level * seen.normal(chains, i, tuple(y.shape[1:]), dtype=y.dtype)
+        u = run_chain(energy, kernel, torch.where(observed, noisy, u), 1, rng=walked, first_step=i, clock=clock).x
     return u
 
 
@@ -95,7 +98,7 @@ def choose_fill(
     observed: Tensor,
     mean: Tensor,
     *,
-    rng: torch.Generator,
+    rng: AnyRng,
     lengths: Sequence[int],
     n_chains: int = 1,
 ) -> Fill:
@@ -150,7 +153,7 @@ class Inpainting:
         """A third of the images, chains of half the length."""
         return cls(n=32, n_validation=12, n_chains=2, lengths=(8, 16, 32, 64), cycles=(1,))
 
-    def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+    def measure(self, subject: Subject, rng: Rng) -> Measured:
         """Measure the subject."""
         train = subject.dataset.train.images.to(subject.device)
         clean = _take(subject.dataset.test.images, self.n, subject.device)
@@ -178,7 +181,7 @@ class Inpainting:
         )
 
     def _fills(
-        self, subject: Subject, clean: Tensor, observed: Tensor, mean: Tensor, rng: torch.Generator
+        self, subject: Subject, clean: Tensor, observed: Tensor, mean: Tensor, rng: Rng
     ) -> tuple[dict[str, Tensor], str]:
         """Fill the hidden pixels as validation images say; return the first chain, the average, and what was chosen."""
         energy, kernel, lengths = frozen(subject.energy), subject.kernel, self._lengths(subject.kernel)
@@ -197,7 +200,7 @@ class Inpainting:
         cycle = cycle_of(kernel)
         return self.lengths if cycle == 1 else tuple(cycle * n for n in self.cycles)
 
-    def _method(self, subject: Subject, n: int, rng: torch.Generator) -> str:
+    def _method(self, subject: Subject, n: int, rng: Rng) -> str:
         held = "observed ones stay as they are"
         if isinstance(subject.kernel, Levelled):
             held = "before each step the observed ones are put back, with the noise of the chain's place in its cycle"
@@ -213,18 +216,18 @@ class Inpainting:
             f"average's PSNR on {self.n_validation} validation images. Anchors: the mean training image; linear "
             "regression on the "
             "observed pixels, the conditional mean of a Gaussian with the training images' mean and full covariance "
-            f"plus the variance of rounding to 256 levels. Seed {rng.initial_seed()}."
+            f"plus the variance of rounding to 256 levels. Seed {rng.seed}."
         )
 
 
-def masks(shape: tuple[int, ...], rng: torch.Generator) -> dict[str, Tensor]:
+def masks(shape: tuple[int, ...], rng: AnyRng) -> dict[str, Tensor]:
     """Return by name what is observed of images of a shape (C, H, W), each (C, H, W) bool; half is hidden."""
     rows, columns = shape[1], shape[2]
     everything = torch.ones(shape, dtype=torch.bool, device=rng.device)
     left, upper = everything.clone(), everything.clone()
     left[..., columns - columns // 2 :] = False
     upper[..., rows - rows // 2 :, :] = False
-    hidden = torch.randperm(everything.numel(), generator=rng, device=rng.device)[: everything.numel() // 2]
+    hidden = Rng.of(rng).permutation(everything.numel())[: everything.numel() // 2]
     return {
         "right half": left,
         "lower half": upper,

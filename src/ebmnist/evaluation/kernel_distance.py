@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ebmnist.random import AnyRng, Rng
+
 
 class KernelDistance(NamedTuple):
     """Mean over subsets, and the standard deviation between them (of one subset, not of the mean)."""
@@ -14,17 +16,17 @@ class KernelDistance(NamedTuple):
 
 
 def kernel_distance(
-    a: Tensor, b: Tensor, rng: torch.Generator, *, n_subsets: int = 50, subset_size: int = 1000
+    a: Tensor, b: Tensor, rng: AnyRng, *, n_subsets: int = 50, subset_size: int = 1000
 ) -> KernelDistance:
     """Return the unbiased MMD² under k(x, y) = (x·y/D + 1)³ over random subsets (Bińkowski et al. 2018, sec. 4).
 
     Features (N, D) and (M, D). A subset is at most half a set, so that subsets differ; `rng` is on their device.
     """
     size = min(subset_size, len(a) // 2, len(b) // 2)
-    values = []
+    values, rng = [], Rng.of(rng)
     for _ in range(n_subsets):
-        x = a[torch.randperm(len(a), generator=rng, device=rng.device)[:size]]
-        y = b[torch.randperm(len(b), generator=rng, device=rng.device)[:size]]
+        x = a[rng.permutation(len(a))[:size]]
+        y = b[rng.permutation(len(b))[:size]]
         values.append(mmd2(x, y))
     stacked = torch.stack(values)
     return KernelDistance(float(stacked.mean()), float(stacked.std()))

@@ -14,6 +14,7 @@ from ebmnist.evaluation.outliers import seen_test
 from ebmnist.evaluation.path import STEP_SCALE, barrier, refined, relax, straight_line
 from ebmnist.evaluation.saliency import KINDS, saliency
 from ebmnist.evaluation.yardstick import spread
+from ebmnist.random import Rng
 from ebmnist.sampling.chain import sample
 from ebmnist.sampling.samples import less_noise
 from ebmnist.sampling.start.noise import uniform_noise
@@ -53,7 +54,7 @@ class Landscape:
         """A quarter of the work or less."""
         return cls(n=500, n_samples=64, n_pairs=50, n_relaxed=20, n_points=13, n_sweeps=20, n_corrupted=50)
 
-    def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+    def measure(self, subject: Subject, rng: Rng) -> Measured:
         """Measure the subject."""
         test = _take(seen_test(subject.dataset), self.n, subject.device)
         if len(test.images) < N_MIN:
@@ -85,7 +86,7 @@ class Landscape:
             self._method(subject, len(test.images), rng),
         )
 
-    def _levels(self, subject: Subject, test: Split, rng: torch.Generator) -> dict[str, Tensor]:
+    def _levels(self, subject: Subject, test: Split, rng: Rng) -> dict[str, Tensor]:
         """Return the energies of each set of images."""
         train, validation = (
             _take(split, self.n, subject.device) for split in (subject.dataset.train, subject.dataset.validation)
@@ -110,7 +111,7 @@ class Landscape:
         return {name: energies(subject.energy, images, name) for name, images in sets.items()}
 
     def _barriers(
-        self, subject: Subject, test: Split, scale: float, rng: torch.Generator
+        self, subject: Subject, test: Split, scale: float, rng: Rng
     ) -> tuple[list[Figure], dict[str, Tensor]]:
         """Measure straight lines within a digit and between two, and relax some of the latter."""
         figures: list[Figure] = []
@@ -132,7 +133,7 @@ class Landscape:
         }
         return figures, arrays
 
-    def _saliency(self, subject: Subject, test: Split, rng: torch.Generator) -> tuple[list[Figure], dict[str, Tensor]]:
+    def _saliency(self, subject: Subject, test: Split, rng: Rng) -> tuple[list[Figure], dict[str, Tensor]]:
         """Measure how far −∇E of a corrupted digit leads back to the clean one."""
         figures: list[Figure] = []
         arrays: dict[str, Tensor] = {}
@@ -144,7 +145,7 @@ class Landscape:
             arrays |= {f"images: {name}": found.images[:N_DRAWN], f"−∇E: {name}": found.descent[:N_DRAWN]}
         return figures, arrays
 
-    def _method(self, subject: Subject, n_test: int, rng: torch.Generator) -> str:
+    def _method(self, subject: Subject, n_test: int, rng: Rng) -> str:
         return (
             f"{self.n} images each of train and validation and {n_test} of test of {subject.dataset.name}, evenly "
             f"spread, less digits that training was without; {self.n} images of uniform noise; {self.n_samples} "
@@ -160,17 +161,17 @@ class Landscape:
             f"{min(self.n_corrupted, n_test)} test images, noise at σ = 0.1; a random direction has 0 ± 0.04. Errors: "
             "one standard error; of the standard deviation, delete-a-group jackknife, 20 groups. Nothing was chosen "
             "on these figures. "
-            f"Seed {rng.initial_seed()}."
+            f"Seed {rng.seed}."
         )
 
 
-def _pairs(labels: Tensor, n: int, rng: torch.Generator, *, same: bool) -> tuple[Tensor, Tensor]:
+def _pairs(labels: Tensor, n: int, rng: Rng, *, same: bool) -> tuple[Tensor, Tensor]:
     """Return the indices of up to n pairs of images with the same label, or with two; no image is in two pairs.
 
     Raises:
         Unmeasurable: there are fewer than 20.
     """
-    order = torch.randperm(len(labels), generator=rng, device=rng.device).to(labels.device)
+    order = rng.permutation(len(labels)).to(labels.device)
     if same:
         order = order[labels[order].argsort(stable=True)]
     a, b = order[0 : len(order) // 2 * 2 : 2], order[1::2]

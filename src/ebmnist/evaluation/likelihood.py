@@ -18,6 +18,7 @@ from ebmnist.evaluation.likelihood_figures import anchor_figures, bracket_figure
 from ebmnist.evaluation.probit import ProbitEnergy, images_to_y, probit_base, y_to_images
 from ebmnist.evaluation.temperature import fit_temperature
 from ebmnist.evaluation.yardstick import spread
+from ebmnist.random import Rng
 
 N_STEPS = 2  # MALA steps on each rung
 
@@ -58,7 +59,7 @@ class Likelihood:
         """Sizes for a first look: seconds, and a wide bracket."""
         return cls(n_rungs=50, n_chains=20, n_burn=20, n_heating=5, n_fit=6000, n_test=1000)
 
-    def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+    def measure(self, subject: Subject, rng: Rng) -> Measured:
         """Measure the subject."""
         data = self._dequantised(subject, rng)
         density = fit_gaussian_mixture(images_to_y(data.train)).with_best_ridge(images_to_y(data.validation))
@@ -93,7 +94,7 @@ class Likelihood:
             method=self._method(data, bracket, rng),
         )
 
-    def _dequantised(self, subject: Subject, rng: torch.Generator) -> Dequantised:
+    def _dequantised(self, subject: Subject, rng: Rng) -> Dequantised:
         train, validation, test = subject.dataset.train, subject.dataset.validation, subject.dataset.test
         if min(len(train.images), len(validation.images), len(test.images)) < self.n_chains:
             raise Unmeasurable(f"a split has fewer than {self.n_chains} images, one for each chain")
@@ -104,7 +105,7 @@ class Likelihood:
         labels = train.labels[: self.n_fit].to(subject.device)
         return Dequantised(parts[0], labels, parts[1], parts[2], tuple(test.images.shape[1:]))
 
-    def _method(self, data: Dequantised, bracket: Bracket, rng: torch.Generator) -> str:
+    def _method(self, data: Dequantised, bracket: Bracket, rng: Rng) -> str:
         said = verdict(bracket, self.tolerance)
         end = (
             f"The likelihood of this energy is not meaningful: {said}: this says nothing"
@@ -126,7 +127,7 @@ class Likelihood:
             f"samples of the energy: where the ends cross, they are not. Scored on {len(data.test)} test images. "
             f"Ridges of the Gaussians chosen on {len(data.validation)} validation images; Gaussian and class Gaussians "
             "are densities on all of space, probit Gaussian (the base) and uniform on the box. "
-            f"Seed {rng.initial_seed()}. {end}."
+            f"Seed {rng.seed}. {end}."
         )
 
 

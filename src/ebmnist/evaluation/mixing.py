@@ -18,6 +18,7 @@ from ebmnist.evaluation.detectors import fit_components
 from ebmnist.evaluation.feature_net import FeatureNet, load_feature_net
 from ebmnist.evaluation.jackknife import jackknife
 from ebmnist.evaluation.yardstick import spread
+from ebmnist.random import Rng
 from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.samples import boxed, cycle_of
 from ebmnist.sampling.start.noise import uniform_noise
@@ -65,7 +66,7 @@ class Mixing:
         """Half the chains, fewer steps: 5,000 image-steps."""
         return cls(n=32, n_steps=150, every=5, n_mala=5)
 
-    def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+    def measure(self, subject: Subject, rng: Rng) -> Measured:
         """Measure the subject."""
         if self.every % cycle_of(subject.kernel):
             return self._once_a_cycle(cycle_of(subject.kernel)).measure(subject, rng)
@@ -105,13 +106,13 @@ class Mixing:
         """The same measurement, looking at chains where they are samples: at the end of each cycle."""
         return replace(self, every=cycle, n_steps=max(N_CYCLES, self.n_steps // cycle) * cycle)
 
-    def _draws(self, subject: Subject, rng: torch.Generator) -> Tensor:
+    def _draws(self, subject: Subject, rng: Rng) -> Tensor:
         """Run the chains, and keep where they are every few steps, (n_draws, n, 1, 28, 28)."""
         images = subject.dataset.validation.images
         n_data = self.n - self.n // 2
         if len(images) < n_data:
             raise Unmeasurable(f"{len(images)} validation images are too few to start {n_data} chains")
-        order = torch.randperm(len(images), generator=rng, device=rng.device)[:n_data].to(images.device)
+        order = rng.permutation(len(images))[:n_data].to(images.device)
         noise = uniform_noise(self.n // 2, tuple(images.shape[1:]), rng)
         x = torch.cat([noise, images[order].to(noise.device)])
         n_warmup = subject.n_steps if self.n_warmup is None else self.n_warmup
@@ -125,7 +126,7 @@ class Mixing:
             raise Unmeasurable(f"{int(rotten.sum())} of {self.n} chains hold NaN or infinite pixels")
         return boxed(subject.kernel, draws)  # where the chains are, noise and all: it is they that mix or do not
 
-    def _acceptance(self, subject: Subject, ends: Tensor, rng: torch.Generator) -> Tensor:
+    def _acceptance(self, subject: Subject, ends: Tensor, rng: Rng) -> Tensor:
         """Return the share of MALA proposals accepted from where some of the chains ended, one row a step size."""
         return mala_acceptance(
             subject.energy,
@@ -158,7 +159,7 @@ class Mixing:
                     raise Unmeasurable(f"{group}: {name}: {error}") from error
         return figures
 
-    def _method(self, subject: Subject, n_draws: int, rng: torch.Generator) -> str:
+    def _method(self, subject: Subject, n_draws: int, rng: Rng) -> str:
         n_warmup = subject.n_steps if self.n_warmup is None else self.n_warmup
         return (
             f"{self.n // 2} chains from uniform noise and {self.n - self.n // 2} from validation images of "
@@ -176,7 +177,7 @@ class Mixing:
             "step accepted half the time: the largest of the kernel's own times 4^-i, i = 0 to "
             f"{len(MALA_SCALES) - 1}, each measured from where the one before settled. Errors: delete-a-group "
             "jackknife over chains, 20 groups; of label changes and acceptance, one standard error. "
-            f"Seed {rng.initial_seed()}."
+            f"Seed {rng.seed}."
         )
 
 

@@ -22,6 +22,7 @@ from ebmnist.evaluation.energies import energies, energies_and_grads
 from ebmnist.evaluation.outliers import held_out, other_sets, seen_test, synthetic_sets
 from ebmnist.evaluation.ranking import N_MIN, rank
 from ebmnist.evaluation.yardstick import spread
+from ebmnist.random import Rng
 from ebmnist.sampling.base import Levelled
 
 METRICS = {"auroc": "AUROC", "aupr": "AUPR", "fpr_at_95": "FPR@95"}
@@ -46,7 +47,7 @@ class Scorer(NamedTuple):
     components: PrincipalComponents
     references: Tensor  # training images, for the nearest neighbours
     warm: float | None  # σ of the noise on images whose warm energy is taken, for a kernel with levels of noise
-    rng: torch.Generator
+    rng: Rng
 
     def scores(self, images: Tensor, name: str) -> dict[str, Tensor]:
         """Return each score's values, (N, 1, 28, 28) -> (N,). Raises: Unmeasurable."""
@@ -89,7 +90,7 @@ class OutOfDistribution:
         """A quarter of the images."""
         return cls(n=500, n_reference=2500)
 
-    def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
+    def measure(self, subject: Subject, rng: Rng) -> Measured:
         """Measure the subject."""
         scorer = self._scorer(subject, rng)
         trial, missing = self._trial(subject, rng)
@@ -114,7 +115,7 @@ class OutOfDistribution:
             self._method(subject, len(trial.inside), missing, rng),
         )
 
-    def _scorer(self, subject: Subject, rng: torch.Generator) -> Scorer:
+    def _scorer(self, subject: Subject, rng: Rng) -> Scorer:
         train, validation = subject.dataset.train.images, subject.dataset.validation.images
         n_reference = min(self.n_reference, len(train))
         chosen = validation[spread(len(validation), min(self.n, len(validation)))].to(subject.device)
@@ -127,7 +128,7 @@ class OutOfDistribution:
             rng,
         )
 
-    def _trial(self, subject: Subject, rng: torch.Generator) -> tuple[Trial, list[str]]:
+    def _trial(self, subject: Subject, rng: Rng) -> tuple[Trial, list[str]]:
         """Return the trial, and what could not be had. Every other test image is inside, the others are corrupted."""
         test = seen_test(subject.dataset).images
         n = min(self.n, len(test) // 2)
@@ -139,7 +140,7 @@ class OutOfDistribution:
         outside = {name: x.to(subject.device) for name, x in others.items()} | synthetic_sets(source, rng)
         return Trial(inside, outside), missing
 
-    def _method(self, subject: Subject, n: int, missing: list[str], rng: torch.Generator) -> str:
+    def _method(self, subject: Subject, n: int, missing: list[str], rng: Rng) -> str:
         n_train = len(subject.dataset.train.images)
         n_reference = min(self.n_reference, n_train)
         without, warm = held_out(subject.dataset), ""
@@ -165,7 +166,7 @@ class OutOfDistribution:
                 if without
                 else ""
             )
-            + f"No sign, threshold or size was chosen on these figures. Seed {rng.initial_seed()}."
+            + f"No sign, threshold or size was chosen on these figures. Seed {rng.seed}."
         )
 
 

@@ -16,6 +16,7 @@ from ebmnist.data.mnist import MNIST
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.ranking import N_MIN
 from ebmnist.evaluation.yardstick import spread
+from ebmnist.random import AnyRng
 
 PUBLISHED = {"fashion": fashion_mnist.PUBLISHED, "kmnist": kmnist.PUBLISHED}
 TAKEN = {"test", "uniform", "constant", "black", "noise σ=0.1"} | {name.replace("_", "-") for name in CORRUPTIONS}
@@ -69,7 +70,7 @@ def other_sets(dataset: Dataset, n: int, given: Mapping[str, Tensor]) -> tuple[d
     return found | {name: _first(images, n) for name, images in given.items()}, missing
 
 
-def synthetic_sets(images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+def synthetic_sets(images: Tensor, rng: AnyRng) -> dict[str, Tensor]:
     """Return as many images as given, (N, 1, 28, 28), of noise, of one grey, of black, and by every corruption."""
     n = len(images)
     sets = {"uniform": uniform_noise(n, rng), "constant": constant(n, rng), "black": black(n)}

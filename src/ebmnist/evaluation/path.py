@@ -10,6 +10,7 @@ from ebmnist.energy.base import Energy
 from ebmnist.energy.freezing import frozen
 from ebmnist.evaluation.base import Unmeasurable
 from ebmnist.evaluation.descent import cold
+from ebmnist.random import Purpose, StepRng, Stream
 from ebmnist.sampling.base import ChainState, Kernel
 
 # Of the kernel's step size. Among 0.1, 0.25, 0.5, 1 and 2 it left the lowest barriers between validation digits.
@@ -57,7 +58,7 @@ def relax(energy: Energy, kernel: Kernel, line: Tensor, n_sweeps: int, *, step_s
         Unmeasurable: an energy on the way is NaN or infinite.
     """
     descent = replace(cold(kernel, step_scale), slack=0.0)  # its images are images, not chains
-    rng = torch.Generator(line.device)  # at T = 0 nothing is drawn from it
+    rng = StepRng(Stream(0, Purpose.EVALUATION), 0, line.device)  # at T = 0 nothing is drawn from it
     images, best = line, None
     energy = frozen(energy)
     for _ in range(n_sweeps + 1):

@@ -11,6 +11,7 @@ from ebmnist.energy.base import Energy, energy_and_grad
 from ebmnist.energy.freezing import frozen
 from ebmnist.evaluation.base import Unmeasurable
 from ebmnist.evaluation.image_quality import psnr
+from ebmnist.random import AnyRng
 from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.langevin import Langevin
 
@@ -35,7 +36,7 @@ def posterior_mean(
     sigma: float,
     posterior: Posterior,
     *,
-    rng: torch.Generator,
+    rng: AnyRng,
     n_chains: int = 4,
     clamp: Box = (0.0, 1.0),
 ) -> Tensor:
@@ -56,7 +57,7 @@ def choose_posterior(
     clean: Tensor,
     sigma: float,
     *,
-    rng: torch.Generator,
+    rng: AnyRng,
     n_chains: int = 4,
     strengths: Sequence[float] = STRENGTHS,
     steps: Sequence[float] = STEPS,
@@ -101,9 +102,7 @@ def tweedie(energy: Energy, y: Tensor, scale: float, *, clamp: Box = (0.0, 1.0))
     return c - scale * _grad(energy, c)
 
 
-def choose_scale(
-    energy: Energy, clean: Tensor, sigma: float, *, rng: torch.Generator, clamp: Box = (0.0, 1.0)
-) -> float:
+def choose_scale(energy: Energy, clean: Tensor, sigma: float, *, rng: AnyRng, clamp: Box = (0.0, 1.0)) -> float:
     """Return the scale ≥ 0 of least squared error on `clean`, validation images noised at σ: Σ⟨c − x, ∇E⟩ / Σ‖∇E‖².
 
     Raises:
@@ -134,7 +133,7 @@ def _trajectory(
     posterior: Posterior,
     *,
     keep: Collection[int],
-    rng: torch.Generator,
+    rng: AnyRng,
     n_chains: int,
     clamp: Box,
 ) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ebmnist.energy.base import Energy
 from ebmnist.evaluation.gaussian_mixture import GaussianMixture
+from ebmnist.random import AnyRng, Rng
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class ProbitBase:
     inverse: Tensor  # (D, D), C^−¼
     log_det: float  # log |C|
 
-    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+    def draw(self, n: int, rng: AnyRng) -> Tensor:
         """Draw n points of the base in v, (n, D)."""
-        w = torch.randn(n, len(self.mean), generator=rng, device=rng.device, dtype=self.mean.dtype)
+        w = Rng.of(rng).normal((n, len(self.mean)), self.mean.dtype)
         return w @ self.root
 
     def to_y(self, v: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from ebmnist.data.corruptions import CORRUPTIONS
 from ebmnist.energy.base import Energy
 from ebmnist.evaluation.energies import energies_and_grads
+from ebmnist.random import AnyRng
 
 KINDS = ("noise", "blur", "overlaid", "chimera", "half_size")
 
@@ -20,7 +21,7 @@ class Saliency(NamedTuple):
     agreement: Tensor  # (N,): cosine of −∇E and clean − corrupted, in [−1, 1]
 
 
-def saliency(energy: Energy, clean: Tensor, kind: str, rng: torch.Generator) -> Saliency:
+def saliency(energy: Energy, clean: Tensor, kind: str, rng: AnyRng) -> Saliency:
     """Corrupt clean images (N, 1, 28, 28) by a kind of `CORRUPTIONS`, and look downhill from there.
 
     Raises:

@@ -11,6 +11,7 @@ from ebmnist.evaluation.annealing import anneal
 from ebmnist.evaluation.base import Unmeasurable
 from ebmnist.evaluation.jackknife import jackknife
 from ebmnist.evaluation.probit import ProbitEnergy, y_to_images
+from ebmnist.random import AnyRng, Rng
 
 COLDEST, PER_DECADE, N_DECADES = 1e7, 5, 7  # β times the energy that separates images from uniform noise
 
@@ -24,9 +25,7 @@ class Temperature(NamedTuple):
     gaps: Tensor  # (K,), dL/dβ at them: mean energy of the chains minus that of the images they started at
 
 
-def fit_temperature(
-    energy: Energy, y: Tensor, shape: tuple[int, ...], *, n_steps: int, rng: torch.Generator
-) -> Temperature:
+def fit_temperature(energy: Energy, y: Tensor, shape: tuple[int, ...], *, n_steps: int, rng: AnyRng) -> Temperature:
     """Maximise L(β) = −β·mean E(x) − log Z(β) over β = 1/T, for images x = Φ(y) of `shape`, y (B, D).
 
     dL/dβ = ⟨E⟩_β − mean E(x), the integrand of thermodynamic integration, falls with β: the best β is where it is
@@ -37,7 +36,7 @@ def fit_temperature(
     Raises:
         Unmeasurable: energies that are not finite, no lower on images than on noise, or with no best temperature.
     """
-    noise = torch.rand(y.shape, generator=rng, device=y.device, dtype=y.dtype).view(-1, *shape)
+    noise = Rng.of(rng).uniform(tuple(y.shape), y.dtype).to(y.device).view(-1, *shape)
     with torch.no_grad():
         at_images, at_noise = energy(y_to_images(y, shape)), energy(noise)
     if not (at_images.isfinite().all() and at_noise.isfinite().all()):

@@ -13,6 +13,7 @@ from ebmnist.evaluation.frechet import Moments, frechet_distance, frechet_error,
 from ebmnist.evaluation.jackknife import jackknife
 from ebmnist.evaluation.kernel_distance import kernel_distance
 from ebmnist.evaluation.manifold import Manifold, manifold, neighbourhood
+from ebmnist.random import Rng
 
 N_MIN = 2 * FEATURE_DIM  # below, a covariance of the features is mostly noise
 
@@ -81,7 +82,7 @@ class Yardstick:
         value = kl(seen.probabilities)
         return value, jackknife(kl, seen.probabilities) if math.isfinite(value) else None
 
-    def figures(self, seen: Seen, rng: torch.Generator) -> tuple[Figure, ...]:
+    def figures(self, seen: Seen, rng: Rng) -> tuple[Figure, ...]:
         """Return every figure in feature space, each with its error."""
         kid = kernel_distance(seen.features, self.seen.features, rng)
         confident = (seen.probabilities.amax(1) > self.confident).double()

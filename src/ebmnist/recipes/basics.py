@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ebmnist.errors import BadInput
+from ebmnist.random import check_seed
 
 
 @dataclass(frozen=True)
@@ -14,13 +15,12 @@ class Basics:
     about: str = ""
     """One line on what the recipe is for."""
     seed: int = 0
-    """Of the weights and of every random stream, ≥ 0."""
+    """Of the weights and of every random stream, 0 to 2⁶³ − 1."""
     device: str = "auto"
     """auto (a GPU if there is one), cpu, cuda, cuda:1, …"""
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise BadInput(f"seed must be ≥ 0, not {self.seed}")
+        check_seed(self.seed)
         if not self.name.isprintable() or not self.name or self.name.startswith(".") or set("/\\") & set(self.name):
             raise BadInput(f"name must be fit for a folder, without / and no dot at its start, not {self.name!r}")
         if not self.device.isprintable():

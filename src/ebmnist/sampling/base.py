@@ -2,10 +2,10 @@
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
 
 from ebmnist.energy.base import Energy
+from ebmnist.random import AnySource, StepRng
 
 
 class ChainState(NamedTuple):
@@ -75,8 +75,8 @@ class Kernel(Protocol):
         """Return the state of chains at `x`, (B, *shape), after `clock` steps, (B,); at their start if not given."""
         ...
 
-    def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
-        """Move every chain one step."""
+    def step(self, energy: Energy, state: ChainState, rng: StepRng) -> tuple[ChainState, StepInfo]:
+        """Move every chain one step; `rng` has the random numbers of this step, each chain's its own."""
         ...
 
 
@@ -133,7 +133,7 @@ class Draw(NamedTuple):
 class Start(Protocol):
     """Where training's negative chains begin: the replay buffer (PCD), noise (short-run), data (CD-k)."""
 
-    def draw(self, x_pos: Tensor, rng: torch.Generator) -> Draw:
+    def draw(self, x_pos: Tensor, rng: AnySource) -> Draw:
         """Hand out one starting point per row of `x_pos`, (B, *shape)."""
         ...
 

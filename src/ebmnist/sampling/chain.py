@@ -11,6 +11,7 @@ from ebmnist.energy.base import Energy
 from ebmnist.energy.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.native import Packed
+from ebmnist.random import AnyRng, ChainRng, Rng, Stream
 from ebmnist.sampling.base import ChainState, Kernel, Levelled, Samplable, StepInfo
 from ebmnist.sampling.clipping import clip_grad
 from ebmnist.sampling.cyclic import Cyclic
@@ -18,7 +19,6 @@ from ebmnist.sampling.fused import fused, walk
 from ebmnist.sampling.graphed import graphed, replay
 from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.samples import check_whole_cycles, cycle_of, samples_of
-from ebmnist.sampling.start.noise import uniform_noise
 
 
 class Trace(NamedTuple):
@@ -46,7 +46,9 @@ def run_chain(
     x: Tensor,
     n_steps: int,
     *,
-    rng: torch.Generator,
+    rng: AnyRng | Stream,
+    chains: Tensor | None = None,
+    first_step: int = 0,
     clock: Tensor | None = None,
     temperatures: Sequence[float] | None = None,
     keep: Collection[int] = (),
@@ -60,7 +62,10 @@ def run_chain(
         kernel: one of `sampling.REGISTRY`, or anything that meets the Protocol.
         x: where the chains start.
         n_steps: ≥ 0.
-        rng: on the device of `x`.
+        rng: of the noise, which is a function of seed, call, chain, step and pixel. An `Rng` or a generator gives each
+            call of this function numbers of its own; with a `Stream`, a chain cut in two is the same chain.
+        chains: (B,) int64 in [0, 2³²), on the device of `x`: the number of each chain; 0 to B − 1 if not given.
+        first_step: the number of the first step, ≥ 0; the last is below 2³².
         clock: the step that each chain is at, (B,), for a kernel that changes with it; 0 if not given.
         temperatures: one per step, in place of the kernel's own (annealing); not for a kernel with its own schedule.
         keep: steps whose `x` is kept in `trajectory`, in rising order; 0 is the start.
@@ -78,12 +83,13 @@ def run_chain(
         raise BadInput("temperatures: this kernel has a schedule of its own")
     if any(not 0 <= step <= n_steps for step in keep):
         raise BadInput(f"keep: steps must be from 0, the start, to {n_steps}, not {sorted(keep)}")
+    numbers = ChainRng.of(rng, x, n_steps, chains, first_step)
     energy = frozen(energy)
     packed = fused(energy, kernel, x)
     if packed is not None:
-        steps = _walked(packed, cast(Langevin | Cyclic, kernel), x, n_steps, rng, clock, temperatures, keep)
+        steps = _walked(packed, cast(Langevin | Cyclic, kernel), x, numbers, clock, temperatures, keep)
     else:
-        steps = _stepped(energy, kernel, x, n_steps, rng, clock, temperatures, record)
+        steps = _stepped(energy, kernel, x, numbers, clock, temperatures, record)
     return _collected(steps, x.detach(), keep, record, progress)
 
 
@@ -128,18 +134,17 @@ def _stepped(
     energy: Energy,
     kernel: Kernel,
     x: Tensor,
-    n_steps: int,
-    rng: torch.Generator,
+    numbers: ChainRng,
     clock: Tensor | None,
     temperatures: Sequence[float] | None,
     record: bool,
 ) -> Iterator[_Stretch]:
     """One step after the other: any energy, any kernel, any device."""
     begin = kernel.init(energy, x, clock)
-    if temperatures is None and graphed(energy, kernel, begin, n_steps):
-        steps = replay(energy, kernel, begin, n_steps, rng)
+    if temperatures is None and graphed(energy, kernel, begin, len(numbers.steps)):
+        steps = replay(energy, kernel, begin, numbers)
     else:
-        steps = _one_by_one(energy, kernel, begin, n_steps, rng, temperatures)
+        steps = _one_by_one(energy, kernel, begin, numbers, temperatures)
     for i, (state, info) in enumerate(steps):
         yield _Stretch(i + 1, state.x, info, _trace_row(info) if record else None)
 
@@ -148,11 +153,10 @@ def _one_by_one(
     energy: Energy,
     kernel: Kernel,
     state: ChainState,
-    n_steps: int,
-    rng: torch.Generator,
+    numbers: ChainRng,
     temperatures: Sequence[float] | None,
 ) -> Iterator[tuple[ChainState, StepInfo]]:
-    for i in range(n_steps):
+    for i, rng in enumerate(numbers):
         # A kernel is a frozen dataclass, so a new temperature is a new kernel.
         now = kernel if temperatures is None else _at_temperature(kernel, temperatures[i])
         state, info = now.step(energy, state, rng)
@@ -163,14 +167,13 @@ def _walked(
     packed: Packed,
     kernel: Langevin | Cyclic,
     x: Tensor,
-    n_steps: int,
-    rng: torch.Generator,
+    numbers: ChainRng,
     clock: Tensor | None,
     temperatures: Sequence[float] | None,
     keep: Collection[int],
 ) -> Iterator[_Stretch]:
     """The same steps in C++, many at a time."""
-    for done, w in walk(packed, kernel, x, n_steps, rng=rng, clock=clock, temperatures=temperatures, stops=list(keep)):
+    for done, w in walk(packed, kernel, x, numbers, clock=clock, temperatures=temperatures, stops=list(keep)):
         drift_grad = clip_grad(w.grad, kernel.clip, kernel.clip_norm)
         info = StepInfo(w.energy[-1], w.grad, drift_grad, w.before, w.x)
         trace = Trace(w.energy, w.grad_norm, w.share_clipped, w.displacement, torch.ones_like(w.energy))
@@ -181,7 +184,7 @@ def sample(
     energy: Energy,
     n: int,
     *,
-    rng: torch.Generator,
+    rng: AnyRng,
     kernel: Kernel | None = None,
     n_steps: int | None = None,
     shape: tuple[int, ...] = (1, 28, 28),
@@ -193,11 +196,11 @@ def sample(
     Args:
         energy: (B, *shape) -> (B,).
         n: how many, ≥ 1.
-        rng: its device is where the chains run.
+        rng: its device is where the chains run. The first images are the same however many are drawn.
         kernel: if not given, the energy's own, which a loaded one has, or else `Langevin()`.
         n_steps: length of each chain; if not given, the energy's own, or else 256.
         shape: of one sample.
-        batch_size: chains run at a time; it bounds the memory, and with the rng it fixes the outcome.
+        batch_size: chains run at a time; it bounds the memory, and changes no image.
         progress: called with the number of steps done so far, of n_steps × ⌈n / batch_size⌉ in all.
 
     Raises:
@@ -209,24 +212,28 @@ def sample(
     kernel = kernel or (own.kernel if own else Langevin())
     n_steps = n_steps if n_steps is not None else own.n_steps if own else 256
     check_whole_cycles(kernel, n_steps)
+    rng = Rng.of(rng)
+    first, noise = rng.stream(), rng.stream()
     parts: list[Tensor] = []
     for start in range(0, n, batch_size):
-        x = uniform_noise(min(batch_size, n - start), shape, rng)
+        chains = torch.arange(start, min(start + batch_size, n), dtype=torch.int64, device=rng.device)
+        x = first.uniform(chains, 0, shape)
         done = n_steps * len(parts)
         tell = None if progress is None else (lambda i, done=done: progress(done + i))
-        x = run_chain(energy, kernel, x, n_steps, rng=rng, progress=tell).x
+        x = run_chain(energy, kernel, x, n_steps, rng=noise, chains=chains, progress=tell).x
         parts.append(samples_of(energy, kernel, x))
     return torch.cat(parts)
 
 
-def samples_from(energy: Energy, kernel: Kernel, x: Tensor, clock: Tensor, *, rng: torch.Generator) -> Tensor:
+def samples_from(energy: Energy, kernel: Kernel, x: Tensor, clock: Tensor, *, rng: AnyRng) -> Tensor:
     """Walk each of the chains at `x`, (B, *shape), after `clock` steps, (B,), on to the end of its cycle: samples."""
     cycle = cycle_of(kernel)
     # A chain that has done no step is no sample yet.
     x, left = x.clone(), torch.where(clock > 0, -clock % cycle, cycle if cycle > 1 else 0)
+    noise, chains = Rng.of(rng).stream(), torch.arange(len(x), dtype=torch.int64, device=x.device)
     for n_steps in sorted(set(left.tolist())):
         at = left == n_steps
-        x[at] = run_chain(energy, kernel, x[at], n_steps, rng=rng, clock=clock[at]).x
+        x[at] = run_chain(energy, kernel, x[at], n_steps, rng=noise, chains=chains[at], clock=clock[at]).x
     return samples_of(energy, kernel, x)
 
 

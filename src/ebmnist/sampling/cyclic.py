@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ebmnist.energy.base import Energy, energy_and_grad
 from ebmnist.errors import BadInput
+from ebmnist.random import StepRng
 from ebmnist.sampling.base import ChainState, StepInfo
 from ebmnist.sampling.clipping import check_bounds, clip_grad
 
@@ -94,13 +95,13 @@ class Cyclic:
         start = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         return ChainState(x.detach(), clock=start if clock is None else clock)
 
-    def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
+    def step(self, energy: Energy, state: ChainState, rng: StepRng) -> tuple[ChainState, StepInfo]:
         """Move every chain one step."""
         x, clock = state.x, state.clock
         assert clock is not None
         value, grad = energy_and_grad(energy, x)
         drift_grad = clip_grad(grad, self.clip, self.clip_norm)
-        noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+        noise = rng.normal_like(x)
         noise *= _per_chain(self.noise(clock), x)
         x_after = x - 0.5 * self.step_size**2 * drift_grad + noise
         if self.clamp is not None:

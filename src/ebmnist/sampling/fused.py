@@ -8,6 +8,7 @@ from torch import Tensor
 from ebmnist.energy.base import Energy
 from ebmnist.energy.fast import followed, packed_of, plain
 from ebmnist.native import Packed, Walked
+from ebmnist.random import ChainRng
 from ebmnist.sampling.base import Kernel
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
@@ -28,24 +29,25 @@ def walk(
     packed: Packed,
     kernel: Langevin | Cyclic,
     x: Tensor,
-    n_steps: int,
+    numbers: ChainRng,
     *,
-    rng: torch.Generator,
     clock: Tensor | None,
     temperatures: Sequence[float] | None,
     stops: Sequence[int],
 ) -> Iterator[tuple[int, Walked]]:
     """Yield (steps done, what the last stretch left behind) at every stop, at n_steps, and every little while."""
+    stream, n_steps = numbers.stream, len(numbers.steps)
     sigmas, slacks = _noise_and_slack(kernel, n_steps, clock, temperatures)
-    # One key a step, so that a chain cut anywhere is the same chain.
     done, reach = 0, max(1, STRIDE // len(x))
     while done < n_steps:
         until = min([n_steps, done + reach, *(s for s in stops if s > done)])
-        keys = torch.randint(-(2**63), 2**63 - 1, (until - done,), generator=rng)
         walked = packed.langevin(
             x,
             sigmas[done:until],
-            keys,
+            seed=stream.seed,
+            stream=stream.word,
+            chains=numbers.chains,
+            first_step=numbers.steps.start + done,
             drift=0.5 * kernel.step_size**2,
             clip=kernel.clip,
             clip_norm=kernel.clip_norm,

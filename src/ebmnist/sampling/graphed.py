@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ebmnist.energy.base import Energy
+from ebmnist.random import ChainRng, StepRng
 from ebmnist.sampling.base import ChainState, Kernel, StepInfo
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
@@ -33,29 +35,65 @@ def graphed(energy: Energy, kernel: Kernel, state: ChainState, n_steps: int) -> 
 
 
 def replay(
-    energy: Energy, kernel: Kernel, state: ChainState, n_steps: int, rng: torch.Generator
+    energy: Energy, kernel: Kernel, state: ChainState, numbers: ChainRng
 ) -> Iterator[tuple[ChainState, StepInfo]]:
-    """Yield what `kernel.step` gives, `n_steps` times over: the same numbers, launched at once for each step.
+    """Yield what `kernel.step` gives, step after step: the same numbers, launched at once for each step.
 
     The energy's weights must stay where they are meanwhile (a frozen copy's do).
     """
-    for _ in range(FIRST):
-        state, info = kernel.step(energy, state, rng)
+    steps = iter(numbers)
+    for rng in islice(steps, FIRST):
+        held = _Held(rng)
+        state, info = kernel.step(energy, state, held)
         yield state, info
+    held.rewind()
     begin, device = ChainState(*_copies(state)), state.x.device
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.device(device):
-        graph.register_generator_state(rng)
-        # What other threads ask of the GPU meanwhile is theirs.
-        with torch.cuda.graph(graph, stream=_stream(device), capture_error_mode="thread_local"):
-            after, seen = kernel.step(energy, begin, rng)
-    for _ in range(n_steps - FIRST):
+    # What other threads ask of the GPU meanwhile is theirs.
+    captured = torch.cuda.graph(graph, stream=_stream(device), capture_error_mode="thread_local")
+    with torch.cuda.device(device), captured:
+        after, seen = kernel.step(energy, begin, held)
+    for rng in steps:
+        held.refill(rng)
         graph.replay()
         state, info = ChainState(*_copies(after)), StepInfo(*_copies(seen))
         for to, now in zip(begin, state, strict=True):
             if to is not None and now is not None:
                 to.copy_(now)
         yield state, info
+
+
+class _Held(StepRng):
+    """One step's random numbers in memory of their own: a captured step reads them there, whatever step they are of."""
+
+    def __init__(self, rng: StepRng) -> None:
+        self.device = rng.device
+        self._rng = rng
+        self._held: list[tuple[str, Tensor]] = []
+        self._place = 0
+
+    def normal(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return the numbers held for this draw."""
+        return self._number("normal", shape, dtype)
+
+    def uniform(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return the numbers held for this draw."""
+        return self._number("uniform", shape, dtype)
+
+    def rewind(self) -> None:
+        """Begin again with the first draw."""
+        self._place = 0
+
+    def refill(self, rng: StepRng) -> None:
+        """Hold the numbers of another step."""
+        for law, held in self._held:
+            held.copy_(getattr(rng, law)(tuple(held.shape), held.dtype))
+
+    def _number(self, law: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        if self._place == len(self._held):
+            self._held.append((law, getattr(self._rng, law)(shape, dtype).clone()))
+        self._place += 1
+        return self._held[self._place - 1][1]
 
 
 @cache  # each keeps a workspace

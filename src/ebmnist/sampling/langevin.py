@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ebmnist.energy.base import Energy, energy_and_grad
 from ebmnist.errors import BadInput
+from ebmnist.random import StepRng
 from ebmnist.sampling.base import ChainState, StepInfo
 from ebmnist.sampling.clipping import check_bounds, clip_grad
 
@@ -53,7 +53,7 @@ class Langevin:
         """Chains that start at `x`, (B, *shape)."""
         return ChainState(x.detach())
 
-    def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
+    def step(self, energy: Energy, state: ChainState, rng: StepRng) -> tuple[ChainState, StepInfo]:
         """Move every chain one step."""
         x = self._bounded(self._noised(state.x, rng)) if self.noise_first else state.x
         value, grad = energy_and_grad(energy, x)
@@ -64,10 +64,10 @@ class Langevin:
         x_after = self._bounded(x_after)
         return ChainState(x_after), StepInfo(value, grad, drift_grad, state.x, x_after)
 
-    def _noised(self, x: Tensor, rng: torch.Generator) -> Tensor:
+    def _noised(self, x: Tensor, rng: StepRng) -> Tensor:
         if self.temperature == 0:
             return x
-        noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+        noise = rng.normal_like(x)
         return x + self.step_size * self.temperature**0.5 * noise
 
     def _bounded(self, x: Tensor) -> Tensor:

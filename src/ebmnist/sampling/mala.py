@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ebmnist.energy.base import Energy, energy_and_grad
 from ebmnist.errors import BadInput
+from ebmnist.random import StepRng
 from ebmnist.sampling.base import ChainState, StepInfo
 from ebmnist.sampling.clipping import check_bounds, clip_grad
 
@@ -42,12 +43,12 @@ class MALA:
         """Chains that start at `x`, (B, *shape), with the energy and gradient there."""
         return ChainState(x.detach(), *energy_and_grad(energy, x))
 
-    def step(self, energy: Energy, state: ChainState, rng: torch.Generator) -> tuple[ChainState, StepInfo]:
+    def step(self, energy: Energy, state: ChainState, rng: StepRng) -> tuple[ChainState, StepInfo]:
         """Propose, then accept or stay."""
         x, value, grad, _ = state
         assert value is not None
         assert grad is not None
-        noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+        noise = rng.normal_like(x)
         y = self._mean(x, grad) + self.step_size * self.temperature**0.5 * noise
         value_y, grad_y = energy_and_grad(energy, y)
 
@@ -61,7 +62,7 @@ class MALA:
             outside = ((y < low) | (y > high)).flatten(1).any(1)
             log_alpha = log_alpha.masked_fill(outside, -torch.inf)
 
-        u = torch.rand(value.shape, generator=rng, device=x.device, dtype=x.dtype)
+        u = rng.uniform_like(value)
         accepted = u.log() < log_alpha  # (B,); False for a NaN energy: such a proposal is never taken
         mask = accepted.view(-1, *[1] * (x.dim() - 1))
         after = ChainState(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from ebmnist.data.batches import Batches
+from ebmnist.random import Purpose
 from ebmnist.sampling.start.replay import ReplayBuffer
 from ebmnist.training.base import Judgement, StepRecord, Verdict
 from ebmnist.training.guard import Diverged
@@ -24,7 +25,7 @@ def fit(state: TrainState, images: Tensor) -> Iterator[tuple[StepRecord, Judgeme
         BadInput: a batch larger than the data.
     """
     t = state.training
-    batches = Batches(images, t.batch_size, state.stream_seed)
+    batches = Batches(images, t.batch_size, state.stream_of(Purpose.BATCHES))
     snapshots, story = Snapshots(state), deque[str](maxlen=30)
     while state.step < t.n_updates:
         seen = snapshots.look(state) if t.guard.enabled else []
@@ -32,7 +33,7 @@ def fit(state: TrainState, images: Tensor) -> Iterator[tuple[StepRecord, Judgeme
         judgement, state.memory = t.guard.judge(record, state.memory, *seen)
         if judgement.verdict is Verdict.ROLLED_BACK:
             judgement = _roll_back(state, snapshots.back(), judgement)
-            batches = Batches(images, t.batch_size, state.stream_seed)
+            batches = Batches(images, t.batch_size, state.stream_of(Purpose.BATCHES))
         elif judgement.signals:
             snapshots.candidate = None
         if judgement.verdict is Verdict.CLEANED:
@@ -76,11 +77,11 @@ class Snapshots:
 
 
 def _roll_back(state: TrainState, healthy: Snapshot, judgement: Judgement) -> Judgement:
-    """Restore everything, then change the random stream and lower the learning rate: no falling the same way twice."""
+    """Restore everything, then take other random numbers and lower the learning rate: no falling the same way twice."""
     guard, now, stream = state.training.guard, state.memory, state.stream
     state.restore(healthy)
     state.memory = guard.after_rollback(now, state.memory)
-    state.new_stream(stream + 1)
+    state.stream = stream + 1
     count = f"rollback {state.memory.rollbacks} of at most {guard.max_rollbacks}, to update {state.step}"
     return judgement._replace(signals=(*judgement.signals, count))
 
@@ -103,7 +104,7 @@ def _clean(state: TrainState, healthy: Snapshot, images: Tensor, judgement: Judg
     rotten[order[1:]] |= copies
     rotten[order[:-1]] |= copies
     saved = {k.removeprefix("start."): v for k, v in healthy.tensors.items() if k.startswith("start.")}
-    state.start.replace(rotten, saved if len(saved["images"]) else None, state.rng)
+    state.start.replace(rotten, saved if len(saved["images"]) else None, state.rng_of(Purpose.REPLACEMENT))
     n = int(rotten.sum())
     words = (*judgement.signals, f"{n} of {len(chains)} chains replaced")
     return Judgement(Verdict.CLEANED if n else Verdict.WATCHED, words)

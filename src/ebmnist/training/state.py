@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ebmnist.data.batches import mixed
 from ebmnist.errors import BadInput
+from ebmnist.random import Purpose, StepRng, Stream, check_seed
+from ebmnist.random.streams import N_STEPS
 from ebmnist.sampling.base import Kernel, Start
 from ebmnist.training.base import Objective
 from ebmnist.training.guard import Guard, Memory
@@ -60,6 +61,8 @@ class Training:
             value = getattr(self, name)
             if not value >= least:
                 raise BadInput(f"training: {name} must be ≥ {least}, not {value}")
+        if self.n_updates * self.n_steps > N_STEPS:
+            raise BadInput(f"training: n_updates · n_steps must be ≤ 2³², not {self.n_updates} · {self.n_steps}")
         for name in ("lr", "weight_grad_clip"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
@@ -78,9 +81,10 @@ class Snapshot(NamedTuple):
 
 
 class TrainState:
-    """All that training owns: energy, its average (EMA), optimiser, start, guard's memory, step and random streams.
+    """All that training owns: energy, its average (EMA), optimiser, start, guard's memory and step.
 
-    Lives on the device of the energy's parameters.
+    Lives on the device of the energy's parameters. Its random numbers are functions of seed, stream and step: there is
+    no generator whose state would have to be kept.
 
     Args:
         energy: the module to train.
@@ -106,27 +110,29 @@ class TrainState:
         self.kernel = kernel
         self.start = start
         self.objective = objective
-        self.seed = seed
+        self.seed = check_seed(seed)
+        self.stream = 0  # how often the guard has gone back, each time to go on with other random numbers
         self.ema = copy.deepcopy(energy).eval().requires_grad_(False)
         betas = (training.beta1, training.beta2)
         self.optimiser = torch.optim.AdamW(
             energy.parameters(), lr=training.lr, betas=betas, weight_decay=training.weight_decay
         )
         self.device = next(energy.parameters()).device
-        self.rng = torch.Generator(self.device)
         self.memory = Memory()
         self.step = 0
-        self.new_stream(0)
 
-    def new_stream(self, stream: int) -> None:
-        """Start random stream number `stream`: other batches, other noise."""
-        self.stream = stream
-        self.rng.manual_seed(self.stream_seed)
+    def stream_of(self, purpose: Purpose) -> Stream:
+        """The random numbers of one purpose."""
+        return Stream(self.seed, purpose, self.stream)
+
+    def rng_of(self, purpose: Purpose) -> StepRng:
+        """Those of the next update, from its first draw on."""
+        return StepRng(self.stream_of(purpose), self.step, self.device)
 
     @property
-    def stream_seed(self) -> int:
-        """The seed of the stream in use; 2¹⁶ streams fit between two neighbouring seeds."""
-        return self.seed * 65_536 + self.stream
+    def rng(self) -> StepRng:
+        """Those with which the start draws in the next update."""
+        return self.rng_of(Purpose.BUFFER)
 
     @property
     def lr(self) -> float:
@@ -139,7 +145,6 @@ class TrainState:
         tensors = {f"energy.{k}": v for k, v in self.energy.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
         tensors |= {f"start.{k}": v for k, v in self.start.tensors().items()}
-        tensors["rng"] = self.rng.get_state()
         for i, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{i}.{k}": v for k, v in moments.items()}
         memory = {**self.memory._asdict(), "running": self.memory.running._asdict()}
@@ -147,9 +152,7 @@ class TrainState:
         return Snapshot({k: v.detach().clone() for k, v in tensors.items()}, facts)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Become the state that `snapshot()` saw, random stream included.
-
-        The stream of another kind of device cannot be: a new one begins.
+        """Become the state that `snapshot()` saw; tensors of other names are left alone.
 
         Raises:
             BadInput: the snapshot is of another architecture or another start.
@@ -160,15 +163,8 @@ class TrainState:
         self._restore_optimiser(_under(tensors, "optimiser."))
         self.start.restore({k: v.to(self.device) for k, v in _under(tensors, "start.").items()})
         self.step, self.seed, self.stream = facts["step"], facts["seed"], facts["stream"]
-        self._restore_rng(tensors["rng"].cpu())
         guard = dict(facts["guard"])
         self.memory = Memory(**{**guard, "running": Running(**guard["running"])})
-
-    def _restore_rng(self, saved: Tensor) -> None:
-        if saved.shape == self.rng.get_state().shape:
-            self.rng.set_state(saved)
-        else:  # of another kind of device, whose stream cannot be gone on with here; none twice, wherever it goes
-            self.rng.manual_seed(mixed(self.stream_seed, self.step))
 
     def _restore_optimiser(self, tensors: dict[str, Tensor]) -> None:
         parameters = list(self.energy.parameters())

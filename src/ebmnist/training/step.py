@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from ebmnist.random import AnySource, Purpose, source_of
 from ebmnist.sampling.base import Draw, Kernel, Levelled
 from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.samples import slack_of
@@ -25,13 +26,16 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
 
     # Draw negatives, move them, put them back.
     draw = state.start.draw(x_pos, state.rng)
-    chain = run_chain(energy, state.kernel, draw.x, t.n_steps, rng=state.rng, clock=draw.clock)
+    noise, first = state.stream_of(Purpose.TRAINING_CHAINS), state.step * t.n_steps
+    chain = run_chain(
+        energy, state.kernel, draw.x, t.n_steps, rng=noise, chains=draw.slots, first_step=first, clock=draw.clock
+    )
     state.start.put(draw, chain.x, t.n_steps)
 
     # Real images carry as much noise as the chains.
     sigma, slack = _smoothing(state, draw)
     levels = sigma.flatten() if isinstance(sigma, Tensor) else None
-    clean, x_pos = x_pos, noised(x_pos, sigma, state.kernel, state.rng, slack=slack)
+    clean, x_pos = x_pos, noised(x_pos, sigma, state.kernel, state.rng_of(Purpose.DATA_NOISE), slack=slack)
 
     # The gradient of the objective.
     loss, terms = state.objective(energy, x_pos, chain.x, regularisation=regularisation, levels=levels)
@@ -67,13 +71,11 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     )
 
 
-def noised(
-    x: Tensor, sigma: float | Tensor, kernel: Kernel, rng: torch.Generator, *, slack: float | Tensor = 0.0
-) -> Tensor:
+def noised(x: Tensor, sigma: float | Tensor, kernel: Kernel, rng: AnySource, *, slack: float | Tensor = 0.0) -> Tensor:
     """Add Gaussian noise of standard deviation `sigma`, at most `slack` beyond the kernel's box."""
     if isinstance(sigma, float) and sigma == 0:
         return x
-    x = x + sigma * torch.randn(x.shape, generator=rng, device=x.device)
+    x = x + sigma * source_of(rng).normal(tuple(x.shape), x.dtype)
     if kernel.clamp is None:
         return x
     (low, high), beyond = kernel.clamp, x.new_zeros(()) + slack

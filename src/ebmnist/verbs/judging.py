@@ -2,7 +2,6 @@
 
 import argparse
 
-import torch
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +16,7 @@ from ebmnist.data import MNIST
 from ebmnist.evaluation.base import Progress
 from ebmnist.evaluation.feature_net import accuracy, to_bytes, train_feature_net
 from ebmnist.output import escaped, put
+from ebmnist.random import Purpose, Rng
 from ebmnist.verbs.ends import UNMEASURED, follow_to_the_end, may_write
 
 WIDEST = 100_000  # characters of a table's row where there is no terminal
@@ -53,7 +53,7 @@ def train_classifier(args: argparse.Namespace, _: list[str]) -> int:
     may_write(args.out, (".safetensors",))
     dataset = MNIST().load()
     net = None
-    for p in train_feature_net(dataset, rng=torch.Generator().manual_seed(args.seed), n_epochs=args.epochs):
+    for p in train_feature_net(dataset, rng=Rng(args.seed, Purpose.CLASSIFIER), n_epochs=args.epochs):
         net = p.net
         write_file(args.out, to_bytes(net))
         say(f"epoch {p.epoch}/{p.n_epochs}  loss {p.loss:.4f}  validation {p.validation_accuracy:.2%}")

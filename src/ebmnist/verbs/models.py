@@ -22,6 +22,7 @@ from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import psnr
 from ebmnist.gallery import energy_of
 from ebmnist.output import put
+from ebmnist.random import Rng
 from ebmnist.sampling import check_whole_cycles, run_chain, sample, uniform_noise
 from ebmnist.trained import export as export_model
 from ebmnist.trained import identity_of, load, make_trained
@@ -100,7 +101,7 @@ def sample_images(args: argparse.Namespace, _: list[str]) -> int:
     model = load(args.model, args.device)
     n_steps = model.n_steps if args.steps is None else args.steps
     check_whole_cycles(model.kernel, n_steps)
-    rng = torch.Generator(model.device).manual_seed(args.seed)
+    rng = Rng(args.seed, device=model.device)
     if args.out.suffix in (".webp", ".gif"):
         with steps_bar("sampling", n_steps) as progress:
             keep = sorted({round(i * n_steps / 60) for i in range(61)})
@@ -121,7 +122,7 @@ def denoise_images(args: argparse.Namespace, _: list[str]) -> int:
     """Clean noisy images, or show how test images fare."""
     may_write(args.out, (".png", ".npy"), force=args.force, source=args.input)
     model = load(args.model, args.device, args.data_root)
-    rng = torch.Generator(model.device).manual_seed(args.seed)
+    rng = Rng(args.seed, device=model.device)
     if args.input is not None:
         noisy = read_images(args.input, args.sigma).to(model.device)
         _write(model.denoise(noisy, args.sigma, rng), args.out)

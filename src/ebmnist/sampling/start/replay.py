@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.errors import BadInput
+from ebmnist.random import AnySource, Source, source_of
 from ebmnist.sampling.base import Draw
 from ebmnist.sampling.start.noise import uniform_noise, veiled
 
@@ -59,19 +60,19 @@ class ReplayBuffer:
         self.lineage = torch.empty(0, dtype=torch.int64)  # (size,)
         self.n_born = torch.zeros((), dtype=torch.int64)  # fresh starts so far
 
-    def draw(self, x_pos: Tensor, rng: torch.Generator) -> Draw:
+    def draw(self, x_pos: Tensor, rng: AnySource) -> Draw:
         """Hand out as many chains as `x_pos` has rows, from distinct slots.
 
         Raises:
             BadInput: more rows than slots.
         """
-        n, shape = len(x_pos), tuple(x_pos.shape[1:])
+        rng, n, shape = source_of(rng), len(x_pos), tuple(x_pos.shape[1:])
         if n > self.size:
             raise BadInput(f"replay: a batch of {n} needs a buffer of at least that size, not {self.size}")
         if not len(self.images):
             self._fill(shape, rng)
-        slots = torch.randperm(self.size, generator=rng, device=rng.device)[:n]
-        fresh = torch.rand(n, generator=rng, device=rng.device) < self._restart_rate(slots)
+        slots = rng.permutation(self.size)[:n]
+        fresh = rng.uniform((n,)) < self._restart_rate(slots)
         begin, clock = self._beginnings(x_pos, rng)
         self._restart(slots, fresh, clock)
         x = torch.where(_per_image(fresh, x_pos), begin, self.images[slots])
@@ -84,7 +85,7 @@ class ReplayBuffer:
         self.age[draw.slots] += n_steps
         self.clock[draw.slots] += n_steps
 
-    def replace(self, rotten: Tensor, healthy: dict[str, Tensor] | None, rng: torch.Generator) -> None:
+    def replace(self, rotten: Tensor, healthy: dict[str, Tensor] | None, rng: AnySource) -> None:
         """Replace the chains where `rotten`, (size,) bool, is true.
 
         By the same slots of `healthy`, an earlier `tensors()`, or by fresh noise where there is none.
@@ -119,25 +120,25 @@ class ReplayBuffer:
         for name, value in tensors.items():
             setattr(self, name, value.clone())
 
-    def _fill(self, shape: tuple[int, ...], rng: torch.Generator) -> None:
+    def _fill(self, shape: tuple[int, ...], rng: Source) -> None:
         self.images = uniform_noise(self.size, shape, rng)
         self.age = torch.zeros(self.size, dtype=torch.int64, device=rng.device)
         self.clock = torch.zeros_like(self.age)
         self.lineage = torch.arange(self.size, device=rng.device)
         self.n_born = torch.tensor(self.size, device=rng.device)
 
-    def _beginnings(self, x_pos: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _beginnings(self, x_pos: Tensor, rng: Source) -> tuple[Tensor, Tensor]:
         """Where each chain would begin if it restarted, like `x_pos`, and with its clock at what, (B,)."""
         # For all, though few restart: to know how many the host would wait for the device.
         n, shape = len(x_pos), tuple(x_pos.shape[1:])
         begin, clock = uniform_noise(n, shape, rng), torch.zeros(n, dtype=torch.int64, device=rng.device)
         if self.from_data + self.astray > 0:
-            lot = torch.rand(n, generator=rng, device=rng.device)
+            lot = rng.uniform((n,))
             begin = torch.where(_per_image(lot < self.from_data, x_pos), x_pos, begin)
             if self.astray > 0:
                 strays = lot >= 1 - self.astray
                 begin = torch.where(_per_image(strays, x_pos), veiled(x_pos, rng), begin)
-                anywhere = torch.randint(ANYWHERE, (n,), generator=rng, device=rng.device)
+                anywhere = rng.integers(ANYWHERE, (n,))
                 clock = torch.where(strays, anywhere, clock)
         return begin, clock
 
