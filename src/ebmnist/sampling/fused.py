@@ -37,15 +37,18 @@ def walk(
 ) -> Iterator[tuple[int, Walked]]:
     """Yield (steps done, what the last stretch left behind) at every stop, at n_steps, and every little while."""
     sigmas, slacks = _noise_and_slack(kernel, n_steps, clock, temperatures)
-    # One key a step, so that a chain cut anywhere is the same chain.
+    seed = int(torch.randint(2**63 - 1, (), generator=rng))
+    chains = torch.arange(len(x), device="cpu")
     done, reach = 0, max(1, STRIDE // len(x))
     while done < n_steps:
         until = min([n_steps, done + reach, *(s for s in stops if s > done)])
-        keys = torch.randint(-(2**63), 2**63 - 1, (until - done,), generator=rng)
         walked = packed.langevin(
             x,
             sigmas[done:until],
-            keys,
+            seed=seed,
+            stream=0,
+            chains=chains,
+            first_step=done,
             drift=0.5 * kernel.step_size**2,
             clip=kernel.clip,
             clip_norm=kernel.clip_norm,
