@@ -51,25 +51,46 @@ inline void accumulate(Floats (&sum)[N][VECTORS], const uint32_t* w, const Words
             for (int v = 0; v < VECTORS; v++) sum[c][v] = W::dot(sum[c][v], a[v], w[c]);
 }
 
-// For every position of the output, for N channels at a time: done(position, first channel, sums).
-template <class W, int N, class Done>
+// The same with a sum of the few products that a float can hold, which then go to a sum that holds more.
+template <class W, int N>
+inline void accumulate(Sum (&sum)[N][VECTORS], const uint32_t* w, const Words* a, int words) {
+    constexpr int few = 8;
+    for (int i = 0; i < words; i += few, a += few * VECTORS, w += few * N) {
+        Floats part[N][VECTORS] = {};
+        accumulate<W, N>(part, w, a, std::min(few, words - i));
+        for (int c = 0; c < N; c++)
+            for (int v = 0; v < VECTORS; v++) sum[c][v] += part[c][v];
+    }
+}
+
+inline void begin(Floats& sum, float x) { sum = Floats{} + x; }
+inline void begin(Sum& sum, float x) { sum = {Floats{} + x, Floats{}}; }
+inline Floats rounded(Floats sum) { return sum; }
+inline Floats rounded(const Sum& sum) { return sum.high + sum.low; }
+
+// For every position of the output, for N channels at a time: done(position, first channel, sums). Total is Floats, or
+// Sum where rounding errors of the convolution are not to add up.
+template <class W, int N, class Total, class Done>
 void convolve(const Layer<W>& layer, const Words* input, Done done) {
     const Shape& s = layer.s;
     for (int c0 = 0; c0 < s.c_out; c0 += N) {
         const uint32_t* weights = layer.forward.data() + (size_t)c0 * s.kernel * s.kernel * layer.in_words;
         for (int y = 0; y < s.h_out; y++)
             for (int x = 0; x < s.w_out; x++) {
-                Floats sum[N][VECTORS];
+                Total total[N][VECTORS];
                 for (int c = 0; c < N; c++)
-                    for (int v = 0; v < VECTORS; v++) sum[c][v] = Floats{} + layer.bias[c0 + c];
+                    for (int v = 0; v < VECTORS; v++) begin(total[c][v], layer.bias[c0 + c]);
                 int top = y * s.stride - s.pad, left = x * s.stride - s.pad;
                 int from = std::max(0, -left), to = std::min(s.kernel, s.w_in - left);
                 for (int ky = std::max(0, -top); ky < std::min(s.kernel, s.h_in - top); ky++)
                     if (from < to)
                         accumulate<W, N>(
-                            sum, weights + (size_t)(ky * s.kernel + from) * layer.in_words * N,
+                            total, weights + (size_t)(ky * s.kernel + from) * layer.in_words * N,
                             input + (size_t)((top + ky) * s.w_in + left + from) * layer.in_words * VECTORS,
                             (to - from) * layer.in_words);
+                Floats sum[N][VECTORS];
+                for (int c = 0; c < N; c++)
+                    for (int v = 0; v < VECTORS; v++) sum[c][v] = rounded(total[c][v]);
                 done(y * s.w_out + x, c0, sum);
             }
     }

@@ -36,14 +36,15 @@ struct Pass {
         output.resize(slope.back().size());
     }
 
-    // x is [channel][position][VECTORS]. E(x) of each image of the tile.
+    // x is [channel][position][VECTORS]. E(x) of each image of the tile. Total is as `convolve` has it.
+    template <class Total = Floats>
     void forward(const Floats* x, Floats (&energy)[VECTORS]) {
         // Network and quadratic nearly cancel, so their sums are kept to more than a float until they have met.
         Sum squares[VECTORS], features[VECTORS];
         enter(x, squares);
         for (size_t l = 0; l < net.layers.size(); l++) {
-            if (block_of(net.layers[l].s.c_out) == 4) layer_forward<4>(l, features);
-            else layer_forward<BLOCK>(l, features);
+            if (block_of(net.layers[l].s.c_out) == 4) layer_forward<4, Total>(l, features);
+            else layer_forward<BLOCK, Total>(l, features);
         }
         double factor = 0.5 * net.bowl / (net.scale * net.scale);
         for (int v = 0; v < VECTORS; v++)
@@ -70,11 +71,11 @@ struct Pass {
     }
 
     // SiLU (Elfwing et al. 2018): a = z σ(z), da/dz = σ(z) (1 + z (1 − σ(z))), computed together.
-    template <int N>
+    template <int N, class Total>
     void layer_forward(size_t l, Sum (&features)[VECTORS]) {
         const Layer<W>& layer = net.layers[l];
         bool last = l + 1 == net.layers.size();
-        convolve<W, N>(layer, activation[l].data(), [&](int position, int c0, Floats (&sum)[N][VECTORS]) {
+        convolve<W, N, Total>(layer, activation[l].data(), [&](int position, int c0, Floats (&sum)[N][VECTORS]) {
             Floats steepness[N][VECTORS];
             for (int c = 0; c < N; c++)
                 for (int v = 0; v < VECTORS; v++) {

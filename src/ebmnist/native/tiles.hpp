@@ -48,7 +48,7 @@ void evaluate(const Network<W>& net, const float* images, int n_images, float* e
         for (int tile; (tile = next()) >= 0;) {
             Floats e[VECTORS];
             load(images, n_images, net.order, tile, x.data());
-            pass.forward(x.data(), e);
+            pass.template forward<typename W::Exact>(x.data(), e);
             store(e, n_images, tile, energy);
             if (!grad) continue;
             pass.backward(x.data(), x.data());

@@ -8,6 +8,7 @@
 
 struct Single {  // one channel a word, float32
     static constexpr int CHANNELS = 1;
+    using Exact = Sum;  // what energies are summed in where they are read as numbers
     static uint32_t word(const float* w) {
         uint32_t bits;
         std::memcpy(&bits, w, 4);
@@ -23,6 +24,7 @@ struct Single {  // one channel a word, float32
 #ifdef __AVX512BF16__
 struct Pair {  // two channels a word, bfloat16, summed in float32
     static constexpr int CHANNELS = 2;
+    using Exact = Floats;
     static uint32_t word(const float* w) {
         __m128bh half = _mm_cvtneps_pbh(_mm_set_ps(0, 0, w[1], w[0]));
         return (uint32_t)_mm_cvtsi128_si32((__m128i)half);
