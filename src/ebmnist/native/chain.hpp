@@ -19,11 +19,7 @@ struct Chains {  // of one tile
     void draw(int step, const Words (&chains)[VECTORS]) {
         for (int v = 0; v < VECTORS; v++) {
             Normals normals(k.seed, k.stream, k.first_step + (uint32_t)step, 0, chains[v]);
-            for (int i = 0; i < pixels; i += 4) {
-                Floats drawn[4];
-                normals.block((uint32_t)i / 4, drawn);
-                for (int j = 0; j < std::min(4, pixels - i); j++) noise[place[i + j] * VECTORS + v] = drawn[j];
-            }
+            normals.fill(0, pixels, place.data(), noise.data() + v, VECTORS);
         }
     }
 

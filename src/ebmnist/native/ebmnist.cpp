@@ -171,19 +171,23 @@ int32_t normals(uint64_t seed, uint32_t stream, uint32_t step, int32_t draw, con
         check_batch(n, n_threads);
         require(out && draw >= 0 && draw < 16 && n_values >= 1 && n_values <= 1 << 30);
         check_chains(chains, n);
+        constexpr int few = 256;
+        int32_t place[few];
+        for (int i = 0; i < few; i++) place[i] = i;
         share(tiles_of(n), n_threads, [&](auto next) {
             for (int tile; (tile = next()) >= 0;) {
                 Words lanes[VECTORS];
                 load(chains, n, tile, lanes);
                 for (int v = 0; v < VECTORS; v++) {
                     Normals drawn(seed, stream, step, (uint32_t)draw, lanes[v]);
-                    int first = tile * TILE + v * LANES, rows = std::min(LANES, n - first);
-                    for (int i = 0; i < n_values; i += 4) {
-                        Floats block[4];
-                        drawn.block((uint32_t)i / 4, block);
-                        for (int j = 0; j < std::min(4, n_values - i); j++)
-                            for (int row = 0; row < rows; row++)
-                                out[(size_t)(first + row) * (size_t)n_values + (size_t)(i + j)] = block[j][row];
+                    int first_row = tile * TILE + v * LANES;
+                    for (int first = 0; first < n_values; first += few) {
+                        Floats values[few];
+                        int count = std::min(few, n_values - first);
+                        drawn.fill(first, count, place, values, 1);
+                        for (int row = 0; row < std::min(LANES, n - first_row); row++)
+                            for (int i = 0; i < count; i++)
+                                out[(size_t)(first_row + row) * (size_t)n_values + (size_t)(first + i)] = values[i][row];
                     }
                 }
             }
