@@ -10,11 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from native_driver import missing, needs
 
 import ebmnist
 from ebmnist.native.loader import load
 from ebmnist.native.variants import SUMS, variants
+from native_driver import missing, needs
 
 ROOT = Path(ebmnist.__file__).parents[2]
 BASELINE = next(iter(variants()))
@@ -46,7 +46,13 @@ def test_what_is_compiled_can_be_loaded_and_what_else_was_there_is_gone(hook, tm
 
 
 def test_a_compiler_of_several_words_is_called_with_all_of_them(hook, tmp_path, monkeypatch):
-    script(tmp_path, "ccache", f'echo "$@" > {tmp_path}/said', "touch", 'for out; do [ "$last" = -o ] && touch "$out"; last=$out; done')
+    script(
+        tmp_path,
+        "ccache",
+        f'echo "$@" > {tmp_path}/said',
+        "touch",
+        'for out; do [ "$last" = -o ] && touch "$out"; last=$out; done',
+    )
     monkeypatch.setenv("CXX", f"{tmp_path}/ccache g++ -DX='a b'")
     assert hook["compile_all"](tmp_path / "lib") == [BASELINE]
     assert (tmp_path / "said").read_text().startswith("g++ -DX=a b -std=c++17")
@@ -76,9 +82,7 @@ def test_without_a_compiler_that_works_one_line_says_so(hook, tmp_path, monkeypa
 
 
 def test_a_wheel_holds_the_libraries_and_is_the_platforms(tmp_path):
-    code = (
-        "import runpy, sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
-    )
+    code = "import runpy, sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
     if importlib.util.find_spec("hatchling") is None:
         missing("hatchling, of the dev extra")
     # A compiler that is quick: what it makes is not looked at.

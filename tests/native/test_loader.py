@@ -1,13 +1,13 @@
 """Which library is loaded: the best whole one of these sources, or PyTorch and one line that says why."""
 
 import logging
+import os
 import shutil
 import subprocess
 from functools import cache
 
 import pytest
 import torch
-from native_driver import runnable
 
 from ebmnist.energy import ConvNet
 from ebmnist.energy.fast import packed_of
@@ -15,6 +15,7 @@ from ebmnist.errors import BadInput
 from ebmnist.native import engine, library
 from ebmnist.native.loader import Unusable, _once, find, load
 from ebmnist.native.variants import LIBRARIES, SUMS, library_path, variants
+from native_driver import runnable
 
 BEST, BASELINE = runnable()[-1], runnable()[0]
 
@@ -151,7 +152,21 @@ def test_a_variant_beyond_this_processor_is_bad_input(monkeypatch):
 def test_every_installed_variant_says_the_same(n, monkeypatch):
     x, energy, values = torch.rand(n, 1, 28, 28), ConvNet(4), []
     for variant in runnable():
-        monkeypatch.setattr("ebmnist.native.loader._loaded", lambda found=find(variant): found)
+        found = find(variant)
+        monkeypatch.setattr("ebmnist.native.loader._loaded", lambda found=found: found)
         values.append(packed_of(energy, rough=False).energy(x))
     for value in values:
         torch.testing.assert_close(value, values[0], atol=5e-7, rtol=1e-6)
+
+
+def test_a_file_system_that_allows_no_programs_is_no_crash(copy):
+    if (
+        os.getuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", str(copy)], check=False).returncode
+    ):
+        pytest.skip("mounting is not allowed here")
+    try:
+        shutil.copytree(LIBRARIES, copy, dirs_exist_ok=True)
+        assert "cannot be loaded" in find("", copy).name
+    finally:
+        subprocess.run(["umount", str(copy)], check=True)

@@ -177,7 +177,9 @@ class Packed:
         """
         n_steps, free = len(sigmas), float("inf")
         if n_steps < 1 or first_step + n_steps > WORD:
-            raise BadInput(f"a chain goes from a step ≥ 0 for ≥ 1 steps to 2^32 at most, not {n_steps} from {first_step}")
+            raise BadInput(
+                f"a chain goes from a step ≥ 0 for ≥ 1 steps to 2^32 at most, not {n_steps} from {first_step}"
+            )
         check_stream(seed, stream, first_step)
         low, high = (-free, free) if clamp is None else clamp
         clip, clip_norm = (free if bound is None else bound for bound in (clip, clip_norm))
