@@ -169,4 +169,4 @@ def test_a_file_system_that_allows_no_programs_is_no_crash(copy):
         shutil.copytree(LIBRARIES, copy, dirs_exist_ok=True)
         assert "cannot be loaded" in find("", copy).name
     finally:
-        subprocess.run(["umount", str(copy)], check=True)
+        subprocess.run(["umount", "--lazy", str(copy)], check=True)
