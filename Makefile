@@ -1,10 +1,11 @@
-# make run: train the default recipe.  make test: lint, types, tests.  make bench: speed.  make fuzz: 20,000 mutated files.  make docs: run the notebook.  Each makes .venv itself on a fresh machine.
+# make run: train the default recipe.  make test: lint, types, tests.  make bench: speed.  make fuzz: 20,000 mutated files.
+# make sanitize: the C++ under sanitizers.  make docs: run the notebook.  Each makes .venv itself on a fresh machine.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RECIPE ?= mnist
 
-.PHONY: run test check bench fuzz docs clean
+.PHONY: run test check bench fuzz sanitize docs clean
 
 run: $(VENV)/.run
 	$(BIN)/python main.py $(RECIPE) $(ARGS)
@@ -23,10 +24,14 @@ bench: $(VENV)/.dev
 fuzz: $(VENV)/.dev
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m fuzzing $(ARGS)
 
+sanitize: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/native/sanitize.py $(ARGS)
+
 docs: $(VENV)/.dev
 	$(BIN)/jupyter-execute --inplace notebook.ipynb
 
-$(VENV)/.run: requirements.txt pyproject.toml
+# Installing compiles the C++, so what is edited of it is installed again.
+$(VENV)/.run: requirements.txt pyproject.toml hatch_build.py src/ebmnist/native/variants.py $(wildcard src/ebmnist/native/*.h src/ebmnist/native/*pp)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
@@ -36,4 +41,4 @@ $(VENV)/.dev: $(VENV)/.run
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) src/ebmnist/native/lib .mypy_cache .pytest_cache .ruff_cache .coverage

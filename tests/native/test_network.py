@@ -89,7 +89,8 @@ def test_given_the_same_noise_it_is_the_same_chain(kernel, rng, monkeypatch):
     energy, n_steps = ConvNet(8, bowl=0.05, precision="fp32"), 7
     x, noise = torch.rand(5, 1, 28, 28, generator=rng), torch.randn(n_steps, 5, 1, 28, 28, generator=rng)
     walked = packed(energy).langevin(
-        x, torch.full((n_steps, 1), kernel.step_size * kernel.temperature**0.5), torch.zeros(n_steps).long(),
+        x, torch.full((n_steps, 1), kernel.step_size * kernel.temperature**0.5),
+        seed=0, stream=0, chains=torch.arange(5), first_step=0,
         drift=0.5 * kernel.step_size**2, clip=kernel.clip, clip_norm=kernel.clip_norm, clamp=kernel.clamp,
         noise_first=kernel.noise_first, noise=noise,
     )  # fmt: skip
@@ -147,12 +148,19 @@ def test_same_seed_same_bits_on_any_number_of_threads():
     assert torch.equal(ends[0], ends[2])
 
 
-def test_a_chain_cut_anywhere_is_the_same_chain(monkeypatch):
+def test_a_chain_cut_anywhere_is_the_same_chain():
+    net, x, sigmas = packed(ConvNet(4)), torch.rand(40, 1, 28, 28), torch.full((9, 1), 0.1)
+    settings = {**FREE, "seed": 2**63 - 1, "stream": 3, "chains": 5 * torch.arange(40)}
+    whole = net.langevin(x, sigmas, first_step=2, **settings)
+    half = net.langevin(x, sigmas[:4], first_step=2, **settings).x
+    assert torch.equal(net.langevin(half, sigmas[4:], first_step=6, **settings).x, whole.x)
+    settings["chains"] = settings["chains"][3:8]
+    assert torch.equal(net.langevin(x[3:8], sigmas, first_step=2, **settings).x, whole.x[3:8])
+
+
+def test_progress_is_told_of_every_step_of_a_chain_in_stretches(monkeypatch):
     energy, x = ConvNet(4), torch.rand(40, 1, 28, 28)
     whole = run_chain(energy, Langevin(), x, 9, rng=torch.Generator().manual_seed(2), record=True)
-    rng = torch.Generator().manual_seed(2)
-    half = run_chain(energy, Langevin(), x, 4, rng=rng).x
-    assert torch.equal(run_chain(energy, Langevin(), half, 5, rng=rng).x, whole.x)
     monkeypatch.setattr("ebmnist.sampling.fused.STRIDE", 80)
     told: list[int] = []
     rng = torch.Generator().manual_seed(2)

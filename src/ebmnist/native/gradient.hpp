@@ -33,14 +33,14 @@ struct Gradient {
         std::vector<Words>& last = pass.slope.back();
         for (size_t i = 0; i < last.size() / VECTORS; i++)
             for (int v = 0; v < VECTORS; v++) {
-                Floats c[2], a[2];
+                Floats c[2] = {}, a[2] = {};
                 W::unpack(last[i * VECTORS + v], c);
                 W::unpack(pass.output[i * VECTORS + v], a);
                 for (int k = 0; k < W::CHANNELS; k++) {
                     c[k] *= coefficient[v];
                     head[i * W::CHANNELS + k] += total(a[k] * coefficient[v]);
                 }
-                last[i * VECTORS + v] = W::pack(c, 1);
+                last[i * VECTORS + v] = W::pack(c);
             }
         pass.backward_hidden();
         for (size_t l = 0; l < net.layers.size(); l++) add_layer(l, pass.activation[l].data(), pass.slope[l].data());
@@ -62,7 +62,7 @@ struct Gradient {
         for (int o = 0; o < s.c_out; o++) {
             Floats sum{};
             for (int i = 0; i < s.h_out * s.w_out * VECTORS; i++) {
-                Floats d[2];
+                Floats d[2] = {};
                 W::unpack(delta[((size_t)(i / VECTORS) * layer.out_words + o / W::CHANNELS) * VECTORS + i % VECTORS], d);
                 sum += d[o % W::CHANNELS];
             }
@@ -83,8 +83,8 @@ struct Gradient {
                 const Words* out = delta + (size_t)(y * s.w_out + x) * layer.out_words * VECTORS;
                 Words from[4][DEPTH], to[4][DEPTH];
                 for (int k = 0; k < 4; k += W::CHANNELS) {
-                    W::by_channel(in + k / W::CHANNELS * VECTORS, *(Words(*)[W::CHANNELS][DEPTH]) & from[k]);
-                    W::by_channel(out + k / W::CHANNELS * VECTORS, *(Words(*)[W::CHANNELS][DEPTH]) & to[k]);
+                    W::by_channel(in + k / W::CHANNELS * VECTORS, from + k);
+                    W::by_channel(out + k / W::CHANNELS * VECTORS, to + k);
                 }
                 for (int d = 0; d < DEPTH; d++)
                     for (int p = 0; p < 4; p++)

@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ebmnist.native.build import library
+from ebmnist.errors import BadInput
+from ebmnist.native.buffers import address, addresses, empty, floats, given
+from ebmnist.native.interface import Settings, Shape
+from ebmnist.native.loader import library
+from ebmnist.native.random import WORD, check_stream, checked_chains
 
 
 class Conv(NamedTuple):
@@ -38,23 +42,11 @@ class Walked(NamedTuple):
     displacement: Tensor  # (n_steps, B)
 
 
-class _Shape(ctypes.Structure):
-    _fields_ = [
-        (n, ctypes.c_int32) for n in ("c_in", "h_in", "w_in", "c_out", "h_out", "w_out", "kernel", "stride", "pad")
-    ]
-
-
-class _Langevin(ctypes.Structure):
-    _fields_ = [("n_steps", ctypes.c_int32), ("noise_first", ctypes.c_int32)] + [
-        (n, ctypes.c_float) for n in ("drift", "clip", "clip_norm", "low", "high")
-    ]
-
-
 class Packed:
     """A network's weights in the order the C++ reads them: a copy, which does not follow later changes.
 
     E(x) = head · SiLU(conv(… SiLU(conv(scale·x + shift)))) + b + bowl/2 · ‖x + shift/scale‖². Images are
-    (B, 1, side, side), float32, on the CPU.
+    (B, 1, side, side), float32, on the CPU. Any number of threads may use one at once.
 
     Args:
         convs: in order; the first takes one channel.
@@ -63,6 +55,9 @@ class Packed:
         shift: what a padded pixel is equal to, once scaled, is 0.
         bowl: curvature of the quadratic beside the network, about the pixel that a padded one is equal to.
         bf16: multiply in bfloat16, summing in float32; False for float32 throughout.
+
+    Raises:
+        BadInput: a weight that is not float32 on the CPU, or not of the shape that the others ask for.
     """
 
     def __init__(
@@ -75,29 +70,37 @@ class Packed:
         bowl: float = 0.0,
         bf16: bool,
     ) -> None:
-        functions = library()
-        assert functions is not None, "ask library() first"
-        self._lib = functions
+        self._lib = given(library())
+        if bf16 and not self._lib.has_bf16():
+            raise BadInput("bf16: this processor, or the compiled engine in use, has no products of bfloat16")
         self.bf16 = bf16
+        first = convs[0]
         # A stride of 2 on one channel leaves vector units idle; on 2 × 2 pixels as four channels it is a stride of 1.
-        self._folds = (
-            convs[0].weight.shape[1] == 1 and convs[0].stride == 2 and not (convs[0].padding | convs[0].side) % 2
-        )
-        self._first = first = convs[0]
-        self._convs = [_folded(convs[0]) if self._folds else convs[0], *convs[1:]]
-        pixels = torch.arange(first.side**2, dtype=torch.int32).view(1, 1, first.side, first.side)
+        self._folds = first.weight.shape[1] == 1 and first.stride == 2 and not (first.padding | first.side) % 2
+        self._first = first
+        self._convs = [_folded(first) if self._folds else first, *convs[1:]]
+        self._side = first.side
+        self._handle = self._packed(head, scale, shift, bowl)
+
+    def _packed(self, head: tuple[Tensor, Tensor], scale: float, shift: float, bowl: float) -> ctypes.c_void_p:
+        """Lay the weights out, each checked; the shapes among each other are checked beyond the border."""
+        pixels = torch.arange(self._side**2, dtype=torch.int32, device="cpu").view(1, 1, self._side, self._side)
         order = functional.pixel_unshuffle(pixels, 2).flatten().contiguous() if self._folds else pixels
-        self._head = head[0].detach().float().contiguous()
-        shapes = (_Shape * len(convs))(*map(_shape, self._convs))
-        weights = [c.weight.detach().contiguous(memory_format=torch.contiguous_format) for c in self._convs]
-        biases = [c.bias.detach().contiguous() for c in self._convs]
-        self._handle = ctypes.c_void_p(
-            functions.pack(
-                int(bf16), len(shapes), shapes, _addresses(weights), _addresses(biases), _address(self._head),
-                ctypes.c_float(head[1].item()), ctypes.c_float(scale), ctypes.c_float(shift), ctypes.c_float(bowl),
-                _address(order),
-            )
+        shapes = (Shape * len(self._convs))(*map(_shape, self._convs))
+        weights = [floats("weight", c.weight, (s.c_out, s.c_in, s.kernel, s.kernel)) for c, s in self._with(shapes)]
+        biases = [floats("bias", c.bias, (s.c_out,)) for c, s in self._with(shapes)]
+        last = shapes[len(shapes) - 1]
+        self._head_shape = (1, last.c_out * last.h_out * last.w_out)
+        head_weight, head_bias = floats("head", head[0], self._head_shape), floats("head's bias", head[1], (1,))
+        handle = ctypes.c_void_p()
+        self._lib.pack(
+            int(bool(self.bf16)), len(shapes), shapes, addresses(weights), addresses(biases), address(head_weight),
+            head_bias.item(), scale, shift, bowl, address(order), ctypes.pointer(handle),
         )  # fmt: skip
+        return handle
+
+    def _with(self, shapes: Any) -> list[tuple[Conv, Any]]:
+        return list(zip(self._convs, shapes, strict=True))
 
     def __del__(self) -> None:
         if hasattr(self, "_handle"):
@@ -108,8 +111,9 @@ class Packed:
 
     def takes(self, x: Tensor) -> bool:
         """Whether `x` is a batch of images as this network was packed for."""
-        side = self._first.side
-        return x.device.type == "cpu" and x.dtype == torch.float32 and x.shape[1:] == (1, side, side) and len(x) > 0
+        shape = (1, self._side, self._side)
+        plain = x.device.type == "cpu" and x.dtype == torch.float32 and x.layout == torch.strided
+        return plain and x.shape[1:] == shape and len(x) > 0
 
     def energy(self, x: Tensor) -> Tensor:
         """E(x), (B,)."""
@@ -117,18 +121,18 @@ class Packed:
 
     def energy_and_grad(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """E(x), (B,), and ∂E/∂x, like x."""
-        grad = torch.empty(x.shape)
+        grad = empty(*x.shape)
         return self._evaluated(x, grad), grad
 
     def weight_grad(self, x: Tensor, coefficients: Tensor) -> list[Tensor]:
         """∂/∂θ of Σ coefficientsᵢ E(xᵢ): weight and bias of each convolution, then of the head."""
-        images, c = x.detach().contiguous(), coefficients.detach().float().contiguous()
-        weights = [torch.empty(conv.weight.shape) for conv in self._convs]
-        biases = [torch.empty(conv.bias.shape) for conv in self._convs]
-        head = torch.empty_like(self._head)
+        images, c = self._images(x), floats("coefficients", coefficients, (len(x),))
+        weights = [empty(*conv.weight.shape) for conv in self._convs]
+        biases = [empty(*conv.bias.shape) for conv in self._convs]
+        head = empty(*self._head_shape)
         self._lib.weight_grad(
-            self._handle, _address(images), len(x), _address(c), _addresses(weights), _addresses(biases),
-            _address(head), torch.get_num_threads(),
+            self._handle, address(images), len(x), address(c), addresses(weights), addresses(biases),
+            address(head), torch.get_num_threads(),
         )  # fmt: skip
         if self._folds:
             weights[0] = _unfolded(weights[0], self._first.weight.shape[-1])
@@ -139,8 +143,11 @@ class Packed:
         self,
         x: Tensor,
         sigmas: Tensor,
-        keys: Tensor,
         *,
+        seed: int,
+        stream: int,
+        chains: Tensor,
+        first_step: int,
         drift: float,
         clip: float | None,
         clip_norm: float | None,
@@ -151,37 +158,64 @@ class Packed:
     ) -> Walked:
         """Move chains by one step per row of `sigmas`, the noise's standard deviation.
 
+        The noise of step i is `normals(seed, stream, chains, first_step + i, side²)`, pixel by pixel, row by row.
+
         Args:
             x: (B, 1, side, side).
             sigmas: (n_steps, B), or (n_steps, 1) for all chains alike, ≥ 0.
-            keys: (n_steps,) int64; each seeds the noise of one step, chain by chain.
+            seed: 0 … 2⁶³ − 1.
+            stream: 0 … 2³² − 1: purpose and call.
+            chains: (B,), int64, 0 … 2³² − 1: which stream each chain draws from.
+            first_step: ≥ 0; no step may reach 2³².
             drift: ε²/2.
             clip: as in `sampling.Langevin`, like `clip_norm`, `clamp` and `noise_first`.
             slacks: how far beyond `clamp` each step may lead, as sigmas; 0 if not given.
             noise: standard normal numbers to use in place of drawn ones, (n_steps, B, 1, side, side).
+
+        Raises:
+            BadInput: a number out of its range, or a tensor of another kind or shape.
         """
         n_steps, free = len(sigmas), float("inf")
-        low, high = clamp or (-free, free)
-        settings = _Langevin(n_steps, noise_first, drift, clip or free, clip_norm or free, low, high)
-        moved = x.detach().clone(memory_format=torch.contiguous_format)
-        before, grad = torch.empty_like(moved), torch.empty_like(moved)
-        seen = torch.empty(4, n_steps, len(x))
-        slacks = torch.zeros(n_steps, 1) if slacks is None else slacks
-        sigmas, slacks = (t.float().expand(n_steps, len(x)).contiguous() for t in (sigmas, slacks))
-        keys = keys.contiguous()
-        given = None if noise is None else noise.contiguous()
+        if n_steps < 1 or first_step + n_steps > WORD:
+            raise BadInput(
+                f"a chain goes from a step ≥ 0 for ≥ 1 steps to 2^32 at most, not {n_steps} from {first_step}"
+            )
+        check_stream(seed, stream, first_step)
+        low, high = (-free, free) if clamp is None else clamp
+        clip, clip_norm = (free if bound is None else bound for bound in (clip, clip_norm))
+        settings = Settings(seed, stream, first_step, n_steps, noise_first, drift, clip, clip_norm, low, high)
+        moved = self._images(x).clone()
+        before, grad, seen = empty(*moved.shape), empty(*moved.shape), empty(4, n_steps, len(x))
+        slacks = torch.zeros(n_steps, 1, dtype=torch.float32, device="cpu") if slacks is None else slacks
+        sigmas, slacks = (_every("sigmas", sigmas, n_steps, len(x)), _every("slacks", slacks, n_steps, len(x)))
+        chains = checked_chains(chains)
+        if len(chains) != len(x):
+            raise BadInput(f"chains must be one index for each of {len(x)} chains, not {len(chains)}")
+        drawn = None if noise is None else floats("noise", noise, (n_steps, *x.shape))
         self._lib.langevin_chain(
-            self._handle, ctypes.byref(settings), _address(moved), len(x), _address(keys), _address(sigmas),
-            _address(slacks), None if given is None else _address(given), _address(before), _address(grad),
-            _address(seen), torch.get_num_threads(),
+            self._handle, ctypes.pointer(settings), address(moved), len(x), address(chains), address(sigmas),
+            address(slacks), None if drawn is None else address(drawn), address(before), address(grad),
+            address(seen), torch.get_num_threads(),
         )  # fmt: skip
         return Walked(moved, before, grad, *seen)
 
+    def _images(self, x: Tensor) -> Tensor:
+        if len(x) < 1:
+            raise BadInput("images: there are none")
+        return floats("images", x, (len(x), 1, self._side, self._side))
+
     def _evaluated(self, x: Tensor, grad: Tensor | None) -> Tensor:
-        images, energy = x.detach().contiguous(), torch.empty(len(x))
-        to = None if grad is None else _address(grad)
-        self._lib.energy_and_grad(self._handle, _address(images), len(x), _address(energy), to, torch.get_num_threads())
+        images, energy = self._images(x), empty(len(x))
+        to = None if grad is None else address(grad)
+        self._lib.energy_and_grad(self._handle, address(images), len(x), address(energy), to, torch.get_num_threads())
         return energy
+
+
+def _every(name: str, t: Tensor, n_steps: int, n_chains: int) -> Tensor:
+    """One number a step and chain, (n_steps, n_chains), float32."""
+    if t.dim() != 2 or len(t) != n_steps or t.shape[1] not in (1, n_chains):
+        raise BadInput(f"{name} must be ({n_steps}, {n_chains}) or ({n_steps}, 1), not {tuple(t.shape)}")
+    return floats(name, t.float().expand(n_steps, n_chains), (n_steps, n_chains))
 
 
 def _folded(conv: Conv) -> Conv:
@@ -200,15 +234,7 @@ def _unfolded(weight: Tensor, k: int) -> Tensor:
     return whole[..., :k, :k].contiguous()
 
 
-def _shape(conv: Conv) -> _Shape:
+def _shape(conv: Conv) -> Shape:
     out, inputs, k, _ = conv.weight.shape
     end = conv.side_out
-    return _Shape(inputs, conv.side, conv.side, out, end, end, k, conv.stride, conv.padding)
-
-
-def _address(t: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(t.data_ptr())
-
-
-def _addresses(tensors: Sequence[Tensor]) -> Any:
-    return (ctypes.c_void_p * len(tensors))(*(t.data_ptr() for t in tensors))
+    return Shape(inputs, conv.side, conv.side, out, end, end, k, conv.stride, conv.padding)

@@ -1,0 +1,99 @@
+// Langevin chains, many steps at a time: x ← clamp(x − (ε²/2) clip(∇E(x)) + σ ξ), the step of sampling/langevin.py.
+#pragma once
+
+#include "tiles.hpp"
+
+template <class W>
+struct Chains {  // of one tile
+    const Langevin& k;
+    Pass<W> pass;
+    const std::vector<int32_t>& place;
+    int pixels;
+    std::vector<Floats> x, before, grad, noise;
+
+    Chains(const Network<W>& net, const Langevin& kernel)
+        : k(kernel), pass(net), place(net.place), pixels(net.pixels()), x((size_t)pixels * VECTORS), before(x), grad(x),
+          noise(x) {}
+
+    // Noise by the pixel's place in the image, not in the first layer's input: that is a matter of layout.
+    void draw(int step, const Words (&chains)[VECTORS]) {
+        for (int v = 0; v < VECTORS; v++) {
+            Normals normals(k.seed, k.stream, k.first_step + (uint32_t)step, 0, chains[v]);
+            normals.fill(0, pixels, place.data(), noise.data() + v, VECTORS);
+        }
+    }
+
+    // seen: energy, ‖∇E‖₂, share of clipped components, ‖x_after − x_before‖₂, of each image of the tile.
+    // For each image of the tile, sigma: the noise's standard deviation; slack: how far beyond the clamp it may go.
+    void step(const Floats (&sigma)[VECTORS], const Floats (&slack)[VECTORS], Floats (&seen)[4][VECTORS]) {
+        before = x;
+        if (k.noise_first)
+            for (int i = 0; i < pixels * VECTORS; i++) {
+                int v = i % VECTORS;
+                x[i] = bounded(x[i] + sigma[v] * noise[i], k.low - slack[v], k.high + slack[v]);
+            }
+        pass.forward(x.data(), seen[0]);
+        pass.backward(x.data(), grad.data());
+        for (int v = 0; v < VECTORS; v++) {
+            Floats squares{}, kept{}, moved{};
+            Ints clipped{};
+            for (int i = v; i < pixels * VECTORS; i += VECTORS) {
+                Floats g = bounded(grad[i], -k.clip, k.clip);
+                squares += grad[i] * grad[i];
+                kept += g * g;
+                clipped -= g != grad[i];
+            }
+            Floats norm = square_root(kept), most = Floats{} + k.clip_norm;
+            Floats shrink = norm > most ? most / norm : Floats{} + 1.0f;
+            for (int i = v; i < pixels * VECTORS; i += VECTORS) {
+                Floats y = x[i] - k.drift * (bounded(grad[i], -k.clip, k.clip) * shrink);
+                if (!k.noise_first) y += sigma[v] * noise[i];
+                x[i] = bounded(y, k.low - slack[v], k.high + slack[v]);
+                moved += (x[i] - before[i]) * (x[i] - before[i]);
+            }
+            seen[1][v] = square_root(squares);
+            seen[2][v] = (norm > most) ? Floats{} + 1.0f : __builtin_convertvector(clipped, Floats) / (float)pixels;
+            seen[3][v] = square_root(moved);
+        }
+    }
+};
+
+inline bool any(const Floats (&x)[VECTORS]) {
+    for (const Floats& v : x)
+        for (int i = 0; i < LANES; i++)
+            if (v[i] != 0) return true;
+    return false;
+}
+
+struct Buffers {  // as `langevin_chain` in engine.h has them
+    float* images;
+    const int64_t* chains;
+    const float *sigmas, *slacks, *noise;
+    float *before, *grad, *trace;
+};
+
+template <class W>
+void run_chains(const Network<W>& net, const Langevin& kernel, int n_images, const Buffers& b, int n_threads) {
+    size_t n = (size_t)n_images, n_steps = (size_t)kernel.n_steps;
+    share(tiles_of(n_images), n_threads, [&](auto next) {
+        Chains<W> tile_chains(net, kernel);
+        for (int tile; (tile = next()) >= 0;) {
+            Words chains[VECTORS] = {};
+            if (b.chains) load(b.chains, n_images, tile, chains);
+            load(b.images, n_images, net.order, tile, tile_chains.x.data());
+            for (size_t i = 0; i < n_steps; i++) {
+                Floats sigma[VECTORS], slack[VECTORS], seen[4][VECTORS];
+                load(b.sigmas + i * n, n_images, tile, sigma);
+                load(b.slacks + i * n, n_images, tile, slack);
+                if (b.noise)
+                    load(b.noise + i * n * (size_t)net.pixels(), n_images, net.order, tile, tile_chains.noise.data());
+                else if (any(sigma)) tile_chains.draw((int)i, chains);
+                tile_chains.step(sigma, slack, seen);
+                for (size_t j = 0; j < 4; j++) store(seen[j], n_images, tile, b.trace + (j * n_steps + i) * n);
+            }
+            store(tile_chains.x.data(), n_images, net.order, tile, b.images);
+            store(tile_chains.before.data(), n_images, net.order, tile, b.before);
+            store(tile_chains.grad.data(), n_images, net.order, tile, b.grad);
+        }
+    });
+}

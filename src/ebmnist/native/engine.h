@@ -1,0 +1,73 @@
+// What Python calls, by ctypes, and what the tests' driver calls.
+//
+// Every function that can fail returns a Status. Nothing is thrown out of one, and all threads that it starts have ended
+// when it returns. The caller answers for the sizes of the buffers; they are written at each function.
+#pragma once
+
+#include <stdint.h>
+
+#define EBMNIST_ABI 1
+#define EBMNIST_ENTRY __attribute__((visibility("default")))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum Status { DONE = 0, BAD_ARGUMENT = 1, OUT_OF_MEMORY = 2, FAILED = 3 };
+
+// What the processor that asks can execute.
+enum Processor { HAS_V3 = 1, HAS_V4 = 2, HAS_BF16 = 4, IS_AMD = 8 };
+
+struct Shape {  // of one convolution; a linear layer is one whose kernel covers its whole input
+    int32_t c_in, h_in, w_in, c_out, h_out, w_out, kernel, stride, pad;
+};
+
+struct Langevin {
+    uint64_t seed;
+    uint32_t stream, first_step;  // counter words c3, and c1 of the first step
+    int32_t n_steps, noise_first;
+    float drift;            // ε²/2
+    float clip, clip_norm;  // infinite for none
+    float low, high;        // infinite for none
+};
+
+struct Handle;  // a packed network, which never changes: any number of threads may use it at once
+
+EBMNIST_ENTRY int32_t abi(void);
+EBMNIST_ENTRY const char* digest(void);   // of the sources that this was compiled from
+EBMNIST_ENTRY const char* variant(void);  // the instructions it was compiled for
+EBMNIST_ENTRY int32_t has_bf16(void);
+EBMNIST_ENTRY uint32_t processor(void);
+
+// weights[l]: (c_out, c_in, kernel, kernel); biases[l]: (c_out,); head: (c_out·h_out·w_out of the last layer,);
+// order: a permutation, (c_in·h_in·w_in of the first layer,); out: receives the handle, which `release` frees.
+EBMNIST_ENTRY int32_t pack(int32_t bf16, int32_t n_layers, const struct Shape* shapes, const float* const* weights,
+                           const float* const* biases, const float* head, double head_bias, double scale, double shift,
+                           double bowl, const int32_t* order, struct Handle** out);
+EBMNIST_ENTRY void release(struct Handle* handle);
+
+// images, grad: (n, pixels), energy: (n,). grad may be null.
+EBMNIST_ENTRY int32_t energy_and_grad(const struct Handle* handle, const float* images, int32_t n, float* energy,
+                                      float* grad, int32_t n_threads);
+
+// images: (n, pixels); coefficients: (n,); weights, biases, head as in `pack`, written.
+EBMNIST_ENTRY int32_t weight_grad(const struct Handle* handle, const float* images, int32_t n,
+                                  const float* coefficients, float* const* weights, float* const* biases, float* head,
+                                  int32_t n_threads);
+
+// images: (n, pixels), moved; chains: (n,), each in [0, 2³²), may be null where noise is given; sigmas, slacks:
+// (n_steps, n); noise: (n_steps, n, pixels) or null; before, grad: (n, pixels); trace: (4, n_steps, n).
+EBMNIST_ENTRY int32_t langevin_chain(const struct Handle* handle, const struct Langevin* kernel, float* images,
+                                     int32_t n, const int64_t* chains, const float* sigmas, const float* slacks,
+                                     const float* noise, float* before, float* grad, float* trace, int32_t n_threads);
+
+// Standard normals of one draw: chains: (n,), each in [0, 2³²); out: (n, n_values).
+EBMNIST_ENTRY int32_t normals(uint64_t seed, uint32_t stream, uint32_t step, int32_t draw, const int64_t* chains,
+                              int32_t n, int32_t n_values, float* out, int32_t n_threads);
+
+// Philox4x32-10 of n counters under one key: counters, out: (n, 4).
+EBMNIST_ENTRY int32_t philox(const uint32_t* counters, int32_t n, uint64_t key, uint32_t* out);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,266 @@
+"""The C++ of `ebmnist.native` in processes of its own: built by any compiler for any processor, fed with case files."""
+
+import fcntl
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ebmnist.native.interface import NEEDS, Settings, Shape
+from ebmnist.native.loader import load
+from ebmnist.native.variants import FLAGS, FOLDER, variants
+
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wno-psabi")  # psabi: no vector crosses the library's border
+DRIVER = Path(__file__).parent / "native" / "driver.cpp"
+KNOWN = (  # Random123's kat_vectors of Philox4x32-10: counter, key, words
+    ((0,) * 4, (0,) * 2, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+)
+
+
+def missing(what: str) -> None:
+    """Skip a test for want of something, and say so; where CI asks, fail: it would test nothing."""
+    tell = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+    tell(f"{what}: not installed (.ci/run has the Debian packages)")
+
+
+def needs(*tools: str) -> None:
+    """See that all of these commands can be called; `missing` where not."""
+    for tool in tools:
+        if shutil.which(tool) is None:
+            missing(tool)
+
+
+def runnable() -> list[str]:
+    """Names of the variants that this processor can execute, as the installed baseline says."""
+    names = list(variants())
+    found = load(names[0]).processor()
+    return [name for name in names if NEEDS.get(name, 0) & found == NEEDS.get(name, 0)]
+
+
+class Target(NamedTuple):
+    """What a driver is compiled for."""
+
+    compiler: str
+    variant: str
+    flags: tuple[str, ...]
+    starter: tuple[str, ...] = ()
+
+    def build(self, folder: Path, *, extra: Sequence[str] = ()) -> list[str]:
+        """Return the command that starts the driver, compiled into `folder` if no other process has done that."""
+        needs(self.compiler, *self.starter[:1])
+        out = folder / f"driver-{self.compiler}-{self.variant}"
+        folder.mkdir(exist_ok=True, parents=True)
+        quiet = (
+            ("-Wno-maybe-uninitialized", "-Wno-uninitialized")
+            if self.compiler == "g++" and "v4" in self.variant
+            else ()
+        )  # GCC's 105593
+        names = (f'-DEBMNIST_DIGEST="{"0" * 64}"', f'-DEBMNIST_VARIANT="{self.variant}"')
+        sources = (str(DRIVER), str(FOLDER / "ebmnist.cpp"))
+        with (folder / f"{out.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # pytest-xdist's processes build each once
+            if not out.exists():
+                command = [self.compiler, *FLAGS, *self.flags, *WARNINGS, *quiet, *extra, *names, f"-I{FOLDER}"]
+                done = subprocess.run([*command, "-pthread", "-o", str(out), *sources], capture_output=True, text=True)
+                assert done.returncode == 0, done.stderr[-3000:]
+        return [*self.starter, str(out)]
+
+
+def targets() -> list[Target]:
+    """Every variant that runs here, by both compilers; and for the other kind of processor by way of qemu."""
+    native = [Target(c, v, variants()[v]) for c in ("g++", "clang++") for v in runnable()]
+    if platform.machine() in ("aarch64", "arm64"):
+        return native
+    flags = (*variants("aarch64")["aarch64"], "-static")
+    return [*native, Target("aarch64-linux-gnu-g++", "aarch64", flags, ("qemu-aarch64",))]
+
+
+@dataclass(frozen=True)
+class Net:
+    """Convolutions with SiLU between them, one linear layer, a quadratic: as the C++ has it, but in PyTorch."""
+
+    size: tuple[int, int, int]  # channels, height, width of the input
+    layers: tuple[tuple[int, int, int, int], ...]  # channels, kernel, stride, padding of each convolution
+    bowl: float = 0.05
+    scale: float = 2.0
+    shift: float = -1.0
+    shapes: list[Shape] = field(default_factory=list)
+    weights: list[Tensor] = field(default_factory=list)
+    biases: list[Tensor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        rng, (c, h, w) = torch.Generator().manual_seed(3), self.size
+        for out, k, stride, pad in self.layers:
+            ends = [(side + 2 * pad - k) // stride + 1 for side in (h, w)]
+            self.shapes.append(Shape(c, h, w, out, *ends, k, stride, pad))
+            self.weights.append(torch.randn(out, c, k, k, generator=rng) / (c * k * k) ** 0.5)
+            self.biases.append(torch.randn(out, generator=rng) / 10)
+            c, h, w = out, *ends
+        self.weights.append(torch.randn(c * h * w, generator=rng) / (c * h * w) ** 0.5)  # the head
+        self.biases.append(torch.randn(1, generator=rng))
+
+    @property
+    def order(self) -> Tensor:
+        """Pixel p of the first layer's input is order[p] of an image's row: any permutation will do."""
+        return torch.randperm(int(np.prod(self.size)), generator=torch.Generator().manual_seed(4))
+
+    def energy(self, x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
+        """E(x) of rows of pixels, (n, pixels) -> (n,), in their dtype."""
+        h = (self.scale * x + self.shift)[:, self.order].view(-1, *self.size)
+        for shape, weight, bias in zip(self.shapes, weights, biases, strict=False):
+            h = functional.silu(functional.conv2d(h, weight, bias, shape.stride, shape.pad))
+        quadratic = (x + self.shift / self.scale).square().sum(1)
+        return h.flatten(1) @ weights[-1] + biases[-1] + 0.5 * self.bowl * quadratic
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of every entry."""
+
+    net: Net
+    n: int
+    n_threads: int = 1
+    bf16: bool = False
+    n_steps: int = 3
+    noise_first: bool = False
+    clip: float = 0.02
+    clip_norm: float = 0.1
+    seed: int = 2**63 - 1
+    stream: int = 2**32 - 1
+    first_step: int = 2**32 - 3
+    drift: float = 0.5
+    low: float = 0.0
+    high: float = 1.0
+
+    @property
+    def images(self) -> Tensor:
+        """(n, pixels); those of fewer images are the first of those of more."""
+        return torch.rand(512, len(self.net.order), generator=torch.Generator().manual_seed(5))[: self.n]
+
+    @property
+    def coefficients(self) -> Tensor:
+        return torch.linspace(-1, 2, self.n)
+
+    @property
+    def sigmas(self) -> Tensor:
+        return (0.1 + torch.arange(512) % 3 / 10).expand(self.n_steps, -1)[:, : self.n].contiguous()
+
+    @property
+    def slacks(self) -> Tensor:
+        return self.sigmas / 4
+
+    @property
+    def chains(self) -> Tensor:
+        return (2**32 - 1 - 7 * torch.arange(512))[: self.n]
+
+    def write(self, path: Path) -> None:
+        """Write what driver.cpp reads."""
+        net = self.net
+        settings = Settings(
+            self.seed, self.stream, self.first_step, self.n_steps, self.noise_first, self.drift, self.clip,
+            self.clip_norm, self.low, self.high,
+        )  # fmt: skip
+        with path.open("wb") as file:
+            sizes = (int(self.bf16), len(net.shapes), self.n, self.n_threads, 0)
+            file.write(np.array(sizes, np.int32).tobytes())
+            file.write(b"".join(bytes(shape) for shape in net.shapes) + bytes(settings))
+            file.write(np.array([net.biases[-1].item(), net.scale, net.shift, net.bowl]).tobytes())
+            for weight, bias in zip(net.weights[:-1], net.biases[:-1], strict=True):
+                file.write(weight.numpy().tobytes() + bias.numpy().tobytes())
+            arrays = (net.weights[-1], net.order.int(), self.images, self.coefficients, self.sigmas, self.slacks)
+            file.write(b"".join(a.numpy().tobytes() for a in (*arrays, self.chains)))
+            words = [*(word for counter, _, _ in KNOWN for word in counter), *KNOWN[2][1]]
+            file.write(np.array(words, np.uint32).tobytes())
+
+    def read(self, path: Path) -> "Results":
+        """Read what driver.cpp wrote."""
+        n, pixels, net = self.n, len(self.net.order), self.net
+        numbers, done = torch.from_numpy(np.fromfile(path, np.float32)), 0
+
+        def take(*shape: int) -> Tensor:
+            nonlocal done
+            done += int(np.prod(shape))
+            return numbers[done - int(np.prod(shape)) : done].view(*shape)
+
+        value, again, grad = take(n), take(n), take(n, pixels)
+        weights = [take(*w.shape) for w in net.weights[:-1]]
+        biases = [take(*b.shape) for b in net.biases[:-1]]
+        head, noise = take(*net.weights[-1].shape), take(self.n_steps, n, pixels)
+        walks = [Walk(*(take(n, pixels) for _ in range(3)), take(4, self.n_steps, n)) for _ in range(2)]
+        words = take(3, 4).view(torch.int32).long() & 0xFFFFFFFF
+        assert done == len(numbers), "the driver wrote more"
+        return Results(value, again, grad, weights, biases, head, noise, *walks, words)
+
+
+class Walk(NamedTuple):
+    """What `langevin_chain` left: (n, pixels) each, and (4, n_steps, n)."""
+
+    x: Tensor
+    before: Tensor
+    grad: Tensor
+    trace: Tensor
+
+
+class Results(NamedTuple):
+    """What the driver wrote of one case."""
+
+    energy: Tensor
+    energy_beside_grad: Tensor
+    grad: Tensor
+    weights: list[Tensor]
+    biases: list[Tensor]
+    head: Tensor
+    noise: Tensor  # by `normals`, (n_steps, n, pixels)
+    given: Walk  # with that noise handed in
+    drawn: Walk  # with noise of its own
+    words: Tensor  # (3, 4)
+
+
+def run(
+    start: list[str], cases: Sequence[Case], folder: Path, *, before: Callable[[], None] | None = None
+) -> list[bytes]:
+    """Run the driver over all cases at once; return its output files."""
+    paths = []
+    for i, case in enumerate(cases):
+        case.write(folder / f"{i}.case")
+        paths += [str(folder / f"{i}.case"), str(folder / f"{i}.out")]
+    done = subprocess.run([*start, *paths], capture_output=True, text=True, preexec_fn=before, timeout=200)
+    assert done.returncode == 0, f"{start}: exit {done.returncode}\n{done.stdout}{done.stderr[-3000:]}"
+    return [Path(path).read_bytes() for path in paths[1::2]]
+
+
+def results(start: list[str], cases: Sequence[Case], folder: Path) -> list[Results]:
+    """As `run`, read."""
+    run(start, cases, folder)
+    return [case.read(folder / f"{i}.out") for i, case in enumerate(cases)]
+
+
+NETS = {
+    "mnist": Net((4, 14, 14), ((16, 3, 1, 2), (32, 3, 2, 1), (32, 3, 2, 1), (16, 4, 1, 0))),
+    "3 × 3": Net((1, 3, 3), ((3, 3, 1, 1), (5, 2, 2, 0), (2, 1, 1, 0))),
+    "not square": Net((3, 7, 5), ((6, 3, 2, 1), (9, 2, 1, 1)), bowl=0.0, scale=1.0, shift=0.0),
+}
+
+
+def several(**settings: object) -> list[Case]:
+    """Each net with one image, one more than a tile, and many on several threads."""
+    one = [Case(net, 1) for net in NETS.values()]
+    tile = [Case(net, n, n_threads=2, noise_first=True) for net in NETS.values() for n in (9, 17, 33)]
+    many = [Case(net, 70, n_threads=3) for net in NETS.values()]
+    return [replace(case, **settings) for case in (*one, *tile, *many)]  # type: ignore[arg-type]
