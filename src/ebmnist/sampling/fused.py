@@ -37,13 +37,13 @@ def walk(
 ) -> Iterator[tuple[int, Walked]]:
     """Yield (steps done, what the last stretch left behind) at every stop, at n_steps, and every little while."""
     stream, n_steps = numbers.stream, len(numbers.steps)
-    sigmas, slacks = _noise_and_slack(kernel, n_steps, clock, temperatures)
     done, reach = 0, max(1, STRIDE // len(x))
     while done < n_steps:
         until = min([n_steps, done + reach, *(s for s in stops if s > done)])
+        sigmas, slacks = _noise_and_slack(kernel, range(done, until), clock, temperatures)
         walked = packed.langevin(
             x,
-            sigmas[done:until],
+            sigmas,
             seed=stream.seed,
             stream=stream.word,
             chains=numbers.chains,
@@ -53,20 +53,20 @@ def walk(
             clip_norm=kernel.clip_norm,
             clamp=kernel.clamp,
             noise_first=isinstance(kernel, Langevin) and kernel.noise_first,
-            slacks=slacks[done:until],
+            slacks=slacks,
         )
         x, done = walked.x, until
         yield done, walked
 
 
 def _noise_and_slack(
-    kernel: Langevin | Cyclic, n_steps: int, clock: Tensor | None, temperatures: Sequence[float] | None
+    kernel: Langevin | Cyclic, steps: range, clock: Tensor | None, temperatures: Sequence[float] | None
 ) -> tuple[Tensor, Tensor]:
-    """Each step's noise, and how far beyond the clamp it may lead: (n_steps, B), or (n_steps, 1) for all alike."""
+    """Each step's noise, and how far beyond the clamp it may lead: (steps, B), or (steps, 1) for all alike."""
     if isinstance(kernel, Cyclic):
-        start = torch.zeros(1, dtype=torch.int64) if clock is None else clock
-        clocks = start + torch.arange(n_steps)[:, None]
+        start = torch.zeros(1, dtype=torch.int64, device="cpu") if clock is None else clock
+        clocks = start + torch.arange(steps.start, steps.stop, device="cpu")[:, None]
         return kernel.noise(clocks), kernel.beyond(clocks)
-    at = [kernel.temperature] * n_steps if temperatures is None else temperatures
-    sigmas = kernel.step_size * torch.tensor(at, dtype=torch.float64).sqrt()[:, None]
-    return sigmas, torch.full((n_steps, 1), kernel.slack)
+    at = [kernel.temperature] * len(steps) if temperatures is None else temperatures[steps.start : steps.stop]
+    sigmas = kernel.step_size * torch.tensor(at, dtype=torch.float64, device="cpu").sqrt()[:, None]
+    return sigmas, torch.full((len(steps), 1), kernel.slack, dtype=torch.float32, device="cpu")
