@@ -16,10 +16,12 @@ from ebmnist import examination, measuring, pipeline
 from ebmnist.artifacts import atomic
 from ebmnist.artifacts.figures import SECTION_FIGURES
 from ebmnist.artifacts.measurements import read_measurements
-from ebmnist.artifacts.report import Part, write_parts
+from ebmnist.artifacts.parts import write_parts
+from ebmnist.artifacts.report import Part
 from ebmnist.cli import main
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import Figure, Measured, Subject
+from ebmnist.random import Rng
 from ebmnist.trained import export
 
 TINY = ["--energy.width", "4", "--training.n_steps", "1", "--training.start.size", "130"]
@@ -33,8 +35,8 @@ class Fine:
     def quick(cls) -> Self:
         return cls()
 
-    def measure(self, subject: Subject, rng: torch.Generator) -> Measured:
-        x = torch.rand((4, 1, 28, 28), generator=rng)
+    def measure(self, subject: Subject, rng: Rng) -> Measured:
+        x = rng.uniform((4, 1, 28, 28))
         return Measured((Figure("mean E", float(subject.energy(x).mean()), 0.1),), (), {}, "By hand.")
 
 
@@ -42,7 +44,7 @@ def raising(error: BaseException) -> type[Fine]:
     """A section that meets what no section foresees."""
 
     class Broken(Fine):
-        def measure(self, subject: Subject, rng: torch.Generator) -> Measured:  # noqa: ARG002
+        def measure(self, subject: Subject, rng: Rng) -> Measured:  # noqa: ARG002
             raise error
 
     return Broken
@@ -128,7 +130,7 @@ def test_what_json_does_not_know_fails_its_section_alone(run: Path, monkeypatch:
     class Foreign(Fine):
         """Measures a tensor, not a number."""
 
-        def measure(self, subject: Subject, rng: torch.Generator) -> Measured:  # noqa: ARG002
+        def measure(self, subject: Subject, rng: Rng) -> Measured:  # noqa: ARG002
             return Measured((Figure("n", 1.0, note=torch.ones(1)),), (), {}, "")  # type: ignore[arg-type]
 
     sections(monkeypatch, foreign=Foreign, fine=Fine)

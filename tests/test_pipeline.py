@@ -145,10 +145,10 @@ def test_a_run_without_a_checkpoint_begins_again_and_says_so(tmp_path: Path) -> 
     for where in ("", "figures", "checkpoints"):
         (killed / where / ".tmp-x-1").write_text("")
     with pytest.raises(
-        BadInput, match=rf"^{killed}: no checkpoint in it; begin it again with: ebmnist resume {killed}$"
+        BadInput, match=rf"^{killed}: no checkpoint in it; begin it again with: ebmnist resume {killed} --restart$"
     ):
         load(killed)
-    first, *_ = exhaust(pipeline.resume(killed))
+    first, *_ = exhaust(pipeline.resume(killed, restart=True))
     assert first == pipeline.Resumed(0, {})
     assert_same_checkpoint(whole, killed)
     assert [r.step for r in RunFolder.open(killed).read_metrics()] == list(range(1, 11))
@@ -210,16 +210,14 @@ def test_interrupted_before_the_first_update_it_can_be_begun_again(tmp_path: Pat
     events = pipeline.train(recipe(3), tmp_path / "run")
     next(events)
     events.close()
-    again = pipeline.resume(tmp_path / "run")
+    again = pipeline.resume(tmp_path / "run", restart=True)
     assert next(again) == pipeline.Resumed(0, {})
     with pytest.raises(KeyboardInterrupt, match="ebmnist resume"):
         again.throw(KeyboardInterrupt())
-    assert load(exhaust_into(tmp_path / "run")).step == 3
-
-
-def exhaust_into(path: Path) -> Path:
-    exhaust(pipeline.resume(path))
-    return path
+    exhaust(pipeline.resume(tmp_path / "run", restart=True))
+    assert load(tmp_path / "run").step == 3
+    with pytest.raises(BadInput, match=r"has a checkpoint to go on from; leave out --restart$"):
+        exhaust(pipeline.resume(tmp_path / "run", restart=True))
 
 
 def as_nobody(work: Callable[[], int]) -> int:

@@ -210,5 +210,5 @@ def test_a_chain_is_not_checked(energy: Trained, digits: Tensor) -> None:
 def test_a_film_has_room_for_so_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.webp"
     assert main(["sample", "pretrained", "--n", "577", "--out", str(path)]) == 2
-    assert "room for 576 images" in capsys.readouterr().err
+    assert "holds at most 576 images" in capsys.readouterr().err
     assert not path.exists()

@@ -78,8 +78,9 @@ def test_info_goes_on_without_a_damaged_file_and_says_so(name, key, mine, capsys
     ],
 )
 def test_a_report_goes_on_without_its_pictures_and_says_so(gallery, said, mine):
-    (mine / "run" / "figures" / "gallery.json").write_text(gallery, encoding="utf-8")
     measured = read_measurements(mine / "run" / "evaluation.json")
+    of_these = gallery.replace("}", f', "checkpoint": "{measured.subject["checkpoint"]}"}}')
+    (mine / "run" / "figures" / "gallery.json").write_text(of_these, encoding="utf-8")
     page = write_page(mine / "run", measured, []).read_text(encoding="utf-8")
     assert "left out" in page
     assert said in page

@@ -3,11 +3,14 @@
 import argparse
 import difflib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ebmnist.output import is_text, put, tell
+
+BASIC_OVERRIDES = ("--name", "--about", "--seed", "--device")
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -111,3 +114,23 @@ def input_file(word: str) -> Path:
     if path.is_char_device() or path.is_block_device():
         raise argparse.ArgumentTypeError(f"{word!r} is a device; give a file of images")
     return path
+
+
+def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part a command line into the verb's own words and the recipe's fields, `--section.field value`.
+
+    >>> split_overrides(["run", "--training.lr", "1e-3", "smoke", "--seed=3"])
+    (['run', 'smoke'], ['--training.lr', '1e-3', '--seed=3'])
+    """
+    own: list[str] = []
+    fields: list[str] = []
+    words = iter(argv)
+    for word in words:
+        key = word.partition("=")[0]
+        if not (key.startswith("--") and ("." in key or key in BASIC_OVERRIDES)):
+            own.append(word)
+            continue
+        fields.append(word)
+        if "=" not in word and (value := next(words, None)) is not None:
+            fields.append(value)
+    return own, fields

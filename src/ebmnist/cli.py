@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import ebmnist
-from ebmnist.arguments import OneLineParser, Whole, file_path, input_file, names, sigma, text
+from ebmnist.arguments import OneLineParser, Whole, file_path, input_file, names, sigma, split_overrides, text
 from ebmnist.errors import UNIMPORTABLE, BadInput, in_one_line
 from ebmnist.output import any_encoding, is_text, put, tell, tell_of_logs
 from ebmnist.signals import Interrupted, answered_by, interrupt
@@ -48,8 +48,8 @@ examples:
   ebmnist evaluate runs/mnist --only chain_length --long 100000    do chains stay true on very long runs?
   ebmnist evaluate runs/mnist --only ood --outliers data/letters data/kmnist
 """
+SEED = Whole(0, 2**63 - 1)
 MODEL = "a run folder (its latest checkpoint), one checkpoint, or pretrained, which comes with ebmnist"
-BASIC_OVERRIDES = ("--name", "--about", "--seed", "--device")
 MOST_STEPS = 10**9  # of one chain
 
 Verbs: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
@@ -85,6 +85,7 @@ def _training_verbs(verbs: Verbs) -> None:
 
     p = _verb(verbs, "resume", "go on with a run where its latest checkpoint left it, then draw and report", fields)
     p.add_argument("dir", type=file_path, help="the run folder")
+    p.add_argument("--restart", action="store_true", help="from update 0: of a run killed before its first checkpoint")
 
     p = _verb(verbs, "report", "draw a run's pictures again and write its report.html")
     p.add_argument("dir", type=file_path, help="the run folder")
@@ -112,7 +113,7 @@ def _model_verbs(verbs: Verbs) -> None:
         type=Whole(0, MOST_STEPS),
         help="of each chain: whole cycles of 128 for mnist (default: the recipe's)",
     )
-    p.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    p.add_argument("--seed", type=SEED, default=0, help="of the noise (default: 0)")
     suffixes = ".png a grid, .webp or .gif the chains moving, .npy float32 (N,1,28,28) in [0,1]"
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=suffixes)
     _common(p)
@@ -123,7 +124,7 @@ def _model_verbs(verbs: Verbs) -> None:
     p.add_argument("--sigma", type=sigma, required=True, help="standard deviation of the noise, pixels on [0,1]")
     p.add_argument("--input", type=input_file, metavar="FILE", help="noisy images: .npy, .png or IDX")
     _data_root(p)
-    p.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    p.add_argument("--seed", type=SEED, default=0, help="of the noise (default: 0)")
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=".png or .npy")
     _common(p)
 
@@ -147,18 +148,18 @@ def _judging_verbs(verbs: Verbs) -> None:
     )
     p.add_argument(
         "--long",
-        type=Whole(64, MOST_STEPS),
+        type=Whole(1, MOST_STEPS),
         metavar="N",
         help="steps of the chains in chain_length, ≥ 64 (default: 4096)",
     )
     about = (
         "chains from noise in chain_length, and as many from data, 256 to 4744 (default: 256); thousands ask for a GPU"
     )
-    p.add_argument("--chains", type=Whole(256, 4744), metavar="N", help=about)
+    p.add_argument("--chains", type=Whole(1, 4744), metavar="N", help=about)
     about = "folders of IDX files, such as EMNIST's letters or KMNIST: each is one more set of outliers in ood"
     p.add_argument("--outliers", type=file_path, nargs="+", default=(), metavar="FOLDER", help=about)
     p.add_argument("--out", type=file_path, help="folder for evaluation.json and report.html (default: the run's own)")
-    p.add_argument("--seed", type=int, default=0, help="of every section's random stream (default: 0)")
+    p.add_argument("--seed", type=SEED, default=0, help="of every section's random stream (default: 0)")
     _device(p, default=None)
 
     p = _verb(verbs, "compare", "put the figures of evaluated runs side by side")
@@ -169,7 +170,7 @@ def _judging_verbs(verbs: Verbs) -> None:
     p = _verb(verbs, "train-feature-net", "train the digit classifier whose features the figures are measured in")
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help="its weights, .safetensors")
     p.add_argument("--epochs", type=Whole(1, 10_000), default=10, help="passes over the training images (default: 10)")
-    p.add_argument("--seed", type=int, default=0, help="of weights, batches and augmentation (default: 0)")
+    p.add_argument("--seed", type=SEED, default=0, help="of weights, batches and augmentation (default: 0)")
 
 
 def _verb(verbs: Verbs, name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -192,26 +193,6 @@ def _device(parser: argparse.ArgumentParser, default: str | None = "cpu") -> Non
     parser.add_argument(
         "--device", type=text, default=default, help=f"where to compute: auto, cpu, cuda, … (default: {whose})"
     )
-
-
-def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part a command line into the verb's own words and the recipe's fields, `--section.field value`.
-
-    >>> split_overrides(["run", "--training.lr", "1e-3", "smoke", "--seed=3"])
-    (['run', 'smoke'], ['--training.lr', '1e-3', '--seed=3'])
-    """
-    own: list[str] = []
-    fields: list[str] = []
-    words = iter(argv)
-    for word in words:
-        key = word.partition("=")[0]
-        if not (key.startswith("--") and ("." in key or key in BASIC_OVERRIDES)):
-            own.append(word)
-            continue
-        fields.append(word)
-        if "=" not in word and (value := next(words, None)) is not None:
-            fields.append(value)
-    return own, fields
 
 
 def main(argv: Sequence[str] | None = None) -> int:

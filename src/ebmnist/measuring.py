@@ -3,12 +3,12 @@
 from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 
-from ebmnist.artifacts import Checkpoint, check_writable, load_checkpoint, new_folder
-from ebmnist.artifacts.atomic import sweep
+from ebmnist.artifacts import Checkpoint, load_checkpoint, new_folder
 from ebmnist.artifacts.environment import describe_environment
 from ebmnist.artifacts.figures import save_section
 from ebmnist.artifacts.history import read_history
 from ebmnist.artifacts.measurements import Measurements, add_measurements
+from ebmnist.artifacts.place import tidy
 from ebmnist.artifacts.reading import readable
 from ebmnist.artifacts.tables import picture_of, write_page
 from ebmnist.errors import BadInput
@@ -90,17 +90,6 @@ def _place_for(path: Path, out: Path | None) -> Path:
         return out
     tidy(path)
     return path
-
-
-def tidy(run: Path) -> None:
-    """See before the work that a run's folder can be written, and clear away what dead writers left in it.
-
-    Raises:
-        BadInput: it cannot be written.
-    """
-    for folder in (run, run / "figures"):
-        check_writable(folder)
-        sweep(folder)
 
 
 def _filed(event: Examined, measured: Measurements, figures: Path) -> Events:

@@ -10,17 +10,18 @@ from typing import Any
 
 from torch import Tensor
 
-from ebmnist.artifacts import Checkpoint, RunFolder, TensorBoard, fingerprint, load_checkpoint
+from ebmnist.artifacts import Checkpoint, RunFolder, TensorBoard, check_writable, fingerprint, load_checkpoint
 from ebmnist.artifacts.checkpoint import list_checkpoints
 from ebmnist.artifacts.history import changes_between, check_changes, images_digest, read_history
 from ebmnist.artifacts.measurements import read_former
 from ebmnist.artifacts.parts import write_parts
+from ebmnist.artifacts.place import tidy
 from ebmnist.artifacts.tables import write_page
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Progress, unwatched
 from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Updated
 from ebmnist.gallery import Setting, gallery
-from ebmnist.measuring import evaluate, tidy
+from ebmnist.measuring import evaluate
 from ebmnist.random import Purpose, Rng
 from ebmnist.recipe import Recipe, load_recipe
 from ebmnist.trained import identity_of, make_trained, recipe_of
@@ -50,9 +51,11 @@ def run(recipe: Recipe, path: Path, *, progress: Progress = unwatched) -> Events
     yield from finish(path, progress=progress)
 
 
-def run_on(path: Path, overrides: Sequence[str] = (), *, progress: Progress = unwatched) -> Events:
+def run_on(
+    path: Path, overrides: Sequence[str] = (), *, restart: bool = False, progress: Progress = unwatched
+) -> Events:
     """Resume a run, then measure, draw and report. Raises as `resume`."""
-    yield from resume(path, overrides)
+    yield from resume(path, overrides, restart=restart)
     yield from finish(path, progress=progress)
 
 
@@ -71,20 +74,21 @@ def train(recipe: Recipe, path: Path) -> Events:
         yield from _train(recipe, state, images, run)
 
 
-def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
+def resume(path: Path, overrides: Sequence[str] = (), *, restart: bool = False) -> Events:
     """Go on with a run where its latest checkpoint left it: on the same kind of processor, to the bit.
 
-    A run that has no checkpoint, such as one killed before its first, begins again at update 0. Overrides, commit and
+    With `restart`, a run that was killed before its first checkpoint begins again at update 0. Overrides, commit and
     machine of each such session go into the run's history, and recipe.yaml becomes the recipe in force.
 
     Raises:
-        BadInput: no such run, another process writes it, its checkpoint cannot be read, or an override that a resumed
-            run cannot follow.
+        BadInput: no such run, it cannot be written, another process writes it, its checkpoint cannot be read, it has
+            none, or one in spite of `restart`, or an override that a resumed run cannot follow.
         Diverged: as `train`.
     """
     with RunFolder.open(path) as run:
+        check_writable(path)
         run.lock()  # first: a training beside may be about to save what would then be the latest
-        checkpoint = _latest(run)
+        checkpoint = _latest(run, restart=restart)
         before = load_recipe(str(run.recipe)) if checkpoint is None else recipe_of(checkpoint.facts, path)
         recipe = before.overridden(overrides)
         changes = changes_between(before.fields, recipe.fields)
@@ -102,13 +106,17 @@ def resume(path: Path, overrides: Sequence[str] = ()) -> Events:
         yield from _train(recipe, state, images.to(recipe.device), run, Resumed(state.step, changes))
 
 
-def _latest(run: RunFolder) -> Checkpoint | None:
-    """The checkpoint that a run goes on from; None if it has none yet. Raises: BadInput."""
-    if not list_checkpoints(run.checkpoints):
+def _latest(run: RunFolder, *, restart: bool) -> Checkpoint | None:
+    """The checkpoint that a run goes on from; None for a `restart`. Raises: BadInput."""
+    if restart and list_checkpoints(run.checkpoints):
+        raise BadInput(f"{run.path}: has a checkpoint to go on from; leave out --restart")
+    if restart:
         return None
     try:
         return load_checkpoint(run.path)
     except BadInput as error:
+        if not list_checkpoints(run.checkpoints):
+            raise
         raise BadInput(
             f"{error}; resume goes on from the newest: move a damaged one out of {run.checkpoints}"
         ) from error
@@ -187,8 +195,8 @@ def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder, re
     except KeyboardInterrupt:
         if state.step > saved_at:
             _save(run, state, about, saving.keep)
-        done = "and saved" if state.step else "before the first update"
-        raise KeyboardInterrupt(f"interrupted, {done}; go on with: ebmnist resume {run.path}") from None
+        done, again = ("and saved", "") if state.step else ("before the first update", " --restart")
+        raise KeyboardInterrupt(f"interrupted, {done}; go on with: ebmnist resume {run.path}{again}") from None
     finally:
         if board is not None:
             board.close()

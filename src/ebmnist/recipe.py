@@ -6,7 +6,6 @@ a room is at once something a recipe can name. `extends: NAME` starts from anoth
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,7 +24,7 @@ from ebmnist.random import Purpose, Stream, initialised_from
 from ebmnist.reading.schema import Schema, check, record, text
 from ebmnist.recipes import read_recipe
 from ebmnist.recipes.basics import Basics
-from ebmnist.recipes.building import absolute, build, plain
+from ebmnist.recipes.building import absolute, build, in_one_line, plain
 from ebmnist.recipes.plain import load_yaml
 from ebmnist.recipes.signatures import fields_of
 from ebmnist.sampling import start
@@ -165,7 +164,7 @@ def make_recipe(fields: Mapping[str, Any], overrides: Sequence[str] = (), *, ori
     try:
         parsed = parser.parse_args(list(overrides), namespace=parser.parse_object(tree))
     except (jsonargparse.ArgumentError, TypeError, KeyError) as error:
-        raise BadInput(f"{origin}: {_one_line(error)}") from error
+        raise BadInput(f"{origin}: {in_one_line(error)}") from error
     made = check(plain(parsed.as_dict()), schema, origin, mend)  # once more, for the overrides
     if made["data"].get("root") is not None:
         made["data"]["root"] = absolute(made["data"]["root"])
@@ -243,10 +242,3 @@ def _with_kinds(fields: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str
         old = _at(tree, path)
         here[last] = {**old, "kind": kind} if old.get("kind", kind) == kind else {"kind": kind}
     return tree
-
-
-def _one_line(error: Exception) -> str:
-    words = " ".join(str(error).split())
-    return re.sub(
-        r'Parser key "(.+?)": Expected an? (?:<class \'(\w+)\'>|(.+?))\. Got value: ', r"\1: expected \2\3, not ", words
-    )[:500]

@@ -109,14 +109,6 @@ def test_a_file_whose_temporary_is_swept_by_another_process_is_written_all_the_s
     assert [p.read_text() for p in tmp_path.iterdir()] == ["new"]
 
 
-def test_what_can_be_written_is_found_out_before_the_work(tmp_path):
-    check_writable(tmp_path / "new")
-    assert list((tmp_path / "new").iterdir()) == []
-    (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match=r"file: not written \("):
-        check_writable(tmp_path / "file")
-
-
 def test_remove_folder(tmp_path):
     write_folder(tmp_path / "d", {"a": b""})
     remove_folder(tmp_path / "d")

@@ -33,7 +33,7 @@ def test_sessions_come_back_in_order(tmp_path: Path) -> None:
 def test_a_line_that_is_no_session_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "history.jsonl"
     path.write_text(line + "\n")
-    with pytest.raises(BadInput, match=r"^\S+history\.jsonl: line 1 is [^\n]+; mend or delete that line$"):
+    with pytest.raises(BadInput, match=r"^\S+history\.jsonl: line 1: [^\n]+; mend or delete that line"):
         read_history(path)
 
 

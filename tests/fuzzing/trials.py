@@ -150,15 +150,15 @@ TRIALS = {
     "evaluation": Trial(
         2,
         spoil_json("evaluation.json"),
-        (lambda f: write_page(f / "run", read_measurements(f / "run" / "evaluation.json")), COMPARE, INFO),
+        (lambda f: write_page(f / "run", read_measurements(f / "run" / "evaluation.json"), []), COMPARE, INFO),
     ),
     "environment, gallery": Trial(
         1.5,
         spoil_json("env.json", "figures/gallery.json"),
-        (lambda f: write_page(f / "run", read_measurements(f / "run" / "evaluation.json")), INFO),
+        (lambda f: write_page(f / "run", read_measurements(f / "run" / "evaluation.json"), []), INFO),
     ),
     "report's picture": Trial(
-        0.5, spoil_picture, (lambda f: write_page(f / "run", read_measurements(f / "run" / "evaluation.json")),)
+        0.5, spoil_picture, (lambda f: write_page(f / "run", read_measurements(f / "run" / "evaluation.json"), []),)
     ),
 }
 

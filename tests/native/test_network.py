@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ebmnist.energy import ConvNet, energy_and_grad, frozen
 from ebmnist.energy.fast import packed_of
 from ebmnist.native import Packed, library
+from ebmnist.random import StepRng
 from ebmnist.sampling import Langevin, run_chain
 
 pytestmark = pytest.mark.skipif(library() is None, reason="nothing here compiles C++")
@@ -85,7 +86,7 @@ def test_energies_read_as_numbers_are_not_rough():
     ids=["default", "noise_first", "clip_norm", "both"],
 )
 def test_given_the_same_noise_it_is_the_same_chain(kernel, rng, monkeypatch):
-    """Step by step in PyTorch, with `randn` handing out the noise that the C++ is given."""
+    """Step by step in PyTorch, with the noise that the C++ is given."""
     energy, n_steps = ConvNet(8, bowl=0.05, precision="fp32"), 7
     x, noise = torch.rand(5, 1, 28, 28, generator=rng), torch.randn(n_steps, 5, 1, 28, 28, generator=rng)
     walked = packed(energy).langevin(
@@ -95,7 +96,7 @@ def test_given_the_same_noise_it_is_the_same_chain(kernel, rng, monkeypatch):
         noise_first=kernel.noise_first, noise=noise,
     )  # fmt: skip
     twin, given = in_torch(energy, monkeypatch), iter(noise)
-    monkeypatch.setattr(torch, "randn", lambda *_, **__: next(given))
+    monkeypatch.setattr(StepRng, "normal_like", lambda *_: next(given))
     chain = run_chain(twin, kernel, x, n_steps, rng=rng, record=True)
     assert chain.trace is not None
     assert chain.last is not None

@@ -4,7 +4,8 @@ from ebmnist.artifacts.atomic import check_writable, new_folder, write_file
 from ebmnist.artifacts.checkpoint import Checkpoint, fingerprint, latest_checkpoint, load_checkpoint, save_checkpoint
 from ebmnist.artifacts.images import write_images
 from ebmnist.artifacts.place import default_path
-from ebmnist.artifacts.run import Event, RunFolder
+from ebmnist.artifacts.records import Event
+from ebmnist.artifacts.run import RunFolder
 from ebmnist.artifacts.tensorboard import TensorBoard, check_tensorboard
 
 __all__ = [

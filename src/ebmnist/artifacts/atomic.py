@@ -100,14 +100,15 @@ def new_folder(path: Path) -> Path:
 
 
 def check_writable(folder: Path) -> None:
-    """Find out before the work whether files can be written into `folder` after it; make it if it is not there.
+    """Find out before the work whether files can be written after it into `folder`, if that is there.
 
     Raises:
         BadInput: they cannot.
     """
+    if not folder.is_dir():
+        return  # whoever reads it says what is wrong
     temporary = _temporary(folder / "writable")
     with mendable(folder):
-        folder.mkdir(exist_ok=True)
         try:
             temporary.write_bytes(b"\n")
         finally:

@@ -7,20 +7,18 @@ version and the SHA-256 of the other two). It is written whole or not at all, an
 import hashlib
 import json
 import re
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import safetensors.torch
-import torch
 from torch import Tensor
 
 from ebmnist.artifacts.atomic import remove_folder, standing, sweep, write_folder
 from ebmnist.artifacts.reading import look_again, readable
+from ebmnist.artifacts.tensors import tensors_of, tensors_to_bytes
 from ebmnist.errors import BadInput
 from ebmnist.reading import parse_json, read_bytes
-from ebmnist.reading.schema import anything, check, list_of, mapping_of, one_of, record, text, whole
+from ebmnist.reading.schema import anything, check, list_of, mapping_of, record, text, whole
 from ebmnist.training.restoring import check_buffer
 
 FORMAT = 1
@@ -40,14 +38,6 @@ FACTS_SCHEMA = record(
         "figures": mapping_of(anything),
         "journal_lines": list_of(whole(0), length=2),
     },
-)
-# The header of a safetensors file: what each tensor is, and where it stands.
-DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
-HEADER_SCHEMA = mapping_of(
-    record(
-        {"dtype": one_of(*DTYPES), "shape": list_of(whole(0), 8), "data_offsets": list_of(whole(0), length=2)},
-        closed=True,
-    )
 )
 CHECKSUMS_SCHEMA = record({"format": whole(), "sha256": record({TENSORS: text(), FACTS: text()}, closed=True)})
 
@@ -76,7 +66,7 @@ def save_checkpoint(folder: Path, *, tensors: Mapping[str, Tensor], facts: Mappi
     step = facts.get("step")
     if type(step) is not int or step < 0:
         raise ValueError(f"facts['step'] must be a whole number ≥ 0, got {step!r}")
-    contents = {TENSORS: _tensors_to_bytes(tensors), FACTS: _facts_to_bytes(facts)}
+    contents = {TENSORS: tensors_to_bytes(tensors), FACTS: _facts_to_bytes(facts)}
     sweep(folder)
     last = max(list_checkpoints(folder).items(), default=None)
     way_out = f", then resume; the last good checkpoint is {last[1]}" if last else ""
@@ -103,7 +93,7 @@ def _load(path: Path) -> Checkpoint:
         raise BadInput(f"{damage}; {_way_out(path)}") from None
     facts = parse_json(contents[FACTS], str(path / FACTS), MEND)
     check(facts, FACTS_SCHEMA, str(path / FACTS), MEND)
-    tensors = _tensors(contents[TENSORS], str(path / TENSORS))
+    tensors = tensors_of(contents[TENSORS], str(path / TENSORS), MEND)
     check_buffer(tensors, str(path / TENSORS))
     return Checkpoint(tensors, facts)
 
@@ -112,7 +102,7 @@ def fingerprint(checkpoint: Checkpoint) -> str:
     """Twelve hexadecimal digits that tell a trained energy from others: of its averaged weights and its recipe."""
     weights = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("ema.")}
     recipe = json.dumps(checkpoint.facts.get("recipe"), sort_keys=True).encode()
-    return hashlib.sha256(_tensors_to_bytes(weights) + recipe).hexdigest()[:12]
+    return hashlib.sha256(tensors_to_bytes(weights) + recipe).hexdigest()[:12]
 
 
 def latest_checkpoint(path: Path) -> Path:
@@ -139,7 +129,11 @@ def _latest(path: Path) -> Path:
     found = list_checkpoints(path) or list_checkpoints(path / "checkpoints")
     if not found:
         is_run = (path / "recipe.yaml").is_file()
-        mend = f"begin it again with: ebmnist resume {path}" if is_run else "choose another folder, or train first"
+        mend = (
+            f"begin it again with: ebmnist resume {path} --restart"
+            if is_run
+            else "choose another folder, or train first"
+        )
         raise BadInput(f"{path}: no checkpoint in it; {mend}")
     return found[max(found)]
 
@@ -179,16 +173,6 @@ def _step_of(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
-    # Copies: safetensors refuses what is strided (channels-last weights) and what shares its storage.
-    return safetensors.torch.save(
-        {
-            name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-            for name, tensor in tensors.items()
-        }
-    )
-
-
 def _facts_to_bytes(facts: Mapping[str, Any]) -> bytes:
     for name, fact in facts.items():
         try:
@@ -203,22 +187,6 @@ def _facts_to_bytes(facts: Mapping[str, Any]) -> bytes:
 def _checksums(contents: Mapping[str, bytes]) -> bytes:
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     return json.dumps({"format": FORMAT, "sha256": digests}, indent=1).encode()
-
-
-def _tensors(content: bytes, name: str) -> dict[str, Tensor]:
-    """Return the tensors in the bytes of a safetensors file. Raises: BadInput if they are not one."""
-    (length,) = struct.unpack("<Q", content[:8]) if len(content) >= 8 else (LARGEST[FACTS],)
-    if length > min(len(content) - 8, LARGEST[FACTS]):
-        raise BadInput(f"{name}: damaged: its header should have {length} bytes; {MEND}")
-    header = parse_json(content[8 : 8 + length], name, MEND)
-    described = (
-        {key: value for key, value in header.items() if key != "__metadata__"} if isinstance(header, dict) else header
-    )
-    check(described, HEADER_SCHEMA, name, MEND)
-    try:
-        return safetensors.torch.load(content)
-    except safetensors.SafetensorError as error:
-        raise BadInput(f"{name}: damaged ({error}); {MEND}") from error
 
 
 def _read(path: Path) -> dict[str, bytes]:

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ebmnist.artifacts.environment import describe_environment
+from ebmnist.artifacts.environment import ENVIRONMENT_SCHEMA, describe_environment
 from ebmnist.artifacts.journal import Journal
 from ebmnist.errors import BadInput
+from ebmnist.reading.schema import anything, list_of, mapping_of, record, whole
 
 # What a resumed run cannot change, and why; the longest path that fits decides, and None allows.
 FIXED: dict[str, str | None] = {
@@ -30,6 +31,12 @@ class Session(NamedTuple):
     step: int  # the update that it went on from
     changes: dict[str, list[Any]]  # by dotted path in the recipe: the value before and after, None where there is none
     environment: dict[str, Any]  # as `describe_environment` saw it
+
+
+SESSION_SCHEMA = record(
+    {"step": whole(0), "changes": mapping_of(list_of(anything, length=2)), "environment": ENVIRONMENT_SCHEMA},
+    closed=True,
+)
 
 
 def record_session(path: Path, step: int, changes: Mapping[str, list[Any]]) -> None:
@@ -52,15 +59,7 @@ def read_history(path: Path) -> list[Session]:
     Raises:
         BadInput: a line is damaged.
     """
-    sessions = []
-    for number, line in enumerate(Journal(path).read(), 1):
-        try:
-            session = Session(**line)
-            in_words(session)
-        except (TypeError, ValueError, AttributeError):
-            raise BadInput(f"{path}: line {number} is no session; mend or delete that line") from None
-        sessions.append(session)
-    return sessions
+    return [Session(**line) for line in Journal(path, SESSION_SCHEMA).read()]
 
 
 def in_words(session: Session) -> str:

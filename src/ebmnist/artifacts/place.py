@@ -1,8 +1,8 @@
-"""Where a new run may stand."""
+"""Where a new run may stand, and whether one that stands can be written."""
 
 from pathlib import Path
 
-from ebmnist.artifacts.atomic import TEMPORARY
+from ebmnist.artifacts.atomic import TEMPORARY, check_writable, mendable, sweep
 
 FOLDERS = ("checkpoints", "figures")  # of a run, made with it
 FILES = ("env.json", "metrics.jsonl", "events.jsonl")  # there before recipe.yaml is, which makes the folder a run
@@ -24,6 +24,19 @@ def is_free(path: Path) -> bool:
     if any(_is_strange(entry) for entry in path.iterdir()):
         return False
     return not any((path / name).exists() and (path / name).stat().st_size for name in FILES if name != "env.json")
+
+
+def tidy(run: Path) -> None:
+    """See before the work that a run's folder can be written, and clear away what dead writers left in it.
+
+    Raises:
+        BadInput: it cannot be written.
+    """
+    for folder in (run, run / "figures"):
+        check_writable(folder)
+        with mendable(folder):
+            folder.mkdir(exist_ok=True)
+        sweep(folder)
 
 
 def _is_strange(entry: Path) -> bool:

@@ -1,13 +1,12 @@
 """A run folder: everything one training leaves behind, in files a person can read."""
 
 import json
-import math
 import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -24,34 +23,13 @@ from ebmnist.artifacts.history import record_session
 from ebmnist.artifacts.journal import Journal
 from ebmnist.artifacts.place import is_free
 from ebmnist.artifacts.reading import readable
+from ebmnist.artifacts.records import EVENT_SCHEMA, RECORD_SCHEMA, Event, from_json, to_json
 from ebmnist.errors import BadInput
 from ebmnist.reading import read_json
-from ebmnist.reading.schema import check, either, list_of, number, one_of, record, text, whole
+from ebmnist.reading.schema import check
 from ebmnist.training.base import Judgement, StepRecord, Verdict
 
 LINES = "journal_lines"  # a fact `save` adds: how long metrics and events were; steps repeat, so it must be counted
-
-# A number, or one that JSON has not.
-NUMBER = either(number(), one_of("NaN", "Infinity", "-Infinity"))
-RECORD_SCHEMA = record(dict.fromkeys(StepRecord._fields, NUMBER) | {"step": whole(0)}, closed=True)
-EVENT_SCHEMA = record(
-    {
-        "step": whole(0),
-        "verdict": one_of(*(verdict.name for verdict in Verdict)),
-        "signals": list_of(text()),
-        "time": text(100),
-    },
-    closed=True,
-)
-
-
-class Event(NamedTuple):
-    """A line of events.jsonl: what the guard decided on an update, and why."""
-
-    step: int
-    verdict: Verdict
-    signals: tuple[str, ...]
-    time: str  # UTC, ISO 8601
 
 
 class RunFolder:
@@ -138,7 +116,7 @@ class RunFolder:
         Raises:
             BadInput: the disk is full, or another process writes this run.
         """
-        self._metrics.append({name: _to_json(value) for name, value in record._asdict().items()})
+        self._metrics.append({name: to_json(value) for name, value in record._asdict().items()})
         verdict, signals = judgement
         if verdict is not Verdict.HEALTHY or signals:
             now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -167,9 +145,7 @@ class RunFolder:
         Raises:
             BadInput: metrics.jsonl is damaged, or has other columns than this version's.
         """
-        return [
-            StepRecord._make(_from_json(line[name]) for name in StepRecord._fields) for line in self._metrics.read()
-        ]
+        return [StepRecord._make(from_json(line[name]) for name in StepRecord._fields) for line in self._metrics.read()]
 
     def read_events(self) -> list[Event]:
         """Return the judgements, in the order they were made.
@@ -244,12 +220,3 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _to_json(value: float) -> float | str:
-    """JSON has no NaN and no infinity: they are written as "NaN", "Infinity" and "-Infinity"."""
-    return value if math.isfinite(value) else json.dumps(value)
-
-
-def _from_json(value: float | str) -> float:
-    return value if isinstance(value, int) else float(value)

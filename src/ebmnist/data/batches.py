@@ -16,6 +16,7 @@ class Batches:
     `images` is (N, *shape) on any device; batch `step` belongs to epoch step // (N // B), whose order
     depends on (stream, epoch) alone. Raises: BadInput unless 1 <= batch_size <= N.
 
+    >>> import torch
     >>> from ebmnist.random import Purpose
     >>> batches = Batches(torch.arange(6), batch_size=2, stream=Stream(0, Purpose.BATCHES))
     >>> sorted(torch.cat([batches.at(step) for step in range(3)]).tolist())

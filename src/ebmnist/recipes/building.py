@@ -1,6 +1,7 @@
 """From plain fields, as YAML and JSON know them, to what Python calls with them, and back."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -37,3 +38,11 @@ def absolute(root: str) -> str:
         return str(Path(root).expanduser().absolute())
     except (RuntimeError, OSError) as error:  # no such home, or no working folder any more
         raise BadInput(f"data.root {root!r}: {error}; give the folder's full path") from error
+
+
+def in_one_line(error: Exception) -> str:
+    """What jsonargparse says of a field, in one line."""
+    words = " ".join(str(error).split())
+    return re.sub(
+        r'Parser key "(.+?)": Expected an? (?:<class \'(\w+)\'>|(.+?))\. Got value: ', r"\1: expected \2\3, not ", words
+    )[:500]

@@ -26,7 +26,9 @@ def run(args: argparse.Namespace, fields: list[str]) -> int:
 
 def resume(args: argparse.Namespace, fields: list[str]) -> int:
     """Go on with a run."""
-    return follow_to_the_end(lambda progress: pipeline.run_on(args.dir, fields, progress=progress))
+    return follow_to_the_end(
+        lambda progress: pipeline.run_on(args.dir, fields, restart=args.restart, progress=progress)
+    )
 
 
 def report(args: argparse.Namespace, _: list[str]) -> int:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ebmnist.artifacts.figures import save_curves
 from ebmnist.artifacts.figures.curves import VERDICTS, _mark
-from ebmnist.artifacts.run import Event
+from ebmnist.artifacts.records import Event
 from ebmnist.errors import BadInput
 from ebmnist.training.base import StepRecord, Verdict
 

@@ -14,7 +14,7 @@ from ebmnist.artifacts.figures import style
 from ebmnist.artifacts.figures.canvas import Canvas, canvas, frame
 from ebmnist.artifacts.figures.smoothing import Array, limits, running_median, to_segments
 from ebmnist.artifacts.figures.style import DATA, HEADER, LABEL, MARGIN, MODEL, SMALL
-from ebmnist.artifacts.run import Event
+from ebmnist.artifacts.records import Event
 from ebmnist.errors import BadInput
 from ebmnist.training.base import StepRecord, Verdict
 
