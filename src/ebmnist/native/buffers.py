@@ -22,7 +22,8 @@ def floats(name: str, t: Tensor, shape: tuple[int, ...]) -> Tensor:
         raise BadInput(
             f"{name} must be float32 on the CPU of shape {shape}, not {t.dtype} on {t.device} of {tuple(t.shape)}"
         )
-    return t.detach().contiguous(memory_format=torch.contiguous_format).resolve_neg()
+    plain = (t.detach() if t.requires_grad else t).contiguous(memory_format=torch.contiguous_format)
+    return plain.resolve_neg() if plain.is_neg() else plain
 
 
 def empty(*shape: int) -> Tensor:
