@@ -80,7 +80,7 @@ class ConvNet(nn.Module):
             # The C++ gives no gradient of a gradient.
             if packed is None or not packed.takes(x) or (learns and x.requires_grad):
                 return self._in_torch(x, rough=rough)
-            value: Tensor = NativeEnergy.apply(x, packed, *weights)  # type: ignore[no-untyped-call]
+            value: Tensor = NativeEnergy.apply(x, packed, rough, *weights)  # type: ignore[no-untyped-call]
             return value
 
     def _in_torch(self, x: Tensor, *, rough: bool) -> Tensor:

@@ -27,19 +27,30 @@ def packed_of(energy: object, *, rough: bool) -> Packed | None:
     return None if ask is None else ask(rough=rough)
 
 
+RECORDED = 512  # images whose records are held at once: 60 MB at width 32
+
+
 class NativeEnergy(torch.autograd.Function):
     """E(x), differentiable once: in x, or in the weights."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, packed: Packed, *weights: Tensor) -> Tensor:
-        """E(x), (B,); `weights` are those that `Packed.weight_grad` answers for, in its order."""
+    def forward(ctx: Any, x: Tensor, packed: Packed, rough: bool, *weights: Tensor) -> Tensor:
+        """E(x), (B,); `weights` are those that `Packed.weight_grad` answers for, in its order.
+
+        A rough value leaves its record for the gradient, which then computes nothing twice.
+        """
         ctx.packed, ctx.needs, ctx.shapes = packed, ctx.needs_input_grad, [w.shape for w in weights]
-        if ctx.needs_input_grad[0]:
+        ctx.recorded = rough and any(ctx.needs[1:]) and not ctx.needs[0] and len(x) <= RECORDED
+        if ctx.needs[0]:
             # Value and gradient come together, nearly for the price of the gradient.
             value, grad = packed.energy_and_grad(x)
             ctx.save_for_backward(grad)
             return value
-        if any(ctx.needs_input_grad):
+        if ctx.recorded:
+            value, record = packed.record(x)
+            ctx.save_for_backward(record)
+            return value
+        if any(ctx.needs):
             ctx.save_for_backward(x)
         return packed.energy(x)
 
@@ -49,6 +60,13 @@ class NativeEnergy(torch.autograd.Function):
         """∂/∂x, or ∂/∂θ: the caller asks for one of the two."""
         (saved,) = ctx.saved_tensors
         if ctx.needs[0]:
-            return saved * upstream.view(-1, *[1] * (saved.dim() - 1)), None, *[None] * len(ctx.shapes)
-        grads = ctx.packed.weight_grad(saved, upstream)
-        return None, None, *(g.view(s) for g, s in zip(grads, ctx.shapes, strict=True))
+            return saved * upstream.view(-1, *[1] * (saved.dim() - 1)), None, None, *[None] * len(ctx.shapes)
+        grads = ctx.packed.weight_grad(saved, upstream) if ctx.recorded else _by_parts(ctx.packed, saved, upstream)
+        return None, None, None, *(g.view(s) for g, s in zip(grads, ctx.shapes, strict=True))
+
+
+def _by_parts(packed: Packed, x: Tensor, coefficients: Tensor) -> list[Tensor]:
+    """As `Packed.weight_grad`, of images themselves; few records are held at a time."""
+    parts = zip(torch.split(x, RECORDED), torch.split(coefficients, RECORDED), strict=True)
+    grads = [packed.weight_grad(packed.record(images)[1], c) for images, c in parts]
+    return [torch.stack(same).sum(0) for same in zip(*grads, strict=True)]

@@ -124,14 +124,33 @@ class Packed:
         grad = empty(*x.shape)
         return self._evaluated(x, grad), grad
 
-    def weight_grad(self, x: Tensor, coefficients: Tensor) -> list[Tensor]:
-        """∂/∂θ of Σ coefficientsᵢ E(xᵢ): weight and bias of each convolution, then of the head."""
-        images, c = self._images(x), floats("coefficients", coefficients, (len(x),))
+    def record(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """E(x), (B,), to float32's usual rounding, and a record of x for `weight_grad`, (bytes,), uint8.
+
+        The record holds what backpropagation multiplies, in the order it is read: 120 kB an image at width 32.
+        """
+        images, energy = self._images(x), empty(len(x))
+        size = self._lib.record_size(self._handle, len(x))
+        record = torch.empty(size, dtype=torch.uint8, device="cpu")
+        self._lib.record(
+            self._handle, address(images), len(x), address(energy), address(record), torch.get_num_threads()
+        )
+        return energy, record
+
+    def weight_grad(self, record: Tensor, coefficients: Tensor) -> list[Tensor]:
+        """∂/∂θ of Σ coefficientsᵢ E(xᵢ), of a record of x: weight and bias of each convolution, then of the head.
+
+        Raises:
+            BadInput: a record that is not of as many images as there are coefficients.
+        """
+        c, n = floats("coefficients", coefficients, coefficients.shape[:1]), len(coefficients)
+        if n < 1 or record.numel() != self._lib.record_size(self._handle, n):
+            raise BadInput(f"record: not of {n} images and this network")
         weights = [empty(*conv.weight.shape) for conv in self._convs]
         biases = [empty(*conv.bias.shape) for conv in self._convs]
         head = empty(*self._head_shape)
         self._lib.weight_grad(
-            self._handle, address(images), len(x), address(c), addresses(weights), addresses(biases),
+            self._handle, address(record), n, address(c), addresses(weights), addresses(biases),
             address(head), torch.get_num_threads(),
         )  # fmt: skip
         if self._folds:
@@ -177,7 +196,9 @@ class Packed:
         """
         n_steps, free = len(sigmas), float("inf")
         if n_steps < 1 or first_step + n_steps > WORD:
-            raise BadInput(f"a chain goes from a step ≥ 0 for ≥ 1 steps to 2^32 at most, not {n_steps} from {first_step}")
+            raise BadInput(
+                f"a chain goes from a step ≥ 0 for ≥ 1 steps to 2^32 at most, not {n_steps} from {first_step}"
+            )
         check_stream(seed, stream, first_step)
         low, high = (-free, free) if clamp is None else clamp
         clip, clip_norm = (free if bound is None else bound for bound in (clip, clip_norm))

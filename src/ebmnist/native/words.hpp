@@ -17,8 +17,8 @@ struct Single {  // one channel a word, float32
     static Floats dot(Floats sum, Words a, uint32_t w) { return sum + (Floats)a * (Floats)(Words{} + w); }
     static Words pack(const Floats* c) { return (Words)c[0]; }
     static void unpack(Words a, Floats* c) { c[0] = (Floats)a; }
-    static void by_channel(const Words* a, Words (*out)[VECTORS]) { std::copy(a, a + VECTORS, out[0]); }
-    static Floats dot(Floats sum, Words a, Words b) { return sum + (Floats)a * (Floats)b; }
+    static Words by_channel(Words a) { return a; }
+    static Floats sigmoid(Floats z) { return 1.0f / (1.0f + exponential_of_minus<5>(z)); }
 };
 
 #ifdef __AVX512BF16__
@@ -41,13 +41,13 @@ struct Pair {  // two channels a word, bfloat16, summed in float32
         c[0] = (Floats)(a << 16);
         c[1] = (Floats)(a & 0xffff0000u);
     }
-    // From (two channels of an image) to (two images of a channel), so that `dot` sums over images.
-    static void by_channel(const Words* a, Words (*out)[VECTORS / 2]) {
-        for (int v = 0; v < VECTORS; v += 2) {
-            out[0][v / 2] = (a[v] & 0xffffu) | (a[v + 1] << 16);
-            out[1][v / 2] = (a[v] >> 16) | (a[v + 1] & 0xffff0000u);
-        }
+    // From two channels of each image to two images of a channel: those of the first channel, then of the second.
+    static Words by_channel(Words a) {
+        alignas(64) static const uint16_t from[32] = {0, 2,  4,  6,  8,  10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30,
+                                                      1, 3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
+        return (Words)_mm512_permutexvar_epi16(_mm512_load_si512(from), (__m512i)a);
     }
-    static Floats dot(Floats sum, Words a, Words b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
+    // To 2⁻¹³, for a word that keeps 8 bits.
+    static Floats sigmoid(Floats z) { return _mm512_rcp14_ps(1.0f + exponential_of_minus<3>(z)); }
 };
 #endif
