@@ -58,8 +58,10 @@ def compile_all(folder: Path = ENGINE["LIBRARIES"]) -> list[str]:
             failures = [f"not {variant}: {error}" for variant, error in failed.items()]
             break
         keep(made, folder)
-    what = f"compiled {', '.join(made)}" if made else "goes without its compiled engine, and will be several times slower"
-    print(f"ebmnist: {'; '.join([what, *failures[-2:]])}", file=sys.stderr)
+    what = (
+        f"compiled {', '.join(made)}" if made else "goes without its compiled engine, and will be several times slower"
+    )
+    sys.stderr.write(f"ebmnist: {'; '.join([what, *failures[-2:]])}\n")
     return list(made)
 
 

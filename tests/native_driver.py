@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ebmnist.native.interface import NEEDS, Settings, Shape
-from ebmnist.native.library import load
+from ebmnist.native.loader import load
 from ebmnist.native.variants import FLAGS, FOLDER, variants
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wno-psabi")  # psabi: no vector crosses the library's border
@@ -33,12 +33,17 @@ KNOWN = (  # Random123's kat_vectors of Philox4x32-10: counter, key, words
 )
 
 
+def missing(what: str) -> None:
+    """Skip a test for want of something, and say so; where CI asks, fail: it would test nothing."""
+    tell = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+    tell(f"{what}: not installed (.ci/run has the Debian packages)")
+
+
 def needs(*tools: str) -> None:
-    """Skip where a tool is missing, and say so; where CI asks, fail: it would test nothing."""
-    missing = [tool for tool in tools if shutil.which(tool) is None]
-    if missing:
-        tell = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        tell(f"{', '.join(missing)} is not installed: see .ci/run for the Debian packages")
+    """See that all of these commands can be called; `missing` where not."""
+    for tool in tools:
+        if shutil.which(tool) is None:
+            missing(tool)
 
 
 def runnable() -> list[str]:
@@ -61,8 +66,11 @@ class Target(NamedTuple):
         needs(self.compiler, *self.starter[:1])
         out = folder / f"driver-{self.compiler}-{self.variant}"
         folder.mkdir(exist_ok=True, parents=True)
-        false_alarm = self.compiler == "g++" and "v4" in self.variant  # GCC's 105593
-        quiet = ("-Wno-maybe-uninitialized", "-Wno-uninitialized") if false_alarm else ()
+        quiet = (
+            ("-Wno-maybe-uninitialized", "-Wno-uninitialized")
+            if self.compiler == "g++" and "v4" in self.variant
+            else ()
+        )  # GCC's 105593
         names = (f'-DEBMNIST_DIGEST="{"0" * 64}"', f'-DEBMNIST_VARIANT="{self.variant}"')
         sources = (str(DRIVER), str(FOLDER / "ebmnist.cpp"))
         with (folder / f"{out.name}.lock").open("w") as lock:

@@ -3,10 +3,10 @@
 import subprocess
 
 import pytest
-from native_driver import NETS, Case, Target, run, runnable, several
-from native_driver import needs as needs_tool
 
 from ebmnist.native.variants import variants
+from native_driver import NETS, Case, Target, run, runnable, several
+from native_driver import needs as needs_tool
 
 # setarch -R: ThreadSanitizer of these compilers fails where addresses are laid out too randomly.
 SANITIZERS = {

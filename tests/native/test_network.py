@@ -91,7 +91,8 @@ def test_given_the_same_noise_it_is_the_same_chain(kernel, rng, monkeypatch):
     x, noise = torch.rand(5, 1, 28, 28, generator=rng), torch.randn(n_steps, 5, 1, 28, 28, generator=rng)
     walked = packed(energy).langevin(
         x, torch.full((n_steps, 1), kernel.step_size * kernel.temperature**0.5),
-        seed=0, stream=0, chains=torch.arange(5), first_step=0, drift=0.5 * kernel.step_size**2, clip=kernel.clip, clip_norm=kernel.clip_norm, clamp=kernel.clamp,
+        seed=0, stream=0, chains=torch.arange(5), first_step=0,
+        drift=0.5 * kernel.step_size**2, clip=kernel.clip, clip_norm=kernel.clip_norm, clamp=kernel.clamp,
         noise_first=kernel.noise_first, noise=noise,
     )  # fmt: skip
     twin, given = in_torch(energy, monkeypatch), iter(noise)

@@ -1,4 +1,4 @@
-"""Every variant that can be executed here, by g++ and clang++ and for the other processor, against PyTorch in float64."""
+"""Every variant that runs here, by g++ and clang++, and the other processor's, against PyTorch in float64."""
 
 import resource
 import subprocess
@@ -8,8 +8,9 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from native_driver import KNOWN, NETS, Case, Net, Results, Target, results, run, several, targets
 from torch import Tensor
+
+from native_driver import KNOWN, NETS, Case, Net, Results, Target, results, run, several, targets
 
 CASES = several()
 
@@ -86,7 +87,12 @@ def philox_normals(case: Case) -> Tensor:
     for _ in range(10):
         p, q = words[0] * np.uint64(0xD2511F53), words[2] * np.uint64(0xCD9E8D57)
         low = np.uint64(0xFFFFFFFF)
-        words = [(q >> np.uint64(32)) ^ words[1] ^ np.uint64(k0), q & low, (p >> np.uint64(32)) ^ words[3] ^ np.uint64(k1), p & low]
+        words = [
+            (q >> np.uint64(32)) ^ words[1] ^ np.uint64(k0),
+            q & low,
+            (p >> np.uint64(32)) ^ words[3] ^ np.uint64(k1),
+            p & low,
+        ]
         k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
     units = [(w >> np.uint64(8)).astype(np.float64) / 2**24 for w in words]
     values = []

@@ -17,14 +17,19 @@ FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-con
 LINK = ("-shared", "-fPIC", "-pthread")
 
 # Of each kind of processor, from what all of them execute to what the newest do. The levels are the x86-64 psABI's.
-_X86_64 = {
+_X86_64: dict[str, tuple[str, ...]] = {
     "x86-64": ("-march=x86-64",),
     "x86-64-v3": ("-march=x86-64-v3",),
     "x86-64-v4": ("-march=x86-64-v4",),
     "x86-64-v4-bf16": ("-march=x86-64-v4", "-mavx512bf16"),
 }
-_AARCH64 = {"aarch64": ("-march=armv8-a",)}
-_VARIANTS = {"x86_64": _X86_64, "amd64": _X86_64, "aarch64": _AARCH64, "arm64": _AARCH64}
+_AARCH64: dict[str, tuple[str, ...]] = {"aarch64": ("-march=armv8-a",)}
+_VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "x86_64": _X86_64,
+    "amd64": _X86_64,
+    "aarch64": _AARCH64,
+    "arm64": _AARCH64,
+}
 
 
 def variants(machine: str | None = None) -> dict[str, tuple[str, ...]]:

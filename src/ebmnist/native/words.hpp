@@ -33,9 +33,10 @@ struct Pair {  // two channels a word, bfloat16, summed in float32
         return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)_mm512_set1_epi32((int)w));
     }
     static Words pack(const Floats* c) {
-        __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(c[0]));
-        __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(c[1]));
-        return (Words)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+        alignas(64) static const uint16_t from[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                                      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+        __m512i apart = (__m512i)_mm512_cvtne2ps_pbh(c[1], c[0]);
+        return (Words)_mm512_permutexvar_epi16(_mm512_load_si512(from), apart);
     }
     static void unpack(Words a, Floats* c) {
         c[0] = (Floats)(a << 16);
