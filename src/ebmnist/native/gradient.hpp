@@ -69,6 +69,7 @@ struct WeightSums {
     int first, positions, c_in, taps;
     std::vector<Floats> weight, bias;  // [tap][channel in][SIDE]; [SIDE]
     std::vector<Words> delta;          // [position][ROWS][SIDE]
+    size_t ahead = 0;                  // bytes to the next tile's factors, to fetch them meanwhile; or 0
 
     WeightSums(const Layer<W>& l, int first_channel)
         : layer(l), first(first_channel), positions(l.s.h_out * l.s.w_out), c_in(padded(l.s.c_in)),
@@ -103,7 +104,10 @@ struct WeightSums {
 
     template <int N>
     void add_block(const uint32_t* input, int i) {
+        size_t part = (size_t)(N * ROWS * layer.s.h_in * layer.s.w_in / taps) * sizeof(float);
         for (int tap = 0; tap < taps; tap++) {
+            for (size_t i = 0; ahead && i < part; i += 64)
+                __builtin_prefetch((const char*)input + ahead + (size_t)tap * part + i, 0, 2);
             Floats sum[N][SIDE] = {};
             add_tap(input, tap, sum);
             for (int n = 0; n < N; n++)

@@ -104,6 +104,7 @@ struct WeightGradient {
     void sum(size_t l, int first, int last, float* weights, float* biases) const {
         std::vector<WeightSums<W>> sums;
         for (int i = first; i < last; i++) sums.emplace_back(net.layers[l], i * WeightSums<W>::CHANNELS);
+        sums.back().ahead = places.size * sizeof(Words);
         over_tiles([&](const Words* tile, Floats c) {
             for (auto& some : sums) some.add(tile + places.input[l], tile + places.delta[l], c);
         });
