@@ -1,6 +1,7 @@
 // One convolution: its weights in the order they are read, the sums over its input, and the same sums transposed.
 #pragma once
 
+#include <type_traits>
 #include <vector>
 
 #include "stencil.hpp"
@@ -115,10 +116,10 @@ __attribute__((noinline)) void sum_up(const Direction& d, const std::vector<Sten
 template <int N>
 using Count = std::integral_constant<int, N>;
 
-// Three sites at once, and two or one where three would leave one over.
-template <class Work>
+// Three sites at once, and two or one where three would leave one over, or where a sum takes several registers.
+template <class Total, class Work>
 int some_of(size_t sites, Work work) {
-    if (sites >= 3 && sites != 4) return work(Count<3>()), 3;
+    if (std::is_same_v<Total, Floats> && sites >= 3 && sites != 4) return work(Count<3>()), 3;
     if (sites >= 2) return work(Count<2>()), 2;
     return work(Count<1>()), 1;
 }
@@ -129,7 +130,7 @@ void convolve_blocks(const Direction& d, const Words* input, Done done) {
         for (const auto& group : d.stencil.groups)
             for (size_t i = 0; i < group.sites.size();) {
                 const Stencil::Site* sites = &group.sites[i];
-                i += (size_t)some_of(group.sites.size() - i, [&](auto m) {
+                i += (size_t)some_of<Total>(group.sites.size() - i, [&](auto m) {
                     constexpr int N = REGISTERS == 32 || m == 1 ? BLOCK : 4;
                     for (int c0 = block; c0 < block + BLOCK; c0 += N) {
                         Floats sum[N][m];
