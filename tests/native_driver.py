@@ -198,14 +198,14 @@ class Case:
             done += int(np.prod(shape))
             return numbers[done - int(np.prod(shape)) : done].view(*shape)
 
-        value, again, grad = take(n), take(n), take(n, pixels)
+        value, again, grad, rough = take(n), take(n), take(n, pixels), take(n)
         weights = [take(*w.shape) for w in net.weights[:-1]]
         biases = [take(*b.shape) for b in net.biases[:-1]]
         head, noise = take(*net.weights[-1].shape), take(self.n_steps, n, pixels)
         walks = [Walk(*(take(n, pixels) for _ in range(3)), take(4, self.n_steps, n)) for _ in range(2)]
         words = take(3, 4).view(torch.int32).long() & 0xFFFFFFFF
         assert done == len(numbers), "the driver wrote more"
-        return Results(value, again, grad, weights, biases, head, noise, *walks, words)
+        return Results(value, again, grad, rough, weights, biases, head, noise, *walks, words)
 
 
 class Walk(NamedTuple):
@@ -223,6 +223,7 @@ class Results(NamedTuple):
     energy: Tensor
     energy_beside_grad: Tensor
     grad: Tensor
+    recorded_energy: Tensor
     weights: list[Tensor]
     biases: list[Tensor]
     head: Tensor

@@ -74,6 +74,13 @@ std::vector<T*> addresses(std::vector<std::vector<float>>& buffers) {
     return out;
 }
 
+struct Record {
+    void* bytes;
+    explicit Record(int64_t size) : bytes(std::aligned_alloc(64, ((size_t)size + 63) / 64 * 64)) {}
+    ~Record() { std::free(bytes); }
+    Record(const Record&) = delete;
+};
+
 void must(int32_t status) {
     if (status) std::fprintf(stderr, "status %d\n", status), std::exit(status);
 }
@@ -104,7 +111,10 @@ void run(Case c, File& out) {
 
     auto weights = c.weights, biases = c.biases;
     std::vector<float> head(c.head.size());
-    must(weight_grad(handle, c.images.data(), c.n, c.coefficients.data(), addresses<float>(weights).data(),
+    Record kept(record_size(handle, c.n));
+    must(record(handle, c.images.data(), c.n, again.data(), kept.bytes, c.n_threads));
+    out.write(again);
+    must(weight_grad(handle, kept.bytes, c.n, c.coefficients.data(), addresses<float>(weights).data(),
                      addresses<float>(biases).data(), head.data(), c.n_threads));
     for (const auto& part : weights) out.write(part);
     for (const auto& part : biases) out.write(part);
@@ -180,9 +190,20 @@ int refused() {
     refuses("energy: images", energy_and_grad(handle, nullptr, 1, o, nullptr, 1));
     refuses("energy: out", energy_and_grad(handle, x, 1, nullptr, nullptr, 1));
     float *to = o, *none = nullptr;
-    refuses("gradient: n", weight_grad(handle, x, 0, x, &to, &to, o, 1));
-    refuses("gradient: coefficients", weight_grad(handle, x, 1, nullptr, &to, &to, o, 1));
-    refuses("gradient: weight", weight_grad(handle, x, 1, x, &none, &to, o, 1));
+    Record kept(record_size(handle, 1));
+    for (int32_t n : {0, -1, least, huge}) {
+        refuses("record: n", record(handle, x, n, o, kept.bytes, 1));
+        if (record_size(handle, n)) wrong++, std::fputs("record_size: not 0\n", stderr);
+    }
+    if (record_size(nullptr, 1)) wrong++, std::fputs("record_size of nothing: not 0\n", stderr);
+    refuses("record: images", record(handle, nullptr, 1, o, kept.bytes, 1));
+    refuses("record: out", record(handle, x, 1, o, nullptr, 1));
+    refuses("record: alignment", record(handle, x, 1, o, (char*)kept.bytes + 4, 1));
+    must(record(handle, x, 1, o, kept.bytes, 1));
+    refuses("gradient: n", weight_grad(handle, kept.bytes, 0, x, &to, &to, o, 1));
+    refuses("gradient: record", weight_grad(handle, nullptr, 1, x, &to, &to, o, 1));
+    refuses("gradient: coefficients", weight_grad(handle, kept.bytes, 1, nullptr, &to, &to, o, 1));
+    refuses("gradient: weight", weight_grad(handle, kept.bytes, 1, x, &none, &to, o, 1));
 
     int64_t chain = 0;
     Langevin kernel{1, 2, 3, 1, 0, 1, 1, 1, 0, 1};

@@ -5,7 +5,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from ebmnist.energy import ConvNet
-from ebmnist.native import Packed, library
+from ebmnist.energy.fast import packed_of
+from ebmnist.native import Packed, engine, library
 from ebmnist.sampling import Langevin, run_chain
 
 pytestmark = pytest.mark.skipif(library() is None, reason="nothing here compiles C++")
@@ -30,3 +31,22 @@ def test_weights_are_laid_out_once_a_chain_and_the_loop_is_entered_once(monkeypa
     monkeypatch.setattr(Packed, "langevin", lambda *a, _was=Packed.langevin, **k: seen.append("walk") or _was(*a, **k))
     operations(200, ConvNet(4))
     assert seen == ["pack", "walk"]
+
+
+def test_the_gradient_of_a_training_loss_computes_nothing_twice(monkeypatch):
+    seen = []
+    for name in ("energy", "energy_and_grad", "record", "weight_grad"):
+        was = getattr(Packed, name)
+        monkeypatch.setattr(Packed, name, lambda *a, _name=name, _was=was: seen.append(_name) or _was(*a))
+    energy = ConvNet(4).train()
+    energy(torch.rand(6, 1, 28, 28)).sum().backward()
+    assert seen == ["record", "weight_grad"]
+
+
+def test_128_chains_keep_as_many_threads_busy_as_there_are_tiles():
+    """A record is as large as its tiles, so that it counts them."""
+    packed, functions = packed_of(ConvNet(4, precision="fp32"), rough=True), library()
+    assert packed is not None
+    assert functions is not None
+    one, all_of_them = (len(packed.record(torch.rand(n, 1, 28, 28))[1]) for n in (1, 128))
+    assert all_of_them == one * (8 if "v4" in engine() else 16 if "v3" in engine() else 32)

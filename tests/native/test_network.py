@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ebmnist.energy import ConvNet, energy_and_grad, frozen
 from ebmnist.energy.fast import packed_of
+from ebmnist.errors import BadInput
 from ebmnist.native import Packed, library
 from ebmnist.random import StepRng
 from ebmnist.sampling import Langevin, run_chain
@@ -56,6 +57,29 @@ def test_weight_gradients_are_torchs(width, depth, spectral_norm, rng, monkeypat
     for ours, theirs in zip(energy.parameters(), twin.parameters(), strict=True):
         assert ours.grad is not None
         close(ours.grad, theirs.grad, 1e-4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_weight_gradients_of_more_images_than_records_are_held_of(training, rng, monkeypatch):
+    x, grads = torch.rand(50, 1, 28, 28, generator=rng), []
+    for held in (20, 512):
+        monkeypatch.setattr("ebmnist.energy.fast.RECORDED", held)
+        torch.manual_seed(0)
+        energy = ConvNet(4, precision="fp32").train(training)
+        (energy(x) * torch.linspace(-1, 2, 50)).sum().backward()
+        grads.append([p.grad for p in energy.parameters()])
+    for parts, whole in zip(*grads, strict=True):
+        close(parts, whole, 1e-5)
+
+
+def test_a_record_serves_any_coefficients_and_only_as_many_images(rng):
+    packs, x = packed(ConvNet(4, precision="fp32")), torch.rand(20, 1, 28, 28, generator=rng)
+    value, record = packs.record(x)
+    close(value, packs.energy(x), 3e-6)
+    once, twice = packs.weight_grad(record, torch.ones(20)), packs.weight_grad(record, torch.full((20,), 2.0))
+    assert all(torch.equal(2 * a, b) for a, b in zip(once, twice, strict=True))
+    with pytest.raises(BadInput, match="record"):
+        packs.weight_grad(record, torch.ones(40))
 
 
 @bf16_only

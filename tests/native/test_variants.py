@@ -106,6 +106,7 @@ def check(found: Results, i: int) -> None:
     case, right = CASES[i], expected(i)
     close(found.energy, right.energy, 1e-6)
     assert torch.equal(found.energy_beside_grad, found.energy)
+    close(found.recorded_energy, right.energy, 3e-6)
     close(found.grad, right.grad, 1e-5)
     for ours, theirs in zip([*found.weights, found.head], right.by_weight, strict=True):
         close(ours, theirs, 1e-5)

@@ -82,7 +82,7 @@ class ConvNet(nn.Module):
         # The C++ gives one gradient at a time.
         packed = None if learns and slope else self.packed(rough=rough, weights=weights)
         if packed is not None and packed.takes(x):
-            value: Tensor = NativeEnergy.apply(x, packed, self._by_weights, *weights)  # type: ignore[no-untyped-call]
+            value: Tensor = NativeEnergy.apply(x, packed, rough, self._by_weights, *weights)  # type: ignore[no-untyped-call]
             return value
         if not (learns or slope or self.precision == "bf16" or x.device.type == "mps"):
             # Nobody waits for a gradient: in double, for bowl and network nearly cancel.

@@ -27,6 +27,9 @@ def packed_of(energy: object, *, rough: bool) -> Packed | None:
     return None if ask is None else ask(rough=rough)
 
 
+RECORDED = 512  # images whose records are held at once: 60 MB at width 32
+
+
 def traced() -> bool:
     """Whether the call is being compiled, exported or traced: what is asked of values, or of sizes, is then lost."""
     return torch.compiler.is_compiling() or bool(torch._C._get_tracing_state())
@@ -59,37 +62,42 @@ class NativeEnergy(torch.autograd.Function):
     """E(x), differentiable in x or in the weights: once by the C++, more often by the same energy in PyTorch."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, packed: Packed, in_torch: Callable[..., Tensor], *weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, packed: Packed, rough: bool, in_torch: Callable[..., Tensor], *weights: Tensor
+    ) -> Tensor:
         """E(x), (B,).
 
         `weights` are those that `Packed.weight_grad` answers for, in its order; `in_torch(x, *weights)` is the same
-        energy, where gradients are to be differentiated.
+        energy, where gradients are to be differentiated. A rough value leaves its record for the gradient in the
+        weights, which then computes nothing twice.
         """
         ctx.packed, ctx.in_torch, ctx.needs = packed, in_torch, ctx.needs_input_grad
+        ctx.recorded = rough and any(ctx.needs[1:]) and not ctx.needs[0] and len(x) <= RECORDED
+        value, kept = None, None
         if ctx.needs[0]:
             # Value and gradient come together, nearly for the price of the gradient.
-            value, grad = packed.energy_and_grad(x)
-            ctx.save_for_backward(grad, x, *weights)
-            return value
+            value, kept = packed.energy_and_grad(x)
+        elif ctx.recorded:
+            value, kept = packed.record(x)
         if any(ctx.needs):
-            ctx.save_for_backward(None, x, *weights)
-        return packed.energy(x)
+            ctx.save_for_backward(kept, x, *weights)
+        return packed.energy(x) if value is None else value
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         """∂/∂x, or ∂/∂θ: the caller asks for one of the two."""
-        grad, x, *weights = ctx.saved_tensors
+        kept, x, *weights = ctx.saved_tensors
         if torch.is_grad_enabled() or followed() or not plain(upstream):
             return _again(ctx, upstream, x, *weights)
         if ctx.needs[0]:
-            return grad * upstream.view(-1, *[1] * (grad.dim() - 1)), None, None, *[None] * len(weights)
-        grads = ctx.packed.weight_grad(x, upstream)
-        return None, None, None, *(g.view(w.shape) for g, w in zip(grads, weights, strict=True))
+            return kept * upstream.view(-1, *[1] * (kept.dim() - 1)), None, None, None, *[None] * len(weights)
+        grads = ctx.packed.weight_grad(kept, upstream) if ctx.recorded else _by_parts(ctx.packed, x, upstream)
+        return None, None, None, None, *(g.view(w.shape) for g, w in zip(grads, weights, strict=True))
 
 
 def _again(ctx: Any, upstream: Tensor, x: Tensor, *weights: Tensor) -> tuple[Tensor | None, ...]:
     """The same gradients by PyTorch, which can differentiate them in turn."""
-    inputs = {0: x} | {i + 3: w for i, w in enumerate(weights)}
+    inputs = {0: x} | {i + 4: w for i, w in enumerate(weights)}
     wanted = [i for i in inputs if ctx.needs[i]]
     create = torch.is_grad_enabled()
     with torch.autocast("cpu", enabled=False):
@@ -97,4 +105,11 @@ def _again(ctx: Any, upstream: Tensor, x: Tensor, *weights: Tensor) -> tuple[Ten
             value = ctx.in_torch(x, *weights)
         grads = torch.autograd.grad(value, [inputs[i] for i in wanted], upstream, create_graph=create)
     found = dict(zip(wanted, grads, strict=True))
-    return tuple(found.get(i) for i in range(len(weights) + 3))
+    return tuple(found.get(i) for i in range(len(weights) + 4))
+
+
+def _by_parts(packed: Packed, x: Tensor, coefficients: Tensor) -> list[Tensor]:
+    """As `Packed.weight_grad`, of images themselves; few records are held at a time."""
+    parts = zip(torch.split(x, RECORDED), torch.split(coefficients, RECORDED), strict=True)
+    grads = [packed.weight_grad(packed.record(images)[1], c) for images, c in parts]
+    return [torch.stack(same).sum(0) for same in zip(*grads, strict=True)]

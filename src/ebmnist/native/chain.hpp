@@ -12,56 +12,48 @@ struct Chains {  // of one tile
     std::vector<Floats> x, before, grad, noise;
 
     Chains(const Network<W>& net, const Langevin& kernel)
-        : k(kernel), pass(net), place(net.place), pixels(net.pixels()), x((size_t)pixels * VECTORS), before(x), grad(x),
-          noise(x) {}
+        : k(kernel), pass(net), place(net.place), pixels(net.pixels()), x((size_t)pixels), before(x), grad(x), noise(x) {}
 
     // Noise by the pixel's place in the image, not in the first layer's input: that is a matter of layout.
-    void draw(int step, const Words (&chains)[VECTORS]) {
-        for (int v = 0; v < VECTORS; v++) {
-            Normals normals(k.seed, k.stream, k.first_step + (uint32_t)step, 0, chains[v]);
-            normals.fill(0, pixels, place.data(), noise.data() + v, VECTORS);
-        }
+    void draw(int step, Words chains) {
+        Normals normals(k.seed, k.stream, k.first_step + (uint32_t)step, 0, chains);
+        normals.fill(0, pixels, place.data(), noise.data());
     }
 
     // seen: energy, ‖∇E‖₂, share of clipped components, ‖x_after − x_before‖₂, of each image of the tile.
     // For each image of the tile, sigma: the noise's standard deviation; slack: how far beyond the clamp it may go.
-    void step(const Floats (&sigma)[VECTORS], const Floats (&slack)[VECTORS], Floats (&seen)[4][VECTORS]) {
+    void step(Floats sigma, Floats slack, Floats (&seen)[4]) {
+        Floats low = k.low - slack, high = k.high + slack;
         before = x;
         if (k.noise_first)
-            for (int i = 0; i < pixels * VECTORS; i++) {
-                int v = i % VECTORS;
-                x[i] = bounded(x[i] + sigma[v] * noise[i], k.low - slack[v], k.high + slack[v]);
-            }
-        pass.forward(x.data(), seen[0]);
+            for (int i = 0; i < pixels; i++) x[i] = bounded(x[i] + sigma * noise[i], low, high);
+        seen[0] = pass.forward(x.data());
         pass.backward(x.data(), grad.data());
-        for (int v = 0; v < VECTORS; v++) {
-            Floats squares{}, kept{}, moved{};
-            Ints clipped{};
-            for (int i = v; i < pixels * VECTORS; i += VECTORS) {
-                Floats g = bounded(grad[i], -k.clip, k.clip);
-                squares += grad[i] * grad[i];
-                kept += g * g;
-                clipped -= g != grad[i];
-            }
-            Floats norm = square_root(kept), most = Floats{} + k.clip_norm;
-            Floats shrink = norm > most ? most / norm : Floats{} + 1.0f;
-            for (int i = v; i < pixels * VECTORS; i += VECTORS) {
-                Floats y = x[i] - k.drift * (bounded(grad[i], -k.clip, k.clip) * shrink);
-                if (!k.noise_first) y += sigma[v] * noise[i];
-                x[i] = bounded(y, k.low - slack[v], k.high + slack[v]);
-                moved += (x[i] - before[i]) * (x[i] - before[i]);
-            }
-            seen[1][v] = square_root(squares);
-            seen[2][v] = (norm > most) ? Floats{} + 1.0f : __builtin_convertvector(clipped, Floats) / (float)pixels;
-            seen[3][v] = square_root(moved);
+        Floats squares{}, kept{}, moved{};
+        Ints clipped{};
+        for (int i = 0; i < pixels; i++) {
+            Floats g = bounded(grad[i], -k.clip, k.clip);
+            squares += grad[i] * grad[i];
+            kept += g * g;
+            clipped -= g != grad[i];
         }
+        Floats norm = square_root(kept), most = Floats{} + k.clip_norm;
+        Floats shrink = norm > most ? most / norm : Floats{} + 1.0f;
+        for (int i = 0; i < pixels; i++) {
+            Floats y = x[i] - k.drift * (bounded(grad[i], -k.clip, k.clip) * shrink);
+            if (!k.noise_first) y += sigma * noise[i];
+            x[i] = bounded(y, low, high);
+            moved += (x[i] - before[i]) * (x[i] - before[i]);
+        }
+        seen[1] = square_root(squares);
+        seen[2] = (norm > most) ? Floats{} + 1.0f : __builtin_convertvector(clipped, Floats) / (float)pixels;
+        seen[3] = square_root(moved);
     }
 };
 
-inline bool any(const Floats (&x)[VECTORS]) {
-    for (const Floats& v : x)
-        for (int i = 0; i < LANES; i++)
-            if (v[i] != 0) return true;
+inline bool any(Floats x) {
+    for (int i = 0; i < LANES; i++)
+        if (x[i] != 0) return true;
     return false;
 }
 
@@ -78,11 +70,11 @@ void run_chains(const Network<W>& net, const Langevin& kernel, int n_images, con
     share(tiles_of(n_images), n_threads, [&](auto next) {
         Chains<W> tile_chains(net, kernel);
         for (int tile; (tile = next()) >= 0;) {
-            Words chains[VECTORS] = {};
+            Words chains{};
             if (b.chains) load(b.chains, n_images, tile, chains);
             load(b.images, n_images, net.order, tile, tile_chains.x.data());
             for (size_t i = 0; i < n_steps; i++) {
-                Floats sigma[VECTORS], slack[VECTORS], seen[4][VECTORS];
+                Floats sigma, slack, seen[4];
                 load(b.sigmas + i * n, n_images, tile, sigma);
                 load(b.slacks + i * n, n_images, tile, slack);
                 if (b.noise)

@@ -32,8 +32,8 @@ inline void check_shape(const Shape& s) {
     require(s.pad >= 0 && s.c_in <= INT32_MAX / 4 && s.c_out <= INT32_MAX / 4);
     check_side(s.h_in, s.h_out, s);
     check_side(s.w_in, s.w_out, s);
-    require_fits(s.h_in, s.w_in, padded(s.c_in), VECTORS);
-    require_fits(s.h_out, s.w_out, padded(s.c_out), VECTORS);
+    require_fits(s.h_in, s.w_in, padded(s.c_in), LANES);
+    require_fits(s.h_out, s.w_out, padded(s.c_out), LANES);
     require_fits(padded(s.c_in), padded(s.c_out), s.kernel, s.kernel);
 }
 
@@ -59,7 +59,7 @@ inline std::vector<int32_t> inverse(const std::vector<int32_t>& order) {
 }
 
 inline void check_batch(int n_images, int n_threads) {
-    require(n_images >= 1 && n_images <= INT32_MAX - TILE && n_threads >= 1);
+    require(n_images >= 1 && n_images <= INT32_MAX - LANES && n_threads >= 1);
 }
 
 inline void check_chains(const int64_t* chains, int n) {

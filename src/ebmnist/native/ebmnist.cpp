@@ -135,19 +135,34 @@ int32_t energy_and_grad(const Handle* handle, const float* images, int32_t n, fl
     });
 }
 
-int32_t weight_grad(const Handle* handle, const float* images, int32_t n, const float* coefficients,
+int64_t record_size(const Handle* handle, int32_t n) {
+    int64_t size = 0;
+    status_of([&] {
+        check_batch(n, 1);
+        with(handle, [&](const auto& net) { size = (int64_t)(Factors(net).size * sizeof(Words)) * tiles_of(n); });
+    });
+    return size;
+}
+
+int32_t record(const Handle* handle, const float* images, int32_t n, float* energy, void* record, int32_t n_threads) {
+    return status_of([&] {
+        check_batch(n, n_threads);
+        require(images && energy && record && (uintptr_t)record % sizeof(Words) == 0);
+        with(handle, [&](const auto& net) { record_tiles(net, images, n, energy, (Words*)record, n_threads); });
+    });
+}
+
+int32_t weight_grad(const Handle* handle, const void* record, int32_t n, const float* coefficients,
                     float* const* weights, float* const* biases, float* head, int32_t n_threads) {
     return status_of([&] {
         check_batch(n, n_threads);
-        require(images && coefficients && weights && biases && head);
+        require(record && (uintptr_t)record % sizeof(Words) == 0 && coefficients && weights && biases && head);
         with(handle, [&](const auto& net) {
             for (size_t l = 0; l < net.layers.size(); l++) require(weights[l] && biases[l]);
-            auto sum = weight_gradient(net, images, n, coefficients, n_threads);
-            for (size_t l = 0; l < net.layers.size(); l++) {
-                std::copy(sum.weight[l].begin(), sum.weight[l].end(), weights[l]);
-                std::copy(sum.bias[l].begin(), sum.bias[l].end(), biases[l]);
-            }
-            over_head(net.layers.back().s, [&](int outside, int inside) { head[outside] = sum.head[(size_t)inside]; });
+            std::vector<float> inside_head(net.head.size());
+            WeightGradient gradient(net, (const Words*)record, n, coefficients);
+            gradient.run(weights, biases, inside_head.data(), n_threads);
+            over_head(net.layers.back().s, [&](int outside, int inside) { head[outside] = inside_head[(size_t)inside]; });
         });
     });
 }
@@ -176,19 +191,16 @@ int32_t normals(uint64_t seed, uint32_t stream, uint32_t step, int32_t draw, con
         for (int i = 0; i < few; i++) place[i] = i;
         share(tiles_of(n), n_threads, [&](auto next) {
             for (int tile; (tile = next()) >= 0;) {
-                Words lanes[VECTORS];
+                Words lanes;
                 load(chains, n, tile, lanes);
-                for (int v = 0; v < VECTORS; v++) {
-                    Normals drawn(seed, stream, step, (uint32_t)draw, lanes[v]);
-                    int first_row = tile * TILE + v * LANES;
-                    for (int first = 0; first < n_values; first += few) {
-                        Floats values[few];
-                        int count = std::min(few, n_values - first);
-                        drawn.fill(first, count, place, values, 1);
-                        for (int row = 0; row < std::min(LANES, n - first_row); row++)
-                            for (int i = 0; i < count; i++)
-                                out[(size_t)(first_row + row) * (size_t)n_values + (size_t)(first + i)] = values[i][row];
-                    }
+                Normals drawn(seed, stream, step, (uint32_t)draw, lanes);
+                for (int first = 0; first < n_values; first += few) {
+                    Floats values[few];
+                    int count = std::min(few, n_values - first);
+                    drawn.fill(first, count, place, values);
+                    for (int row = 0; row < images_in(tile, n); row++)
+                        for (int i = 0; i < count; i++)
+                            out[(size_t)(tile * LANES + row) * (size_t)n_values + (size_t)(first + i)] = values[i][row];
                 }
             }
         });

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define EBMNIST_ABI 1
+#define EBMNIST_ABI 2
 #define EBMNIST_ENTRY __attribute__((visibility("default")))
 
 #ifdef __cplusplus
@@ -50,8 +50,15 @@ EBMNIST_ENTRY void release(struct Handle* handle);
 EBMNIST_ENTRY int32_t energy_and_grad(const struct Handle* handle, const float* images, int32_t n, float* energy,
                                       float* grad, int32_t n_threads);
 
-// images: (n, pixels); coefficients: (n,); weights, biases, head as in `pack`, written.
-EBMNIST_ENTRY int32_t weight_grad(const struct Handle* handle, const float* images, int32_t n,
+// Bytes that `record` writes for n images; 0 for what it refuses.
+EBMNIST_ENTRY int64_t record_size(const struct Handle* handle, int32_t n);
+
+// E(x), (n,), and what `weight_grad` needs of the images. record: record_size(handle, n) bytes, aligned to 64.
+EBMNIST_ENTRY int32_t record(const struct Handle* handle, const float* images, int32_t n, float* energy, void* record,
+                             int32_t n_threads);
+
+// record: of the same handle and n; coefficients: (n,); weights, biases, head as in `pack`, written.
+EBMNIST_ENTRY int32_t weight_grad(const struct Handle* handle, const void* record, int32_t n,
                                   const float* coefficients, float* const* weights, float* const* biases, float* head,
                                   int32_t n_threads);
 

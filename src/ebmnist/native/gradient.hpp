@@ -1,95 +1,150 @@
 // The gradient of Σᵢ cᵢ E(xᵢ) with respect to the weights: what training descends.
+//
+// For each tap of a kernel it is a product of matrices: (channels in) × (images and positions) × (channels out). Here
+// lanes are channels out, so that no sum is across lanes, and each is done when it has gone through all images.
 #pragma once
 
 #include "network.hpp"
 
+// What one tile brings to the sums: of each layer its input and ∂E/∂z, in the order they are read, and the last output.
 template <class W>
-struct Gradient {
-    static constexpr int DEPTH = VECTORS / W::CHANNELS;
-    const Network<W>& net;
-    std::vector<std::vector<float>> weight, bias;  // as torch has them: (out, in, ky, kx) and (out,)
-    std::vector<float> head;                       // [position][channel], padded, as Network::head
+struct Factors {
+    static constexpr int ROWS = LANES / W::CHANNELS;        // words that hold one channel of a tile's images
+    static constexpr int BLOCK = REGISTERS == 32 ? 12 : 6;  // channels in that are summed at once
 
-    explicit Gradient(const Network<W>& network) : net(network), head(network.head.size()) {
-        for (const auto& layer : net.layers) {
-            const Shape& s = layer.s;
-            weight.emplace_back((size_t)s.c_out * s.c_in * s.kernel * s.kernel);
-            bias.emplace_back(s.c_out);
+    std::vector<size_t> input, delta;  // where those of a layer begin, in vectors
+    size_t output, size;
+
+    explicit Factors(const Network<W>& net) {
+        size_t at = 0;
+        for (const Layer<W>& l : net.layers) {
+            input.push_back(at);
+            at += (size_t)(l.s.h_in * l.s.w_in) * (size_t)l.in_words;
+            delta.push_back(at);
+            at += (size_t)(l.s.h_out * l.s.w_out * ROWS) * (size_t)slices(l);
+        }
+        output = at;
+        size = at + net.head.size() / W::CHANNELS;
+    }
+    static int slices(const Layer<W>& l) { return (l.s.c_out - 1) / LANES + 1; }
+
+    // After Pass::backward_hidden.
+    void store(const Pass<W>& pass, Words* to) const {
+        for (size_t l = 0; l < pass.net.layers.size(); l++) {
+            store_input(pass.net.layers[l], pass.activation[l].data(), to + input[l]);
+            store_delta(pass.net.layers[l], pass.slope[l].data(), to + delta[l]);
+        }
+        std::copy(pass.output.begin(), pass.output.end(), to + output);
+    }
+
+    // [BLOCK channels][position][channel][ROWS]: what one sum reads lies together.
+    static void store_input(const Layer<W>& l, const Words* a, Words* to) {
+        constexpr int words = BLOCK / W::CHANNELS;
+        for (int first = 0; first < l.in_words; first += words)
+            for (int p = 0; p < l.s.h_in * l.s.w_in; p++)
+                for (int w = first; w < std::min(first + words, l.in_words); w++)
+                    *to++ = W::by_channel(a[p * l.in_words + w]);
+    }
+
+    // [LANES channels][position][ROWS]
+    static void store_delta(const Layer<W>& l, const Words* slope, Words* to) {
+        for (int c0 = 0; c0 < l.s.c_out; c0 += LANES)
+            for (int p = 0; p < l.s.h_out * l.s.w_out; p++) {
+                Floats rows[LANES] = {};
+                for (int c = 0; c < LANES && c0 + c < l.out_words * W::CHANNELS; c += W::CHANNELS)
+                    W::unpack(slope[p * l.out_words + (c0 + c) / W::CHANNELS], rows + c);
+                transpose(rows);
+                for (int image = 0; image < LANES; image += W::CHANNELS) *to++ = W::pack(rows + image);
+            }
+    }
+};
+
+// The sums of some channels of one layer's output: SIDE vectors of them.
+template <class W>
+struct WeightSums {
+    static constexpr int SIDE = 2, CHANNELS = SIDE * LANES;
+    static constexpr int ROWS = Factors<W>::ROWS, BLOCK = Factors<W>::BLOCK;  // BLOCK × SIDE sums fit the registers
+
+    const Layer<W>& layer;
+    int first, positions, c_in, taps;
+    std::vector<Floats> weight, bias;  // [tap][channel in][SIDE]; [SIDE]
+    std::vector<Words> delta;          // [position][ROWS][SIDE]
+    size_t ahead = 0;                  // bytes to the next tile's factors, to fetch them meanwhile; or 0
+
+    WeightSums(const Layer<W>& l, int first_channel)
+        : layer(l), first(first_channel), positions(l.s.h_out * l.s.w_out), c_in(padded(l.s.c_in)),
+          taps(l.s.kernel * l.s.kernel), weight((size_t)(taps * c_in) * SIDE), bias(SIDE),
+          delta((size_t)(positions * ROWS) * SIDE) {}
+
+    // Add one tile: its factors as `Factors` stores them, and the images' coefficients.
+    void add(const Words* input, const Words* unscaled, Floats coefficients) {
+        scale(unscaled, (const float*)&coefficients);
+        for (int i = 0; i < c_in;) {
+            const uint32_t* from = (const uint32_t*)(input + i / W::CHANNELS * layer.s.h_in * layer.s.w_in);
+            auto add_some = [&](auto n) { add_block<n>(from, i), i += n; };
+            int left = c_in - i;
+            if (left >= BLOCK) add_some(Count<BLOCK>());
+            else if (left >= 8 && BLOCK > 8) add_some(Count<8>());
+            else if (left >= 4) add_some(Count<4>());
+            else add_some(Count<2>());
         }
     }
 
-    void operator+=(const Gradient& other) {
-        auto add = [](std::vector<float>& to, const std::vector<float>& from) {
-            for (size_t i = 0; i < to.size(); i++) to[i] += from[i];
-        };
-        for (size_t l = 0; l < weight.size(); l++) add(weight[l], other.weight[l]), add(bias[l], other.bias[l]);
-        add(head, other.head);
-    }
-
-    // Add one tile's share: x as Pass::forward takes it, one coefficient per image (zero in spare lanes).
-    void add(Pass<W>& pass, const Floats* x, const Floats (&coefficient)[VECTORS]) {
-        Floats energy[VECTORS];
-        pass.forward(x, energy);
-        std::vector<Words>& last = pass.slope.back();
-        for (size_t i = 0; i < last.size() / VECTORS; i++)
-            for (int v = 0; v < VECTORS; v++) {
-                Floats c[2] = {}, a[2] = {};
-                W::unpack(last[i * VECTORS + v], c);
-                W::unpack(pass.output[i * VECTORS + v], a);
-                for (int k = 0; k < W::CHANNELS; k++) {
-                    c[k] *= coefficient[v];
-                    head[i * W::CHANNELS + k] += total(a[k] * coefficient[v]);
-                }
-                last[i * VECTORS + v] = W::pack(c);
+    void scale(const Words* unscaled, const float* coefficients) {
+        for (int side = 0; side < SIDE && first + side * LANES < layer.s.c_out; side++) {
+            const Words* from = unscaled + (first / LANES + side) * positions * ROWS;
+            for (int i = 0; i < positions * ROWS; i++) {
+                Floats d[2];
+                W::unpack(from[i], d);
+                for (int k = 0; k < W::CHANNELS; k++) bias[side] += d[k] *= coefficients[i % ROWS * W::CHANNELS + k];
+                delta[i * SIDE + side] = W::pack(d);
             }
-        pass.backward_hidden();
-        for (size_t l = 0; l < net.layers.size(); l++) add_layer(l, pass.activation[l].data(), pass.slope[l].data());
-    }
-
-    // ∂/∂w[o][i][ky][kx] = Σ over images and positions of ∂E/∂z[o] × a[i] where the tap lies; 4 × 4 channels at a time.
-    void add_layer(size_t l, const Words* a, const Words* delta) {
-        const Layer<W>& layer = net.layers[l];
-        const Shape& s = layer.s;
-        for (int i = 0; i < s.c_in; i += 4)
-            for (int tap = 0; tap < s.kernel * s.kernel; tap++)
-                for (int o = 0; o < s.c_out; o += 4) {
-                    Floats sum[4][4] = {};
-                    add_tap(layer, a + i / W::CHANNELS * VECTORS, delta + o / W::CHANNELS * VECTORS, tap, sum);
-                    for (int p = 0; p < std::min(4, s.c_out - o); p++)
-                        for (int q = 0; q < std::min(4, s.c_in - i); q++)
-                            weight[l][((size_t)(o + p) * s.c_in + i + q) * s.kernel * s.kernel + tap] += total(sum[p][q]);
-                }
-        for (int o = 0; o < s.c_out; o++) {
-            Floats sum{};
-            for (int i = 0; i < s.h_out * s.w_out * VECTORS; i++) {
-                Floats d[2] = {};
-                W::unpack(delta[((size_t)(i / VECTORS) * layer.out_words + o / W::CHANNELS) * VECTORS + i % VECTORS], d);
-                sum += d[o % W::CHANNELS];
-            }
-            bias[l][o] += total(sum);
         }
     }
 
-    static void add_tap(const Layer<W>& layer, const Words* a, const Words* delta, int tap, Floats (&sum)[4][4]) {
+    template <int N>
+    void add_block(const uint32_t* input, int i) {
+        size_t part = (size_t)(N * ROWS * layer.s.h_in * layer.s.w_in / taps) * sizeof(float);
+        for (int tap = 0; tap < taps; tap++) {
+            for (size_t i = 0; ahead && i < part; i += 64)
+                __builtin_prefetch((const char*)input + ahead + (size_t)tap * part + i, 0, 2);
+            Floats sum[N][SIDE] = {};
+            add_tap(input, tap, sum);
+            for (int n = 0; n < N; n++)
+                for (int side = 0; side < SIDE; side++) weight[(tap * c_in + i + n) * SIDE + side] += sum[n][side];
+        }
+    }
+
+    // ∂/∂w[o][i][ky][kx] = Σ over images and positions of ∂E/∂z[o] × a[i] where the tap lies.
+    template <int N>
+    void add_tap(const uint32_t* input, int tap, Floats (&sum)[N][SIDE]) const {
         const Shape& s = layer.s;
         int dy = tap / s.kernel - s.pad, dx = tap % s.kernel - s.pad;
-        for (int y = 0; y < s.h_out; y++) {
-            int iy = y * s.stride + dy;
-            if (iy < 0 || iy >= s.h_in) continue;
-            for (int x = 0; x < s.w_out; x++) {
-                int ix = x * s.stride + dx;
-                if (ix < 0 || ix >= s.w_in) continue;
-                const Words* in = a + (size_t)(iy * s.w_in + ix) * layer.in_words * VECTORS;
-                const Words* out = delta + (size_t)(y * s.w_out + x) * layer.out_words * VECTORS;
-                Words from[4][DEPTH], to[4][DEPTH];
-                for (int k = 0; k < 4; k += W::CHANNELS) {
-                    W::by_channel(in + k / W::CHANNELS * VECTORS, from + k);
-                    W::by_channel(out + k / W::CHANNELS * VECTORS, to + k);
+        // The outputs whose tap lies on the input.
+        auto begin = [&](int d) { return std::max(0, (s.stride - 1 - d) / s.stride); };
+        auto end = [&](int d, int in, int out) { return std::min(out, (in - d + s.stride - 1) / s.stride); };
+        for (int y = begin(dy); y < end(dy, s.h_in, s.h_out); y++)
+            for (int x = begin(dx); x < end(dx, s.w_in, s.w_out); x++) {
+                const uint32_t* a = input + ((y * s.stride + dy) * s.w_in + x * s.stride + dx) * N * ROWS;
+                const Words* to = &delta[(size_t)((y * s.w_out + x) * ROWS) * SIDE];
+                for (int row = 0; row < ROWS; row++, a++, to += SIDE) {
+                    Words d[SIDE];
+                    for (int k = 0; k < SIDE; k++) d[k] = to[k];
+                    for (int n = 0; n < N; n++)
+                        for (int k = 0; k < SIDE; k++) sum[n][k] = W::dot(sum[n][k], d[k], a[n * ROWS]);
                 }
-                for (int d = 0; d < DEPTH; d++)
-                    for (int p = 0; p < 4; p++)
-                        for (int q = 0; q < 4; q++) sum[p][q] = W::dot(sum[p][q], to[p][d], from[q][d]);
             }
+    }
+
+    // As torch has them: (out, in, ky, kx) and (out,).
+    void store(float* weights, float* biases) const {
+        const Shape& s = layer.s;
+        for (int c = 0; c < std::min(CHANNELS, s.c_out - first); c++) {
+            biases[first + c] = bias[c / LANES][c % LANES];
+            float* to = weights + (first + c) * s.c_in * taps;
+            for (int i = 0; i < s.c_in; i++)
+                for (int tap = 0; tap < taps; tap++)
+                    *to++ = weight[(tap * c_in + i) * SIDE + c / LANES][c % LANES];
         }
     }
 };

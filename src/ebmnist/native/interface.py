@@ -1,10 +1,10 @@
 """The functions and structures of `engine.h`, as ctypes has to know them."""
 
 import ctypes
-from ctypes import c_char_p, c_double, c_float, c_int32, c_uint32, c_uint64, c_void_p
+from ctypes import c_char_p, c_double, c_float, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 from typing import Any
 
-ABI = 1
+ABI = 2
 
 # Bits of what `processor` returns, and those that a variant needs.
 _V3, _V4, _BF16, IS_AMD = 1, 2, 4, 8
@@ -38,6 +38,7 @@ _WORK: dict[str, tuple[Any, ...]] = {  # all of them return a status
     "pack": (c_int32, c_int32, _SHAPES, _BUFFERS, _BUFFERS, c_void_p, c_double, c_double, c_double, c_double, c_void_p,
              _BUFFERS),
     "energy_and_grad": (c_void_p, c_void_p, c_int32, c_void_p, c_void_p, c_int32),
+    "record": (c_void_p, c_void_p, c_int32, c_void_p, c_void_p, c_int32),
     "weight_grad": (c_void_p, c_void_p, c_int32, c_void_p, _BUFFERS, _BUFFERS, c_void_p, c_int32),
     "langevin_chain": (c_void_p, _SETTINGS, c_void_p, c_int32, *(c_void_p,) * 7, c_int32),
     "normals": (c_uint64, c_uint32, c_uint32, c_int32, c_void_p, c_int32, c_int32, c_void_p, c_int32),
@@ -57,6 +58,7 @@ def declare(functions: ctypes.CDLL) -> None:
     for name, takes in _WORK.items():
         function = getattr(functions, name)
         function.argtypes, function.restype, function.errcheck = takes, c_int32, _checked
+    functions.record_size.argtypes, functions.record_size.restype = (c_void_p, c_int32), c_int64
     functions.release.argtypes, functions.release.restype = (c_void_p,), None
 
 

@@ -1,12 +1,13 @@
 // One convolution: its weights in the order they are read, the sums over its input, and the same sums transposed.
 #pragma once
 
+#include <type_traits>
 #include <vector>
 
-#include "engine.h"
+#include "stencil.hpp"
 #include "words.hpp"
 
-inline int block_of(int channels) { return channels > 4 ? BLOCK : 4; }
+inline int block_of(int channels) { return channels > 4 ? 8 : 4; }
 inline int padded(int channels) { return (channels + block_of(channels) - 1) / block_of(channels) * block_of(channels); }
 
 template <class W>
@@ -15,8 +16,10 @@ struct Layer {
     int in_words, out_words;
     std::vector<uint32_t> forward, backward;  // [block][ky][kx][word][channel of the block]
     std::vector<float> bias;
+    Stencil forth, back;
 
-    Layer(const Shape& shape, const float* weight, const float* b) : s(shape) {
+    Layer(const Shape& shape, const float* weight, const float* b)
+        : s(shape), forth(forward_stencil(shape)), back(backward_stencil(shape)) {
         in_words = padded(s.c_in) / W::CHANNELS;
         out_words = padded(s.c_out) / W::CHANNELS;
         bias.assign(padded(s.c_out), 0.0f);
@@ -44,22 +47,46 @@ struct Layer {
     }
 };
 
-template <class W, int N>
-inline void accumulate(Floats (&sum)[N][VECTORS], const uint32_t* w, const Words* a, int words) {
-    for (int i = 0; i < words; i++, a += VECTORS, w += N)
+// What `convolve` reads of a layer: forth, or back.
+struct Direction {
+    const Stencil& stencil;
+    const uint32_t* weights;
+    const float* bias;  // may be null
+    int taps, words, channels;
+};
+
+template <class W>
+Direction forth(const Layer<W>& l) {
+    return {l.forth, l.forward.data(), l.bias.data(), l.s.kernel * l.s.kernel, l.in_words, padded(l.s.c_out)};
+}
+template <class W>
+Direction back(const Layer<W>& l) {
+    return {l.back, l.backward.data(), nullptr, l.s.kernel * l.s.kernel, l.out_words, padded(l.s.c_in)};
+}
+
+// Add N channels at M sites: `words` terms each, with weights BLOCK apart. N × M sums, M inputs and a weight fit the
+// registers, and each vector that is loaded is used N or M times.
+template <class W, int BLOCK, int N, int M>
+inline void accumulate(Floats (&sum)[N][M], const uint32_t* w, const Words* const (&input)[M], int words) {
+    for (int i = 0; i < words; i++, w += BLOCK) {
+        Words a[M];
+        for (int m = 0; m < M; m++) a[m] = input[m][i];
         for (int c = 0; c < N; c++)
-            for (int v = 0; v < VECTORS; v++) sum[c][v] = W::dot(sum[c][v], a[v], w[c]);
+            for (int m = 0; m < M; m++) sum[c][m] = W::dot(sum[c][m], a[m], w[c]);
+    }
 }
 
 // The same with a sum of the few products that a float can hold, which then go to a sum that holds more.
-template <class W, int N>
-inline void accumulate(Sum (&sum)[N][VECTORS], const uint32_t* w, const Words* a, int words) {
+template <class W, int BLOCK, int N, int M>
+inline void accumulate(Sum (&sum)[N][M], const uint32_t* w, const Words* const (&input)[M], int words) {
     constexpr int few = 8;
-    for (int i = 0; i < words; i += few, a += few * VECTORS, w += few * N) {
-        Floats part[N][VECTORS] = {};
-        accumulate<W, N>(part, w, a, std::min(few, words - i));
+    for (int i = 0; i < words; i += few, w += few * BLOCK) {
+        Floats part[N][M] = {};
+        const Words* a[M];
+        for (int m = 0; m < M; m++) a[m] = input[m] + i;
+        accumulate<W, BLOCK>(part, w, a, std::min(few, words - i));
         for (int c = 0; c < N; c++)
-            for (int v = 0; v < VECTORS; v++) sum[c][v] += part[c][v];
+            for (int m = 0; m < M; m++) sum[c][m] += part[c][m];
     }
 }
 
@@ -68,55 +95,56 @@ inline void begin(Sum& sum, float x) { sum = {Floats{} + x, Floats{}}; }
 inline Floats rounded(Floats sum) { return sum; }
 inline Floats rounded(const Sum& sum) { return sum.high + sum.low; }
 
-// For every position of the output, for N channels at a time: done(position, first channel, sums). Total is Floats, or
-// Sum where rounding errors of the convolution are not to add up.
-template <class W, int N, class Total, class Done>
-void convolve(const Layer<W>& layer, const Words* input, Done done) {
-    const Shape& s = layer.s;
-    for (int c0 = 0; c0 < s.c_out; c0 += N) {
-        const uint32_t* weights = layer.forward.data() + (size_t)c0 * s.kernel * s.kernel * layer.in_words;
-        for (int y = 0; y < s.h_out; y++)
-            for (int x = 0; x < s.w_out; x++) {
-                Total total[N][VECTORS];
-                for (int c = 0; c < N; c++)
-                    for (int v = 0; v < VECTORS; v++) begin(total[c][v], layer.bias[c0 + c]);
-                int top = y * s.stride - s.pad, left = x * s.stride - s.pad;
-                int from = std::max(0, -left), to = std::min(s.kernel, s.w_in - left);
-                for (int ky = std::max(0, -top); ky < std::min(s.kernel, s.h_in - top); ky++)
-                    if (from < to)
-                        accumulate<W, N>(
-                            total, weights + (size_t)(ky * s.kernel + from) * layer.in_words * N,
-                            input + (size_t)((top + ky) * s.w_in + left + from) * layer.in_words * VECTORS,
-                            (to - from) * layer.in_words);
-                Floats sum[N][VECTORS];
-                for (int c = 0; c < N; c++)
-                    for (int v = 0; v < VECTORS; v++) sum[c][v] = rounded(total[c][v]);
-                done(y * s.w_out + x, c0, sum);
-            }
+// The whole sums of channels c0 … c0 + N − 1 at M sites. Never inlined: what is done with the sums would take registers
+// from the loop.
+template <class W, class Total, int BLOCK, int N, int M>
+__attribute__((noinline)) void sum_up(const Direction& d, const std::vector<Stencil::Run>& runs,
+                                      const Stencil::Site* sites, int c0, const Words* input, Floats (&out)[N][M]) {
+    Total total[N][M];
+    for (int c = 0; c < N; c++)
+        for (int m = 0; m < M; m++) begin(total[c][m], d.bias ? d.bias[c0 + c] : 0.0f);
+    const uint32_t* weights = d.weights + (size_t)(c0 / BLOCK * d.taps * d.words) * BLOCK + c0 % BLOCK;
+    for (const auto& run : runs) {
+        const Words* a[M];
+        for (int m = 0; m < M; m++) a[m] = input + (size_t)((sites[m].input + run.input) * d.words);
+        accumulate<W, BLOCK>(total, weights + (size_t)(run.tap * d.words) * BLOCK, a, run.length * d.words);
     }
+    for (int c = 0; c < N; c++)
+        for (int m = 0; m < M; m++) out[c][m] = rounded(total[c][m]);
 }
 
-// The same for the transposed convolution, which carries a gradient from the output back to the input.
-template <class W, int N, class Done>
-void convolve_back(const Layer<W>& layer, const Words* delta, Done done) {
-    const Shape& s = layer.s;
-    for (int c0 = 0; c0 < s.c_in; c0 += N) {
-        const uint32_t* weights = layer.backward.data() + (size_t)c0 * s.kernel * s.kernel * layer.out_words;
-        for (int y = 0; y < s.h_in; y++)
-            for (int x = 0; x < s.w_in; x++) {
-                Floats sum[N][VECTORS] = {};
-                for (int ky = (y + s.pad) % s.stride; ky < s.kernel; ky += s.stride) {
-                    int oy = (y + s.pad - ky) / s.stride;
-                    if (y + s.pad < ky || oy >= s.h_out) continue;
-                    for (int kx = (x + s.pad) % s.stride; kx < s.kernel; kx += s.stride) {
-                        int ox = (x + s.pad - kx) / s.stride;
-                        if (x + s.pad < kx || ox >= s.w_out) continue;
-                        accumulate<W, N>(sum, weights + (size_t)(ky * s.kernel + kx) * layer.out_words * N,
-                                         delta + (size_t)(oy * s.w_out + ox) * layer.out_words * VECTORS,
-                                         layer.out_words);
+template <int N>
+using Count = std::integral_constant<int, N>;
+
+// Three sites at once, and two or one where three would leave one over, or where a sum takes several registers.
+template <class Total, class Work>
+int some_of(size_t sites, Work work) {
+    if (std::is_same_v<Total, Floats> && sites >= 3 && sites != 4) return work(Count<3>()), 3;
+    if (sites >= 2) return work(Count<2>()), 2;
+    return work(Count<1>()), 1;
+}
+
+template <class W, class Total, int BLOCK, class Done>
+void convolve_blocks(const Direction& d, const Words* input, Done done) {
+    for (int block = 0; block < d.channels; block += BLOCK)
+        for (const auto& group : d.stencil.groups)
+            for (size_t i = 0; i < group.sites.size();) {
+                const Stencil::Site* sites = &group.sites[i];
+                i += (size_t)some_of<Total>(group.sites.size() - i, [&](auto m) {
+                    constexpr int N = REGISTERS == 32 || m == 1 ? BLOCK : 4;
+                    for (int c0 = block; c0 < block + BLOCK; c0 += N) {
+                        Floats sum[N][m];
+                        sum_up<W, Total, BLOCK>(d, group.runs, sites, c0, input, sum);
+                        done(sites, c0, sum);
                     }
-                }
-                done(y * s.w_in + x, c0, sum);
+                });
             }
-    }
+}
+
+// For every output: done(sites, first channel, sums[channel][site]). Total is Floats, or Sum where rounding errors are
+// not to add up.
+template <class W, class Total, class Done>
+void convolve(const Direction& d, const Words* input, Done done) {
+    if (block_of(d.channels) == 4) convolve_blocks<W, Total, 4>(d, input, done);
+    else convolve_blocks<W, Total, 8>(d, input, done);
 }

@@ -10,24 +10,10 @@ from torch.nn import functional
 
 from ebmnist.errors import BadInput
 from ebmnist.native.buffers import address, addresses, empty, floats, given
+from ebmnist.native.conv import Conv, folded, shape_of, unfolded
 from ebmnist.native.interface import Settings, Shape
 from ebmnist.native.loader import library
 from ebmnist.native.random import WORD, check_stream, checked_chains
-
-
-class Conv(NamedTuple):
-    """One convolution on square images; a linear layer is one whose kernel covers its input."""
-
-    weight: Tensor  # (out, in, k, k), float32
-    bias: Tensor  # (out,)
-    stride: int
-    padding: int
-    side: int  # of its input
-
-    @property
-    def side_out(self) -> int:
-        """Side of its output."""
-        return (self.side + 2 * self.padding - self.weight.shape[-1]) // self.stride + 1
 
 
 class Walked(NamedTuple):
@@ -78,7 +64,7 @@ class Packed:
         # A stride of 2 on one channel leaves vector units idle; on 2 × 2 pixels as four channels it is a stride of 1.
         self._folds = first.weight.shape[1] == 1 and first.stride == 2 and not (first.padding | first.side) % 2
         self._first = first
-        self._convs = [_folded(first) if self._folds else first, *convs[1:]]
+        self._convs = [folded(first) if self._folds else first, *convs[1:]]
         self._side = first.side
         self._handle = self._packed(head, scale, shift, bowl)
 
@@ -86,7 +72,7 @@ class Packed:
         """Lay the weights out, each checked; the shapes among each other are checked beyond the border."""
         pixels = torch.arange(self._side**2, dtype=torch.int32, device="cpu").view(1, 1, self._side, self._side)
         order = functional.pixel_unshuffle(pixels, 2).flatten().contiguous() if self._folds else pixels
-        shapes = (Shape * len(self._convs))(*map(_shape, self._convs))
+        shapes = (Shape * len(self._convs))(*map(shape_of, self._convs))
         weights = [floats("weight", c.weight, (s.c_out, s.c_in, s.kernel, s.kernel)) for c, s in self._with(shapes)]
         biases = [floats("bias", c.bias, (s.c_out,)) for c, s in self._with(shapes)]
         last = shapes[len(shapes) - 1]
@@ -124,18 +110,37 @@ class Packed:
         grad = empty(*x.shape)
         return self._evaluated(x, grad), grad
 
-    def weight_grad(self, x: Tensor, coefficients: Tensor) -> list[Tensor]:
-        """∂/∂θ of Σ coefficientsᵢ E(xᵢ): weight and bias of each convolution, then of the head."""
-        images, c = self._images(x), floats("coefficients", coefficients, (len(x),))
+    def record(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """E(x), (B,), to float32's usual rounding, and a record of x for `weight_grad`, (bytes,), uint8.
+
+        The record holds what backpropagation multiplies, in the order it is read: 120 kB an image at width 32.
+        """
+        images, energy = self._images(x), empty(len(x))
+        size = self._lib.record_size(self._handle, len(x))
+        record = torch.empty(size, dtype=torch.uint8, device="cpu")
+        self._lib.record(
+            self._handle, address(images), len(x), address(energy), address(record), torch.get_num_threads()
+        )
+        return energy, record
+
+    def weight_grad(self, record: Tensor, coefficients: Tensor) -> list[Tensor]:
+        """∂/∂θ of Σ coefficientsᵢ E(xᵢ), of a record of x: weight and bias of each convolution, then of the head.
+
+        Raises:
+            BadInput: a record that is not of as many images as there are coefficients.
+        """
+        c, n = floats("coefficients", coefficients, coefficients.shape[:1]), len(coefficients)
+        if n < 1 or record.numel() != self._lib.record_size(self._handle, n):
+            raise BadInput(f"record: not of {n} images and this network")
         weights = [empty(*conv.weight.shape) for conv in self._convs]
         biases = [empty(*conv.bias.shape) for conv in self._convs]
         head = empty(*self._head_shape)
         self._lib.weight_grad(
-            self._handle, address(images), len(x), address(c), addresses(weights), addresses(biases),
+            self._handle, address(record), n, address(c), addresses(weights), addresses(biases),
             address(head), torch.get_num_threads(),
         )  # fmt: skip
         if self._folds:
-            weights[0] = _unfolded(weights[0], self._first.weight.shape[-1])
+            weights[0] = unfolded(weights[0], self._first.weight.shape[-1])
         pairs = [t for pair in zip(weights, biases, strict=True) for t in pair]
         return [*pairs, head, c.sum()[None]]
 
@@ -216,25 +221,3 @@ def _every(name: str, t: Tensor, n_steps: int, n_chains: int) -> Tensor:
     if t.dim() != 2 or len(t) != n_steps or t.shape[1] not in (1, n_chains):
         raise BadInput(f"{name} must be ({n_steps}, {n_chains}) or ({n_steps}, 1), not {tuple(t.shape)}")
     return floats(name, t.float().expand(n_steps, n_chains), (n_steps, n_chains))
-
-
-def _folded(conv: Conv) -> Conv:
-    """The same convolution on 2 × 2 pixels as four channels, with a stride of 1."""
-    out, _, k, _ = conv.weight.shape
-    half = (k + 1) // 2
-    whole = functional.pad(conv.weight.detach(), (0, 2 * half - k, 0, 2 * half - k))
-    weight = whole.view(out, half, 2, half, 2).permute(0, 2, 4, 1, 3).reshape(out, 4, half, half)
-    return Conv(weight, conv.bias, 1, conv.padding // 2, conv.side // 2)
-
-
-def _unfolded(weight: Tensor, k: int) -> Tensor:
-    """Undo `_folded` for a gradient: (out, 4, h, h) -> (out, 1, k, k)."""
-    out, _, half, _ = weight.shape
-    whole = weight.view(out, 2, 2, half, half).permute(0, 3, 1, 4, 2).reshape(out, 1, 2 * half, 2 * half)
-    return whole[..., :k, :k].contiguous()
-
-
-def _shape(conv: Conv) -> Shape:
-    out, inputs, k, _ = conv.weight.shape
-    end = conv.side_out
-    return Shape(inputs, conv.side, conv.side, out, end, end, k, conv.stride, conv.padding)

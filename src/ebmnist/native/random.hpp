@@ -44,13 +44,13 @@ struct Normals {
     Normals(uint64_t seed, uint32_t purpose_and_call, uint32_t step_index, uint32_t draw_index, Words chains)
         : key(seed), chain(chains), step(Words{} + step_index), stream(Words{} + purpose_and_call), draw(draw_index << 28) {}
 
-    // Value first + i of each chain into out[place[i] · stride], for i < n; first is a multiple of 4. Never inlined: the
+    // Value first + i of each chain into out[place[i]], for i < n; first is a multiple of 4. Never inlined: the
     // compiler would round differently where it is, and a chain would not draw what `normals` returns.
-    __attribute__((noinline)) void fill(int first, int n, const int32_t* place, Floats* out, int stride) const {
+    __attribute__((noinline)) void fill(int first, int n, const int32_t* place, Floats* out) const {
         for (int i = 0; i < n; i += 4) {
             Floats drawn[4];
             block((uint32_t)(first + i) / 4, drawn);
-            for (int j = 0; j < 4 && i + j < n; j++) out[place[i + j] * stride] = drawn[j];
+            for (int j = 0; j < 4 && i + j < n; j++) out[place[i + j]] = drawn[j];
         }
     }
 

@@ -7,49 +7,43 @@
 #include "random.hpp"
 #include "threads.hpp"
 
-inline int tiles_of(int n_images) { return (n_images - 1) / TILE + 1; }
-inline int images_in(int tile, int n_images) { return std::min(TILE, n_images - tile * TILE); }
+inline int tiles_of(int n_images) { return (n_images - 1) / LANES + 1; }
+inline int images_in(int tile, int n_images) { return std::min(LANES, n_images - tile * LANES); }
 
-// In a tile, pixel p is VECTORS vectors, and comes from order[p] of its row. The last tile's spare lanes are zero.
+// In a tile, pixel p is a vector, and comes from order[p] of its row. The last tile's spare lanes are zero.
 inline void load(const float* images, int n_images, const std::vector<int32_t>& order, int tile, Floats* x) {
-    int pixels = (int)order.size();
-    std::fill(x, x + (size_t)pixels * VECTORS, Floats{});
+    size_t pixels = order.size();
+    std::fill(x, x + pixels, Floats{});
     for (int i = 0; i < images_in(tile, n_images); i++)
-        for (int p = 0; p < pixels; p++)
-            x[p * VECTORS + i / LANES][i % LANES] = images[(size_t)(tile * TILE + i) * pixels + order[p]];
+        for (size_t p = 0; p < pixels; p++) x[p][i] = images[(size_t)(tile * LANES + i) * pixels + (size_t)order[p]];
 }
 
 inline void store(const Floats* x, int n_images, const std::vector<int32_t>& order, int tile, float* images) {
-    int pixels = (int)order.size();
+    size_t pixels = order.size();
     for (int i = 0; i < images_in(tile, n_images); i++)
-        for (int p = 0; p < pixels; p++)
-            images[(size_t)(tile * TILE + i) * pixels + order[p]] = x[p * VECTORS + i / LANES][i % LANES];
+        for (size_t p = 0; p < pixels; p++) images[(size_t)(tile * LANES + i) * pixels + (size_t)order[p]] = x[p][i];
 }
 
 // The same for one number an image.
 template <class Vector, class Number>
-void load(const Number* numbers, int n_images, int tile, Vector (&x)[VECTORS]) {
-    for (Vector& v : x) v = Vector{};
-    for (int i = 0; i < images_in(tile, n_images); i++) {
-        auto number = numbers[tile * TILE + i];
-        x[i / LANES][i % LANES] = static_cast<std::remove_reference_t<decltype(x[0][0])>>(number);
-    }
+void load(const Number* numbers, int n_images, int tile, Vector& x) {
+    x = Vector{};
+    for (int i = 0; i < images_in(tile, n_images); i++)
+        x[i] = static_cast<std::remove_reference_t<decltype(x[0])>>(numbers[tile * LANES + i]);
 }
 
-inline void store(const Floats (&x)[VECTORS], int n_images, int tile, float* numbers) {
-    for (int i = 0; i < images_in(tile, n_images); i++) numbers[tile * TILE + i] = x[i / LANES][i % LANES];
+inline void store(Floats x, int n_images, int tile, float* numbers) {
+    for (int i = 0; i < images_in(tile, n_images); i++) numbers[tile * LANES + i] = x[i];
 }
 
 template <class W>
 void evaluate(const Network<W>& net, const float* images, int n_images, float* energy, float* grad, int n_threads) {
     share(tiles_of(n_images), n_threads, [&](auto next) {
         Pass<W> pass(net);
-        std::vector<Floats> x((size_t)net.pixels() * VECTORS);
+        std::vector<Floats> x((size_t)net.pixels());
         for (int tile; (tile = next()) >= 0;) {
-            Floats e[VECTORS];
             load(images, n_images, net.order, tile, x.data());
-            pass.template forward<typename W::Exact>(x.data(), e);
-            store(e, n_images, tile, energy);
+            store(pass.template forward<typename W::Exact>(x.data()), n_images, tile, energy);
             if (!grad) continue;
             pass.backward(x.data(), x.data());
             store(x.data(), n_images, net.order, tile, grad);
@@ -57,24 +51,84 @@ void evaluate(const Network<W>& net, const float* images, int n_images, float* e
     });
 }
 
-// Tiles are summed in groups, each in order, and the groups in order: the same bits on any number of threads.
+// E(x), and each tile's factors, one tile after the other.
 template <class W>
-Gradient<W> weight_gradient(const Network<W>& net, const float* images, int n_images, const float* coefficients,
-                            int n_threads) {
-    constexpr int most_groups = 16;
-    int n_tiles = tiles_of(n_images), n_groups = std::min(most_groups, n_tiles);
-    std::vector<Gradient<W>> sums(n_groups, Gradient<W>(net));
-    share(n_groups, n_threads, [&](auto next) {
+void record_tiles(const Network<W>& net, const float* images, int n_images, float* energy, Words* factors,
+                  int n_threads) {
+    const Factors<W> places(net);
+    share(tiles_of(n_images), n_threads, [&](auto next) {
         Pass<W> pass(net);
-        std::vector<Floats> x((size_t)net.pixels() * VECTORS);
-        for (int group; (group = next()) >= 0;)
-            for (int tile = group; tile < n_tiles; tile += n_groups) {
-                Floats c[VECTORS];
-                load(images, n_images, net.order, tile, x.data());
-                load(coefficients, n_images, tile, c);
-                sums[group].add(pass, x.data(), c);
-            }
+        std::vector<Floats> x((size_t)net.pixels());
+        for (int tile; (tile = next()) >= 0;) {
+            load(images, n_images, net.order, tile, x.data());
+            store(pass.forward(x.data()), n_images, tile, energy);
+            pass.backward_hidden();
+            places.store(pass, factors + (size_t)tile * places.size);
+        }
     });
-    for (int i = 1; i < n_groups; i++) sums[0] += sums[i];
-    return std::move(sums[0]);
 }
+
+// What `record` has left, times coefficients, summed into weights, biases and head, the latter as Network::head.
+template <class W>
+struct WeightGradient {
+    const Network<W>& net;
+    const Words* factors;
+    int n_images;
+    const float* coefficients;
+    const Factors<W> places;
+
+    WeightGradient(const Network<W>& network, const Words* recorded, int n, const float* c)
+        : net(network), factors(recorded), n_images(n), coefficients(c), places(network) {}
+
+    // Each thread has channels to itself and goes through all tiles: no sum depends on the number of threads.
+    void run(float* const* weights, float* const* biases, float* head, int n_threads) const {
+        struct Item {
+            size_t layer;
+            int first, last;
+        };
+        std::vector<Item> items;
+        for (size_t l = 0; l < net.layers.size(); l++) {
+            int n = (net.layers[l].s.c_out - 1) / WeightSums<W>::CHANNELS + 1, parts = std::min(n, n_threads);
+            for (int i = 0; i < parts; i++) items.push_back({l, n * i / parts, n * (i + 1) / parts});
+        }
+        share((int)items.size(), n_threads, [&](auto next) {
+            for (int item; (item = next()) >= 0;) {
+                auto [l, first, last] = items[(size_t)item];
+                sum(l, first, last, weights[l], biases[l]);
+            }
+        });
+        sum_head(head);
+    }
+
+    // Several at a time, so that a tile comes from memory once.
+    void sum(size_t l, int first, int last, float* weights, float* biases) const {
+        std::vector<WeightSums<W>> sums;
+        for (int i = first; i < last; i++) sums.emplace_back(net.layers[l], i * WeightSums<W>::CHANNELS);
+        sums.back().ahead = places.size * sizeof(Words);
+        over_tiles([&](const Words* tile, Floats c) {
+            for (auto& some : sums) some.add(tile + places.input[l], tile + places.delta[l], c);
+        });
+        for (const auto& some : sums) some.store(weights, biases);
+    }
+
+    void sum_head(float* head) const {
+        std::vector<Floats> sums(net.head.size());
+        over_tiles([&](const Words* tile, Floats c) {
+            for (size_t i = 0; i < sums.size(); i += W::CHANNELS) {
+                Floats a[2] = {};
+                W::unpack(tile[places.output + i / W::CHANNELS], a);
+                for (size_t k = 0; k < W::CHANNELS; k++) sums[i + k] += c * a[k];
+            }
+        });
+        for (size_t i = 0; i < sums.size(); i++) head[i] = total(sums[i]);
+    }
+
+    template <class Work>
+    void over_tiles(Work work) const {
+        for (int tile = 0; tile < tiles_of(n_images); tile++) {
+            Floats c;
+            load(coefficients, n_images, tile, c);
+            work(factors + (size_t)tile * places.size, c);
+        }
+    }
+};

@@ -17,8 +17,8 @@ struct Single {  // one channel a word, float32
     static Floats dot(Floats sum, Words a, uint32_t w) { return sum + (Floats)a * (Floats)(Words{} + w); }
     static Words pack(const Floats* c) { return (Words)c[0]; }
     static void unpack(Words a, Floats* c) { c[0] = (Floats)a; }
-    static void by_channel(const Words* a, Words (*out)[VECTORS]) { std::copy(a, a + VECTORS, out[0]); }
-    static Floats dot(Floats sum, Words a, Words b) { return sum + (Floats)a * (Floats)b; }
+    static Words by_channel(Words a) { return a; }
+    static Floats sigmoid(Floats z) { return 1.0f / (1.0f + exponential_of_minus<5>(z)); }
 };
 
 #ifdef __AVX512BF16__
@@ -33,21 +33,22 @@ struct Pair {  // two channels a word, bfloat16, summed in float32
         return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)_mm512_set1_epi32((int)w));
     }
     static Words pack(const Floats* c) {
-        __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(c[0]));
-        __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(c[1]));
-        return (Words)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+        alignas(64) static const uint16_t from[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                                      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+        __m512i apart = (__m512i)_mm512_cvtne2ps_pbh(c[1], c[0]);
+        return (Words)_mm512_permutexvar_epi16(_mm512_load_si512(from), apart);
     }
     static void unpack(Words a, Floats* c) {
         c[0] = (Floats)(a << 16);
         c[1] = (Floats)(a & 0xffff0000u);
     }
-    // From (two channels of an image) to (two images of a channel), so that `dot` sums over images.
-    static void by_channel(const Words* a, Words (*out)[VECTORS / 2]) {
-        for (int v = 0; v < VECTORS; v += 2) {
-            out[0][v / 2] = (a[v] & 0xffffu) | (a[v + 1] << 16);
-            out[1][v / 2] = (a[v] >> 16) | (a[v + 1] & 0xffff0000u);
-        }
+    // From two channels of each image to two images of a channel: those of the first channel, then of the second.
+    static Words by_channel(Words a) {
+        alignas(64) static const uint16_t from[32] = {0, 2,  4,  6,  8,  10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30,
+                                                      1, 3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
+        return (Words)_mm512_permutexvar_epi16(_mm512_load_si512(from), (__m512i)a);
     }
-    static Floats dot(Floats sum, Words a, Words b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
+    // To 2⁻¹³, for a word that keeps 8 bits.
+    static Floats sigmoid(Floats z) { return _mm512_rcp14_ps(1.0f + exponential_of_minus<3>(z)); }
 };
 #endif

@@ -1,0 +1,68 @@
+// Which inputs the sum of each output of a convolution takes, and with which weights.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "engine.h"
+
+// Outputs whose taps lie alike make a group: the inside is one, and borders and corners are others. No loop over sums
+// then asks where it is, and several outputs of a group are summed at once.
+struct Stencil {
+    struct Run {  // of taps that follow each other both in the weights and in the input
+        int tap, input, length;
+        bool operator<(const Run& o) const { return std::tie(tap, input, length) < std::tie(o.tap, o.input, o.length); }
+    };
+    struct Site {
+        int output, input;  // positions; a run's input counts from the latter
+    };
+    struct Group {
+        std::vector<Run> runs;
+        std::vector<Site> sites;
+    };
+    std::vector<Group> groups;
+
+    // each_tap(output, add) calls add(tap, input position) for every term, in the order of summation.
+    template <class EachTap>
+    Stencil(int n_outputs, EachTap each_tap) {
+        std::map<std::vector<Run>, size_t> known;
+        for (int output = 0; output < n_outputs; output++) {
+            std::vector<Run> runs;
+            int first = 0;
+            each_tap(output, [&](int tap, int input) {
+                if (runs.empty()) first = input;
+                input -= first;
+                bool follows = !runs.empty() && runs.back().tap + runs.back().length == tap &&
+                               runs.back().input + runs.back().length == input;
+                if (follows) runs.back().length++;
+                else runs.push_back({tap, input, 1});
+            });
+            auto [at, is_new] = known.emplace(runs, groups.size());
+            if (is_new) groups.push_back({runs, {}});
+            groups[at->second].sites.push_back({output, first});
+        }
+    }
+};
+
+inline Stencil forward_stencil(const Shape& s) {
+    return Stencil(s.h_out * s.w_out, [&](int output, auto add) {
+        int top = output / s.w_out * s.stride - s.pad, left = output % s.w_out * s.stride - s.pad;
+        for (int ky = std::max(0, -top); ky < std::min(s.kernel, s.h_in - top); ky++)
+            for (int kx = std::max(0, -left); kx < std::min(s.kernel, s.w_in - left); kx++)
+                add(ky * s.kernel + kx, (top + ky) * s.w_in + left + kx);
+    });
+}
+
+// Of the transposed convolution, which carries a gradient from the output back to the input.
+inline Stencil backward_stencil(const Shape& s) {
+    return Stencil(s.h_in * s.w_in, [&](int input, auto add) {
+        int y = input / s.w_in + s.pad, x = input % s.w_in + s.pad;
+        for (int ky = y % s.stride; ky < s.kernel && ky <= y; ky += s.stride)
+            for (int kx = x % s.stride; kx < s.kernel && kx <= x; kx += s.stride) {
+                int oy = (y - ky) / s.stride, ox = (x - kx) / s.stride;
+                if (oy < s.h_out && ox < s.w_out) add(ky * s.kernel + kx, oy * s.w_out + ox);
+            }
+    });
+}
