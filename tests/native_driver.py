@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ebmnist.native.build import load
 from ebmnist.native.interface import NEEDS, Settings, Shape
-from ebmnist.native.loader import load
 from ebmnist.native.variants import FLAGS, FOLDER, variants
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wno-psabi")  # psabi: no vector crosses the library's border

@@ -1,111 +1,181 @@
-"""The build hook: what compiles, what is kept, and installing without a compiler."""
+"""Which library is loaded: the best whole one of these sources, or PyTorch and one line that says why."""
 
-import importlib.util
+import logging
 import os
-import runpy
-import stat
+import shutil
 import subprocess
-import sys
-import zipfile
-from pathlib import Path
+from functools import cache
 
 import pytest
+import torch
 
-import ebmnist
-from ebmnist.native.loader import load
-from ebmnist.native.variants import SUMS, variants
-from native_driver import missing, needs
+from ebmnist.energy import ConvNet
+from ebmnist.energy.fast import packed_of
+from ebmnist.errors import BadInput
+from ebmnist.native import engine, library
+from ebmnist.native.build import Unusable, _once, find, load
+from ebmnist.native.variants import LIBRARIES, SUMS, library_path, variants
+from native_driver import runnable
 
-ROOT = Path(ebmnist.__file__).parents[2]
-BASELINE = next(iter(variants()))
+BEST, BASELINE = runnable()[-1], runnable()[0]
+
+
+@pytest.fixture(autouse=True)
+def _decided_anew():
+    """What a test has decided about the library is forgotten after it."""
+    yield
+    library.cache_clear()
 
 
 @pytest.fixture
-def hook(monkeypatch):
-    """What hatch_build.py defines, with the baseline as the only variant: the others are compiled alike."""
-    defined = runpy.run_path(str(ROOT / "hatch_build.py"))
-    monkeypatch.setitem(defined["ENGINE"], "variants", lambda: {BASELINE: variants()[BASELINE]})
-    monkeypatch.delenv("CXX", raising=False)
-    return defined
+def copy(tmp_path):
+    """A folder of the installed libraries, to be spoilt."""
+    return shutil.copytree(LIBRARIES, tmp_path / "lib")
 
 
-def script(folder: Path, name: str, *lines: str) -> Path:
-    path = folder / name
-    path.write_text("\n".join(["#!/bin/sh", *lines]) + "\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+def damage(folder, variant, change):
+    path = library_path(variant, folder)
+    content = change(path.read_bytes())
+    path.unlink()  # the loader may have the file itself mapped
+    path.write_bytes(content)
     return path
 
 
-def test_what_is_compiled_can_be_loaded_and_what_else_was_there_is_gone(hook, tmp_path, capsys):
-    needs("g++")
-    (tmp_path / "engine-older.so").write_bytes(b"x")
-    assert hook["compile_all"](tmp_path) == [BASELINE]
-    assert sorted(p.name for p in tmp_path.iterdir()) == [SUMS, f"engine-{BASELINE}.so"]
-    assert load(BASELINE, tmp_path).variant().decode() == BASELINE
-    assert capsys.readouterr().err == f"ebmnist: compiled {BASELINE}\n"
+def foreign(folder, variant, code):
+    """Another library in the place of a variant's, with a checksum that is right."""
+    path = library_path(variant, folder)
+    path.unlink()
+    command = ["g++", "-shared", "-fPIC", "-x", "c++", "-", "-o", str(path)]
+    subprocess.run(command, input=code, text=True, check=True)
+    subprocess.run(f"sha256sum *.so > {SUMS}", shell=True, cwd=folder, check=True)
 
 
-def test_a_compiler_of_several_words_is_called_with_all_of_them(hook, tmp_path, monkeypatch):
-    script(
-        tmp_path,
-        "ccache",
-        f'echo "$@" > {tmp_path}/said',
-        "touch",
-        'for out; do [ "$last" = -o ] && touch "$out"; last=$out; done',
-    )
-    monkeypatch.setenv("CXX", f"{tmp_path}/ccache g++ -DX='a b'")
-    assert hook["compile_all"](tmp_path / "lib") == [BASELINE]
-    assert (tmp_path / "said").read_text().startswith("g++ -DX=a b -std=c++17")
+SPOILT = {
+    "truncated": lambda content: content[:100],
+    "cut in the middle": lambda content: content[: len(content) // 2],
+    "garbage": lambda content: b"\xab" * len(content),
+    "empty": lambda _: b"",
+    "one bit": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
+}
 
 
-@pytest.mark.parametrize("cxx", ["/bin/false", "/nowhere/g++", "", "false and more"])
-def test_a_compiler_that_fails_is_followed_by_the_usual_ones(hook, tmp_path, monkeypatch, cxx):
-    script(tmp_path, "g++", 'for out; do [ "$last" = -o ] && touch "$out"; last=$out; done')
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("CXX", cxx)
-    assert hook["compile_all"](tmp_path / "lib") == [BASELINE]
+def test_the_engine_in_use_has_a_name():
+    assert library() is not None
+    assert engine() in runnable()
+    assert library().variant().decode() == engine()
 
 
-@pytest.mark.parametrize("why", ["none", "failing"])
-def test_without_a_compiler_that_works_one_line_says_so(hook, tmp_path, monkeypatch, capsys, why):
-    if why == "failing":
-        for name in ("g++", "clang++", "c++"):
-            script(tmp_path, name, "echo 'x.cpp:1: error: no such thing' >&2", "exit 1")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / f"engine-{BASELINE}.so").write_bytes(b"of older sources")
-    assert hook["compile_all"](tmp_path / "lib") == []
-    assert list((tmp_path / "lib").iterdir()) == []
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "goes without its compiled engine" in line
-    assert ("no such thing" if why == "failing" else "no C++ compiler found") in line
+@pytest.mark.parametrize("variant", runnable())
+def test_each_variant_can_be_asked_for(variant):
+    found = find(variant)
+    assert (found.name, found.functions.variant().decode()) == (variant, variant)
 
 
-def test_a_wheel_holds_the_libraries_and_is_the_platforms(tmp_path):
-    code = "import runpy, sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
-    if importlib.util.find_spec("hatchling") is None:
-        missing("hatchling, of the dev extra")
-    # A compiler that is quick: what it makes is not looked at.
-    script(tmp_path, "c++11", 'for out; do [ "$last" = -o ] && echo it > "$out"; last=$out; done')
-    tree = tmp_path / "tree"
-    subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{ROOT}", str(tree)], check=True)
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=tree, capture_output=True, text=True, check=False,
-        env={**os.environ, "CXX": str(tmp_path / "c++11")},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    assert {f"ebmnist/native/lib/engine-{v}.so" for v in variants()} <= set(names)
-    assert {f"ebmnist/native/lib/{SUMS}", "ebmnist/native/engine.h", "ebmnist/native/ebmnist.cpp"} <= set(names)
-    assert "py3-none-" in wheel.name
-    assert not wheel.name.endswith("any.whl")
+def test_without_a_wish_it_is_the_best(copy):
+    assert find("").name == find("1").name == BEST
+    for variant in runnable()[1:]:
+        library_path(variant, copy).unlink()  # as a compiler leaves it that does not know the instructions
+    assert find("", copy).name == BASELINE
 
 
-def test_ci_fails_where_a_native_path_cannot_be_tested(monkeypatch):
-    monkeypatch.setenv("CI", "true")
-    with pytest.raises(pytest.fail.Exception, match="no-such-compiler: not installed"):
-        needs("no-such-compiler")
-    monkeypatch.delenv("CI")
-    with pytest.raises(pytest.skip.Exception, match="no-such-compiler: not installed"):
-        needs("no-such-compiler")
+def test_zero_asks_for_torch(caplog):
+    found = find("0")
+    assert found.functions is None
+    assert "PyTorch" in found.name
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("change", SPOILT.values(), ids=SPOILT)
+def test_a_spoilt_library_is_never_loaded(copy, change, caplog):
+    damage(copy, BASELINE, change)
+    found = find("", copy)
+    assert found.functions is None
+    assert "damaged" in found.name
+    with pytest.raises(BadInput, match="cannot be used"):
+        find(BASELINE, copy)
+    assert not caplog.records  # `library` says it, once
+
+
+@pytest.mark.skipif(BEST == BASELINE, reason="one variant alone runs here")
+def test_the_next_best_takes_the_place_of_a_spoilt_one(copy, caplog):
+    damage(copy, BEST, SPOILT["cut in the middle"])
+    assert find("", copy).name == runnable()[-2]
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    with pytest.raises(BadInput, match="damaged"):
+        find(BEST, copy)
+
+
+@pytest.mark.parametrize("code", ["int nothing;", 'extern "C" int abi() { return 99; }'])
+def test_another_programs_library_is_not_used(copy, code):
+    foreign(copy, BASELINE, code)
+    assert "cannot be loaded" in find("", copy).name
+
+
+@pytest.mark.skipif(BEST == BASELINE, reason="one variant alone runs here")
+def test_a_variant_under_another_ones_name_is_not_used(copy):
+    shutil.copy(library_path(BEST, copy), library_path(BASELINE, copy))
+    subprocess.run(f"sha256sum *.so > {SUMS}", shell=True, cwd=copy, check=True)
+    with pytest.raises(Unusable, match="another kind of processor"):
+        load(BASELINE, copy)
+
+
+def test_a_library_of_older_sources_is_not_used(monkeypatch):
+    monkeypatch.setattr("ebmnist.native.build.digest", lambda: "0" * 64)
+    assert "python hatch_build.py" in find("").name
+    monkeypatch.setattr("ebmnist.native.build.digest", lambda: "")  # an installation without the sources
+    assert find("").name == BEST
+
+
+def test_no_library_at_all_is_one_warning(tmp_path, monkeypatch, caplog):
+    monkeypatch.delenv("EBMNIST_NATIVE", raising=False)
+    monkeypatch.setattr("ebmnist.native.build.find", lambda asked: find(asked, tmp_path))
+    monkeypatch.setattr("ebmnist.native.build._once", cache(_once.__wrapped__))
+    library.cache_clear()
+    assert library() is None
+    assert library() is None
+    assert "no compiled engine" in engine()
+    (record,) = caplog.records
+    assert "several times slower" in record.message
+    assert "\n" not in record.message
+
+
+@pytest.mark.parametrize("asked", ["avx", "x86-64-v5", "X86-64", " "])
+def test_an_unknown_variant_is_bad_input(asked):
+    with pytest.raises(BadInput, match="unknown: use 0 for PyTorch, or one of") as raised:
+        find(asked)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.skipif(len(variants()) == 1, reason="there is one variant of this processor")
+def test_a_variant_beyond_this_processor_is_bad_input(monkeypatch):
+    best = list(variants())[-1]
+    monkeypatch.setattr("ebmnist.native.build.NEEDS", {best: 1 << 30})
+    with pytest.raises(BadInput, match="this processor cannot run that"):
+        find(best)
+    assert find("").name != best
+
+
+@pytest.mark.parametrize("n", [1, 40])
+def test_every_installed_variant_says_the_same(n, monkeypatch):
+    x, energy, values = torch.rand(n, 1, 28, 28), ConvNet(4), []
+    for variant in runnable():
+        found = find(variant)
+        monkeypatch.setattr("ebmnist.native.build._loaded", lambda found=found: found)
+        library.cache_clear()
+        values.append(packed_of(energy, rough=False).energy(x))
+    for value in values:
+        torch.testing.assert_close(value, values[0], atol=5e-7, rtol=1e-6)
+
+
+def test_a_file_system_that_allows_no_programs_is_no_crash(copy):
+    if (
+        os.getuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", str(copy)], check=False).returncode
+    ):
+        pytest.skip("mounting is not allowed here")
+    try:
+        shutil.copytree(LIBRARIES, copy, dirs_exist_ok=True)
+        assert "cannot be loaded" in find("", copy).name
+    finally:
+        subprocess.run(["umount", "--lazy", str(copy)], check=True)

@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from ebmnist.errors import BadInput
 from ebmnist.native.buffers import address, addresses, empty, floats, given
+from ebmnist.native.build import library
 from ebmnist.native.conv import Conv, folded, shape_of, unfolded
 from ebmnist.native.interface import Settings, Shape
-from ebmnist.native.loader import library
 from ebmnist.native.random import WORD, check_stream, checked_chains
 
 

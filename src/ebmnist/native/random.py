@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ebmnist.errors import BadInput
 from ebmnist.native.buffers import address, check_range, given
-from ebmnist.native.loader import library
+from ebmnist.native.build import library
 
 WORD = 2**32
 

@@ -1,4 +1,4 @@
-"""Which of the compiled libraries runs here: found, checked and loaded once a process."""
+"""Which of the built libraries runs here: found, checked and loaded once a process."""
 
 import ctypes
 import hashlib
@@ -29,8 +29,11 @@ class Unusable(Exception):
     """A library that is not loaded; the message says why."""
 
 
+@cache
 def library() -> ctypes.CDLL | None:
     """Return the compiled functions; None where EBMNIST_NATIVE=0 asks for PyTorch, or where nothing compiled runs here.
+
+    The first call decides; `library.cache_clear()` has the next one ask EBMNIST_NATIVE again.
 
     Raises:
         BadInput: EBMNIST_NATIVE names a variant that there is not, or that cannot be used here.
@@ -55,13 +58,13 @@ def bf16_is_fast() -> bool:
 
 def _loaded() -> Engine:
     with _loading:  # threads that begin together find one library, and one warning
-        return _once()
+        return _once(os.environ.get("EBMNIST_NATIVE", ""))
 
 
 @cache
-def _once() -> Engine:
-    found = find(os.environ.get("EBMNIST_NATIVE", ""))
-    if found.functions is None and os.environ.get("EBMNIST_NATIVE") != "0":
+def _once(asked: str) -> Engine:
+    found = find(asked)
+    if found.functions is None and asked != "0":
         log.warning("chains run in PyTorch, several times slower: %s", found.name)
     return found
 
