@@ -21,6 +21,7 @@ from ebmnist.data.corruptions import add_noise
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import psnr
 from ebmnist.gallery import energy_of
+from ebmnist.native import engine
 from ebmnist.output import put
 from ebmnist.random import Rng
 from ebmnist.sampling import check_whole_cycles, run_chain, sample, uniform_noise
@@ -46,6 +47,7 @@ def info(args: argparse.Namespace, _: list[str]) -> int:
         "seed": basics.seed,
         "kernel": model.recipe.fields["sampling"],
         "steps from noise": model.n_steps,
+        "engine here": engine(),
     }
     if (args.model / "recipe.yaml").is_file():
         facts |= _of_run(RunFolder.open(args.model), identity_of(checkpoint, args.model))
