@@ -1,4 +1,4 @@
-"""Every variant that runs here, by g++ and clang++, and the other processor's, against PyTorch in float64."""
+"""Every variant that runs here, as installed and by clang++, and the other processor's, against PyTorch in float64."""
 
 import resource
 import subprocess
