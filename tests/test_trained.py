@@ -207,6 +207,26 @@ def test_a_chain_is_not_checked(energy: Trained, digits: Tensor) -> None:
     assert chain.x.isfinite().all()
 
 
+CHAINS_REFUSE = [case for case in REFUSED if not case.startswith(("0 to 255", "-1 to 1", "normalised"))]
+
+
+@pytest.mark.parametrize("case", CHAINS_REFUSE)
+def test_a_chain_starts_at_images_alone(energy: Trained, digits: Tensor, case: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        run_chain(energy, energy.kernel, REFUSED[case][0](digits), 1, rng=seeded())  # type: ignore[arg-type]
+    assert "\n" not in str(refused.value)
+
+
+def test_samples_of_another_type_are_refused_with_the_mend(energy: Trained) -> None:
+    with pytest.raises(BadInput, match=r"to\(torch.float32\)"):
+        ebmnist.sample(copy.deepcopy(energy).double(), 1, rng=seeded())
+
+
+def test_a_compiled_energy_is_sampled_as_it_is(energy: Trained) -> None:
+    compiled = torch.compile(energy, backend="eager")
+    assert torch.equal(ebmnist.sample(compiled, 1, rng=seeded()), ebmnist.sample(energy, 1, rng=seeded()))
+
+
 def test_a_film_has_room_for_so_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.webp"
     assert main(["sample", "pretrained", "--n", "577", "--out", str(path)]) == 2

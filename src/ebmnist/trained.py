@@ -11,7 +11,7 @@ from ebmnist.artifacts.history import read_history
 from ebmnist.artifacts.measurements import read_measurements_of, to_json
 from ebmnist.data.base import Dataset
 from ebmnist.energy import REGISTRY
-from ebmnist.energy.border import check_images
+from ebmnist.energy.border import check_form, check_scale
 from ebmnist.energy.fast import packed_of, traced
 from ebmnist.energy.freezing import memo_of
 from ebmnist.energy.precision import in_full
@@ -44,9 +44,10 @@ class Trained(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """E(x)."""
-        # A chain's energy is a frozen copy, whose images are its own.
-        if not traced() and memo_of(self) is None:
-            check_images(x, list(self.parameters()), box=self.box, walls=self.walls)
+        if not traced():
+            check_form(x, list(self.parameters()))
+            if memo_of(self) is None:  # a chain's energy is a frozen copy, and chains may stand anywhere
+                check_scale(x, box=self.box, walls=self.walls)
         with in_full(x.device):  # whatever the energy
             value: Tensor = self.energy(x)
         return value

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 
-from ebmnist.energy import MLP, ConvNet
+from ebmnist.energy import MLP, ConvNet, energy_and_grad
 from ebmnist.errors import BadInput
 from ebmnist.random import ChainRng, Purpose, Rng, Stream
 from ebmnist.sampling import MALA, Cyclic, Langevin, run_chain, sample, uniform_noise
@@ -154,11 +154,52 @@ def test_progress_counts_the_steps():
         ({"n_steps": 3, "temperatures": [1.0]}, "temperatures"),
         ({"n_steps": 3, "keep": [0, 4]}, "keep"),
         ({"n_steps": 3, "keep": [-1]}, "keep"),
+        ({"n_steps": 3, "keep": [0.5]}, "keep"),
+        ({"n_steps": 1.0}, "n_steps"),
+        ({"n_steps": 1, "temperatures": [-1.0]}, "temperatures"),
+        ({"n_steps": 1, "temperatures": [float("nan")]}, "temperatures"),
+        ({"n_steps": 1, "clock": torch.zeros(8)}, "clock: give 8 whole numbers"),
+        ({"n_steps": 1, "clock": torch.zeros(1, dtype=torch.int64)}, "clock: give 8 whole numbers"),
+        ({"n_steps": 1, "rng": 0}, "manual_seed"),
+        ({"n_steps": 1, "x": START.long()}, "floating-point"),
+        ({"n_steps": 1, "x": START.tolist()}, "floating-point"),
     ],
 )
 def test_bad_arguments_are_named(arguments, named):
     with pytest.raises(BadInput, match=named):
-        run_chain(Gaussian(), WIDE, START, **arguments, rng=seeded(0))
+        run_chain(Gaussian(), WIDE, **{"x": START, "rng": seeded(0), **arguments})
+
+
+@pytest.mark.parametrize("energy", [lambda x: x.sum(1, keepdim=True), torch.sum, lambda x: x.detach().sum(1)])
+@pytest.mark.parametrize("kernel", [WIDE, MALA()], ids=["langevin", "mala"])
+def test_what_is_no_energy_of_each_sample_is_refused(energy, kernel):
+    with pytest.raises(BadInput, match=r"E\(x\)"):
+        run_chain(energy, kernel, START, 1, rng=seeded(0))
+
+
+class Halved(ConvNet):
+    """Somebody's own function of the network's output."""
+
+    def forward(self, x):
+        return super().forward(x) / 2
+
+
+def hooked(energy: ConvNet) -> ConvNet:
+    energy.register_forward_hook(lambda _module, _args, value: value / 2)
+    return energy
+
+
+def replaced(energy: ConvNet) -> ConvNet:
+    energy.forward = lambda x: ConvNet.forward(energy, x) / 2
+    return energy
+
+
+@pytest.mark.parametrize("change", [lambda energy: energy, hooked, replaced], ids=["subclass", "hook", "forward"])
+def test_a_chain_follows_what_a_call_of_the_energy_gives(change):
+    energy = change(Halved(width=4) if change not in (hooked, replaced) else ConvNet(width=4))
+    x, steps = torch.rand(4, 1, 28, 28, generator=seeded(0)), Langevin(temperature=0.0, clip=None, step_size=10.0)
+    chain = run_chain(energy, steps, x, 1, rng=seeded(0))
+    torch.testing.assert_close(chain.x, (x - 50 * energy_and_grad(energy, x)[1]).clamp(0, 1))
 
 
 # The energy is left as it was.

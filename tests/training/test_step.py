@@ -27,6 +27,16 @@ def cold_state(**given):
     return toy_state(**{"kernel": COLD, "start": FromData(), "data_noise": 0.0, **given})
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_switched_off_by_the_caller_change_no_update(mode, rng):
+    one, images = toy_state(), ring(16, rng)
+    other = copy.deepcopy(one)
+    train_step(one, images)
+    with mode():
+        train_step(other, images)
+    assert all(map(torch.equal, weights(one.energy), weights(other.energy)))
+
+
 # The record.
 
 

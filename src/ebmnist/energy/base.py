@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ebmnist.energy.freezing import frozen, memo_of
 from ebmnist.energy.precision import in_full
+from ebmnist.errors import BadInput
 
 
 class Energy(Protocol):
@@ -27,11 +28,19 @@ def energy_and_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return E(x), (B,), and ∂E/∂x, (B, *shape), both detached; no parameter receives a gradient.
 
     It does so inside `torch.no_grad` and `torch.inference_mode` too, and for tensors and energies made there.
+
+    Raises:
+        BadInput: E(x) is not (B,), or has no gradient in x.
     """
     with torch.inference_mode(mode=False), torch.enable_grad(), in_full(x.device):
         x = x.clone() if x.is_inference() else x
         x = x.detach().requires_grad_()
         value = _differentiable(energy)(x)
+        if value.shape != x.shape[:1]:
+            shapes = f"{tuple(value.shape)} for x of {tuple(x.shape)}"
+            raise BadInput(f"E(x): an energy gives one number for each of the batch, (B,), not {shapes}")
+        if not value.requires_grad:
+            raise BadInput("E(x): the energy has no gradient in x; compute it from x, without detach or no_grad")
         with torch.autocast(x.device.type, enabled=False):  # somebody's is for forward passes
             (grad,) = torch.autograd.grad(value.sum(), x)
     return value.detach(), grad

@@ -12,16 +12,12 @@ SIDE = 28
 SHAPE = (1, SIDE, SIDE)
 
 
-def check_images(
-    x: object, weights: Sequence[Tensor], *, box: tuple[float, float] | None, walls: Collection[float] = ()
-) -> None:
-    """Check that `x` are images as an energy reads them: (B, 1, 28, 28), of its weights' type, on [0, 1] but for noise.
+def check_form(x: object, weights: Sequence[Tensor]) -> None:
+    """Check that `x` are images as an energy reads them: (B, 1, 28, 28), of its weights' type and on their device.
 
     Args:
         x: what somebody gave.
-        weights: the energy's, for type and device.
-        box: the range beyond which no noise leads, so that values there are on another scale; None for no range.
-        walls: where the kernel's chains are clamped, so that many pixels may stand there.
+        weights: the energy's.
 
     Raises:
         BadInput: they are not, or the weights are not all of one type and device.
@@ -41,6 +37,19 @@ def check_images(
     if x.device != weight.device:
         at = str(weight.device)
         raise BadInput(f"E(x): images are on {x.device} and weights on {at}; give x.to({at!r})")
+
+
+def check_scale(x: Tensor, *, box: tuple[float, float] | None, walls: Collection[float] = ()) -> None:
+    """Check that images are on [0, 1] but for noise, as far as their values can be read.
+
+    Args:
+        x: (B, 1, 28, 28).
+        box: the range beyond which no noise leads, so that values there are on another scale; None for no range.
+        walls: where the kernel's chains are clamped, so that many pixels may stand there.
+
+    Raises:
+        BadInput: they are not.
+    """
     read = type(x).__torch_dispatch__ is Tensor.__torch_dispatch__ and x.device.type != "meta" and not followed()
     if read and x.numel():  # fake and meta tensors have no values
         with torch.no_grad():

@@ -22,9 +22,21 @@ class Packable(Protocol):
 
 
 def packed_of(energy: object, *, rough: bool) -> Packed | None:
-    """`energy.packed(rough=…)` if there is such a thing."""
+    """`energy.packed(rough=…)` if there is such a thing, and it speaks for what a call of the energy does.
+
+    It does not where a hook listens, or where a subclass or the object has a `forward` of its own.
+    """
     ask = getattr(energy, "packed", None)
-    return None if ask is None else ask(rough=rough)
+    return ask(rough=rough) if ask is not None and _speaks_for_calls(energy) else None
+
+
+def _speaks_for_calls(energy: object) -> bool:
+    if not isinstance(energy, nn.Module):
+        return True
+    hooks = energy._forward_hooks, energy._forward_pre_hooks, energy._backward_hooks, energy._backward_pre_hooks
+    names = (vars(kind) for kind in type(energy).__mro__)
+    first = next(seen for seen in names if not seen.keys().isdisjoint({"forward", "__call__", "packed"}))
+    return "packed" in first and "forward" not in vars(energy) and not any(hooks)
 
 
 RECORDED = 512  # images whose records are held at once: 60 MB at width 32

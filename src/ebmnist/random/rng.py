@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from ebmnist.errors import BadInput
 from ebmnist.random.streams import N_SEEDS, Purpose, Stream
 
 
@@ -67,9 +68,15 @@ class Rng(Source):
 
     @classmethod
     def of(cls, rng: "AnyRng") -> "Rng":
-        """Return an Rng as it is; for a `torch.Generator`, one on its device whose seed is drawn from it."""
+        """Return an Rng as it is; for a `torch.Generator`, one on its device whose seed is drawn from it.
+
+        Raises:
+            BadInput: neither.
+        """
         if isinstance(rng, Rng):
             return rng
+        if not isinstance(rng, torch.Generator):
+            raise BadInput(f"rng must be a generator, not {rng!r}; give torch.Generator().manual_seed(0)")
         seed = torch.randint(N_SEEDS - 1, (), dtype=torch.int64, generator=rng, device=rng.device)
         return cls(int(seed), device=rng.device)
 

@@ -12,7 +12,8 @@ from ebmnist.energy.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.native import Packed
 from ebmnist.random import AnyRng, ChainRng, Rng, Stream
-from ebmnist.sampling.base import ChainState, Kernel, Levelled, Samplable, StepInfo
+from ebmnist.sampling.base import ChainState, Kernel, Samplable, StepInfo
+from ebmnist.sampling.border import check_start, check_steps
 from ebmnist.sampling.clipping import clip_grad
 from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.fused import fused, walk
@@ -73,16 +74,10 @@ def run_chain(
         progress: called with the number of steps done after each of them.
 
     Raises:
-        BadInput: a negative `n_steps`, `temperatures` of another length or beside a schedule, `keep` outside the chain.
+        BadInput: an argument of another kind, shape or range; `temperatures` beside a schedule.
     """
-    if n_steps < 0:
-        raise BadInput(f"n_steps must be ≥ 0, not {n_steps}")
-    if temperatures is not None and len(temperatures) != n_steps:
-        raise BadInput(f"temperatures: {len(temperatures)} of them for {n_steps} steps; give one per step")
-    if temperatures is not None and isinstance(kernel, Levelled):
-        raise BadInput("temperatures: this kernel has a schedule of its own")
-    if any(not 0 <= step <= n_steps for step in keep):
-        raise BadInput(f"keep: steps must be from 0, the start, to {n_steps}, not {sorted(keep)}")
+    check_start(x, clock)
+    check_steps(kernel, n_steps, temperatures, keep)
     numbers = ChainRng.of(rng, x, n_steps, chains, first_step)
     energy = frozen(energy)
     packed = fused(energy, kernel, x)
@@ -206,11 +201,11 @@ def sample(
     Raises:
         BadInput: n or batch_size below 1; a chain that ends in the middle of a cycle.
     """
-    if n < 1 or batch_size < 1:
-        raise BadInput(f"n and batch_size must be ≥ 1, not {n} and {batch_size}")
+    if not (isinstance(n, int) and isinstance(batch_size, int)) or n < 1 or batch_size < 1:
+        raise BadInput(f"n and batch_size must be ≥ 1 and whole, not {n} and {batch_size}")
     own = energy if isinstance(energy, Samplable) else None
-    kernel = kernel or (own.kernel if own else Langevin())
-    n_steps = n_steps if n_steps is not None else own.n_steps if own else 256
+    kernel = kernel or (own.kernel if own is not None else Langevin())
+    n_steps = n_steps if n_steps is not None else own.n_steps if own is not None else 256
     check_whole_cycles(kernel, n_steps)
     rng = Rng.of(rng)
     first, noise = rng.stream(), rng.stream()

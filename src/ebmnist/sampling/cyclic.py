@@ -51,9 +51,10 @@ class Cyclic:
     """How far beyond `clamp` chains, and the noise on data, may go, ≥ 0, in σ of their place (theory, section 7.2)."""
 
     def __post_init__(self) -> None:
-        if not (self.step_size > 0 and self.temperature >= 0):
+        if not (0 < self.step_size < float("inf") and 0 <= self.temperature < float("inf")):
             raise BadInput(
-                f"cyclic: step_size must be > 0 and temperature ≥ 0, not {self.step_size} and {self.temperature}"
+                f"cyclic: step_size > 0 and temperature ≥ 0, both finite, are needed, not {self.step_size} "
+                f"and {self.temperature}"
             )
         if not 0 < self.cold <= self.hot or min(self.n_hot, self.n_cool) < 1:
             raise BadInput(

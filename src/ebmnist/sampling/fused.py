@@ -68,5 +68,5 @@ def _noise_and_slack(
         clocks = start + torch.arange(steps.start, steps.stop, device="cpu")[:, None]
         return kernel.noise(clocks), kernel.beyond(clocks)
     at = [kernel.temperature] * len(steps) if temperatures is None else temperatures[steps.start : steps.stop]
-    sigmas = kernel.step_size * torch.tensor(at, dtype=torch.float64, device="cpu").sqrt()[:, None]
+    sigmas = kernel.step_size * torch.as_tensor(at, dtype=torch.float64, device="cpu").sqrt()[:, None]
     return sigmas, torch.full((len(steps), 1), kernel.slack, dtype=torch.float32, device="cpu")

@@ -41,9 +41,10 @@ class Langevin:
     """Add the noise (and clamp) before the gradient is taken, as the tutorial does: same steps, other phase."""
 
     def __post_init__(self) -> None:
-        if not (self.step_size > 0 and self.temperature >= 0):
+        if not (0 < self.step_size < float("inf") and 0 <= self.temperature < float("inf")):
             raise BadInput(
-                f"langevin: step_size must be > 0 and temperature ≥ 0, not {self.step_size} and {self.temperature}"
+                f"langevin: step_size > 0 and temperature ≥ 0, both finite, are needed, not {self.step_size} "
+                f"and {self.temperature}"
             )
         if not self.slack >= 0:
             raise BadInput(f"langevin: slack must be ≥ 0, not {self.slack}")

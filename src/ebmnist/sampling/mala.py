@@ -35,8 +35,10 @@ class MALA:
     """The box the target is restricted to: proposals outside are refused; null for the whole space."""
 
     def __post_init__(self) -> None:
-        if not (self.step_size > 0 and self.temperature > 0):
-            raise BadInput(f"mala: step_size and temperature must be > 0, not {self.step_size} and {self.temperature}")
+        if not (0 < self.step_size < float("inf") and 0 < self.temperature < float("inf")):
+            raise BadInput(
+                f"mala: step_size and temperature must be > 0 and finite, not {self.step_size} and {self.temperature}"
+            )
         check_bounds("mala", self.clip, self.clip_norm, self.clamp)
 
     def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)

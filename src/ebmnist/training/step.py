@@ -15,6 +15,8 @@ from ebmnist.training.base import StepRecord
 from ebmnist.training.state import TrainState
 
 
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
 def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     """Do one update of `state` on real images `x_pos`, (B, *shape): θ ← θ − η∇L(x⁺, x⁻).
 
