@@ -108,6 +108,10 @@ def test_no_generator_is_seeded_or_read(monkeypatch: pytest.MonkeyPatch) -> None
         (["--training.objective.energy_l2", "-1"], "energy_l2 must be ≥ 0"),
         (["--evaluation.n_steps", "0"], "n_steps"),
         (["--artifacts.keep", "0"], "keep"),
+        (
+            ["--training.n_update", "5"],
+            "unrecognized arguments: --training.n_update 5",
+        ),  # no prefix is taken for a field
         (["--seed", "-1"], "seed must be a whole number from 0 to 2⁶³ − 1, not -1"),
         (["--seed", str(2**63)], "seed: expected a whole number ≤ 9,223,372,036,854,775,807"),
         (["--seed", "1.5"], "seed"),

@@ -180,7 +180,9 @@ def recipe_parser(kinds: Mapping[str, str]) -> jsonargparse.ArgumentParser:
 
 @lru_cache  # it reads the source of every class for its docstrings, which takes a tenth of a second
 def _parser(kinds: tuple[str, ...]) -> jsonargparse.ArgumentParser:
-    parser = jsonargparse.ArgumentParser(prog="ebmnist run RECIPE", exit_on_error=False, add_help=False)
+    parser = jsonargparse.ArgumentParser(
+        prog="ebmnist run RECIPE", exit_on_error=False, add_help=False, allow_abbrev=False
+    )
     parser.add_class_arguments(Basics)
     for path, registry in CHOICES.items():
         parser.add_argument(f"--{path}.kind", type=str, help=f"one of: {', '.join(registry)}")

@@ -87,7 +87,9 @@ def find(asked: str, folder: Path = LIBRARIES) -> Engine:
     try:
         baseline = load(names[0], folder)
     except Unusable as error:
-        return _refused(asked, f"{error}; install a C++ compiler, then ebmnist again (pip install --force-reinstall)")
+        return _refused(
+            asked, f"{error}; install g++ or clang++, then ebmnist again with pip install --force-reinstall --no-deps"
+        )
     processor = baseline.processor()
     runs = [name for name in names if NEEDS.get(name, 0) & processor == NEEDS.get(name, 0)]
     if asked in names and asked not in runs:

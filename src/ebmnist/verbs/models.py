@@ -53,7 +53,7 @@ def info(args: argparse.Namespace, _: list[str]) -> int:
         facts |= _of_run(RunFolder.open(args.model), identity_of(checkpoint, args.model))
     else:
         facts |= {name: checkpoint.facts[name] for name in ("made", "resumed", "figures") if name in checkpoint.facts}
-    put(json.dumps(facts, indent=1) if args.json else yaml.safe_dump(facts, sort_keys=False))
+    put(json.dumps(facts, indent=1) if args.json else yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
     return 0
 
 
