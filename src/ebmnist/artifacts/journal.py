@@ -134,4 +134,3 @@ class Journal:
     def _whole_lines(self) -> list[bytes]:
         content = read_bytes(self.path, LARGEST) if self.path.exists() else b""
         return content.split(b"\n")[:-1]
-
