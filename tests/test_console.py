@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ebmnist import console
+from ebmnist import console, signals
 from ebmnist.console import Watch, follow
 from ebmnist.evaluation.base import Progress
 from ebmnist.examination import Begun
@@ -63,7 +63,9 @@ def test_ctrl_c_waits_for_an_update_and_for_nothing_else(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_second_ctrl_c_does_not_wait() -> None:
+def test_a_second_ctrl_c_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "TOGETHER", 0.0)
+
     def stubborn() -> Events:
         yield TRAINED
         press()

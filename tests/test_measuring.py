@@ -125,6 +125,18 @@ def test_what_ends_the_program_passes_a_section(
     assert list(read_measurements(run / "evaluation.json").sections) == ["a"]
 
 
+def test_what_ends_before_a_section_is_measured_leaves_out_free_for_the_next(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, command = tmp_path / "out", ["evaluate", str(run), "--out", str(tmp_path / "out")]
+    sections(monkeypatch, stopped=raising(KeyboardInterrupt()))
+    assert main(command) == 130
+    assert main(["evaluate", str(tmp_path / "nowhere"), "--out", str(out)]) == 2
+    sections(monkeypatch, a=Fine)
+    assert main(command) == 0
+    assert list(read_measurements(out / "evaluation.json").sections) == ["a"]
+
+
 def test_what_json_does_not_know_fails_its_section_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass(frozen=True)
     class Foreign(Fine):

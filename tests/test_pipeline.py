@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from ebmnist.cli import main
 from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
 from ebmnist.recipe import Recipe, load_recipe
+from ebmnist.sampling import ReplayBuffer
 from ebmnist.trained import load
 from ebmnist.training import Diverged
 
@@ -273,6 +275,27 @@ def test_interrupted_saves_and_resumes(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         events.throw(KeyboardInterrupt())
     assert load(stopped).step == 3
+    exhaust(pipeline.resume(stopped))
+    assert_same_checkpoint(whole, stopped)
+
+
+def test_interrupted_in_the_middle_of_an_update_it_goes_on_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    exhaust(pipeline.train(recipe(4, "--artifacts.checkpoint_every", "2"), whole))
+    put, calls = ReplayBuffer.put, []
+
+    def press(self: ReplayBuffer, *args: Any) -> None:
+        put(self, *args)
+        calls.append(args)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ReplayBuffer, "put", press)
+    with pytest.raises(KeyboardInterrupt, match=f"^interrupted, saved at update 2; go on .* resume {stopped}$"):
+        exhaust(pipeline.train(recipe(4, "--artifacts.checkpoint_every", "2"), stopped))
+    assert load(stopped).step == 2  # update 3 was whole, but its state has been altered since
     exhaust(pipeline.resume(stopped))
     assert_same_checkpoint(whole, stopped)
 

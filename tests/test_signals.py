@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ebmnist import cli, verbs
+from ebmnist import cli, signals, verbs
 from ebmnist.cli import main
 from ebmnist.console import follow
 from ebmnist.pipeline import Drawn, Events, Updated
@@ -43,7 +43,9 @@ def test_each_signal_saves_and_has_its_code(
 
 
 @pytest.mark.parametrize(("first", "second"), [(a, b) for a in CODES for b in CODES])
-def test_a_second_signal_ends_the_saving(first: int, second: int) -> None:
+def test_a_second_signal_ends_the_saving(first: int, second: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "TOGETHER", 0.0)
+
     def stubborn(_: object) -> Events:
         try:
             yield TRAINED
@@ -69,6 +71,45 @@ def test_any_verb_ends_in_one_line(
     monkeypatch.setitem(verbs.VERBS, "info", verb)
     assert main(["info", "pretrained"]) == code
     assert capsys.readouterr().err == "ebmnist: interrupted\n"
+
+
+@pytest.mark.parametrize(("first", "second"), [(a, b) for a in CODES for b in CODES])
+def test_signals_that_come_together_are_one(
+    first: int, second: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(signals, "TOGETHER", 60.0)
+
+    def stream(_: object) -> Events:
+        try:
+            yield TRAINED
+            os.kill(os.getpid(), first)
+            os.kill(os.getpid(), second)
+            yield TRAINED
+        except KeyboardInterrupt:
+            os.kill(os.getpid(), second)
+            yield Drawn(Path("saved"))
+            raise KeyboardInterrupt("saved; go on") from None
+
+    monkeypatch.setitem(verbs.VERBS, "info", lambda *_: follow_to_the_end(stream))
+    assert main(["info", "pretrained"]) == CODES[first]
+    assert capsys.readouterr().err.splitlines()[-2:] == ["wrote saved", "ebmnist: saved; go on"]
+
+
+@pytest.mark.parametrize(("number", "code"), CODES.items())
+def test_a_second_signal_while_the_first_is_told_of_ends_without_a_traceback(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell(_: str) -> None:
+        os.kill(os.getpid(), number)
+
+    def verb(*_: object) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        return 0
+
+    monkeypatch.setattr(signals, "TOGETHER", 0.0)
+    monkeypatch.setattr(cli, "tell", tell)
+    monkeypatch.setitem(verbs.VERBS, "info", verb)
+    assert main(["info", "pretrained"]) == code
 
 
 def test_under_nohup_a_hangup_stays_ignored() -> None:

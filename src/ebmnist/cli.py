@@ -199,18 +199,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Only --help and words that cannot be parsed raise: `SystemExit`."""
     with any_encoding(), answered_by(interrupt):
         try:
-            return _command(list(sys.argv[1:] if argv is None else argv))
-        except BadInput as error:
-            tell(f"ebmnist: {error}")
-            return 2
-        except KeyboardInterrupt as error:
-            tell("ebmnist: interrupted")
-            return error.exit_code if isinstance(error, Interrupted) else 130
-        except BrokenPipeError:  # the reader, such as `head`, has had enough
-            return 0
-        except OSError as error:
-            tell(f"ebmnist: {error.filename or 'the system'}: {error.strerror or error}; mend that and try again")
-            return 2
+            return _to_its_end(list(sys.argv[1:] if argv is None else argv))
+        except Interrupted as again:  # while the first signal was being told of
+            return again.exit_code
+
+
+def _to_its_end(words: list[str]) -> int:
+    """Run one command, and say in one line why it could not be done."""
+    try:
+        return _command(words)
+    except BadInput as error:
+        tell(f"ebmnist: {error}")
+        return 2
+    except KeyboardInterrupt as error:
+        tell("ebmnist: interrupted")
+        return error.exit_code if isinstance(error, Interrupted) else 130
+    except BrokenPipeError:  # the reader, such as `head`, has had enough
+        return 0
+    except OSError as error:
+        tell(f"ebmnist: {error.filename or 'the system'}: {error.strerror or error}; mend that and try again")
+        return 2
 
 
 def _command(words: list[str]) -> int:

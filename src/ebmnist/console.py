@@ -23,7 +23,7 @@ from ebmnist.evaluation.base import Progress
 from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Updated
 from ebmnist.examination import Begun, Examined
 from ebmnist.output import escaped
-from ebmnist.signals import Interrupted, answered_by
+from ebmnist.signals import Interrupted, answered_by, is_echo
 from ebmnist.training import Verdict
 
 
@@ -201,6 +201,8 @@ class _StopOnSignal:
 
     def hear(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 (the handler's signature)
         """Answer a signal."""
+        if is_echo():
+            return
         if self.signum is not None or self._at_once:
             self.signum = self.signum or signum
             raise Interrupted(signum)

@@ -8,7 +8,7 @@ from ebmnist.artifacts.environment import describe_environment
 from ebmnist.artifacts.figures import save_section
 from ebmnist.artifacts.history import read_history
 from ebmnist.artifacts.measurements import Measurements, add_measurements
-from ebmnist.artifacts.place import tidy
+from ebmnist.artifacts.place import make_figures, tidy
 from ebmnist.artifacts.reading import readable
 from ebmnist.artifacts.tables import picture_of, write_page
 from ebmnist.errors import BadInput
@@ -53,7 +53,6 @@ def evaluate(
     check_seed(seed)
     asked_for = sections_asked_for(only, quick=quick, long=long, chains=chains, outliers=outliers)
     folder = _place_for(path, out)
-    figures = folder / "figures"
     checkpoint = load_checkpoint(path) if checkpoint is None else checkpoint
     model = make_trained(checkpoint, path, device, data_root)
     subject = subject_of(model, model.recipe.load_data(), checkpoint.tensors, progress)
@@ -64,7 +63,7 @@ def evaluate(
         for event in examine(subject, asked_for, seed=seed):
             yield event
             if isinstance(event, Examined):
-                yield from _filed(event, measured, figures)
+                yield from _filed(event, measured, make_figures(folder))
                 add_measurements(file, measured)
     except KeyboardInterrupt:
         if not (measured.sections or measured.failures):
@@ -86,8 +85,7 @@ def _place_for(path: Path, out: Path | None) -> Path:
     if out is None and not is_run:
         raise BadInput(f"{path}: is a bare checkpoint; say where its evaluation goes, with --out FOLDER")
     if out is not None:
-        new_folder(new_folder(out) / "figures")
-        return out
+        return new_folder(out)
     tidy(path)
     return path
 

@@ -62,7 +62,8 @@ def run_on(
 def train(recipe: Recipe, path: Path) -> Events:
     """Train `recipe` into a new run folder.
 
-    A `KeyboardInterrupt` thrown in saves a checkpoint and comes out again, saying what to do next.
+    A `KeyboardInterrupt` thrown in saves a checkpoint and comes out again, saying what to do next. One that is raised
+    in the middle of an update saves nothing: the run goes on from its last checkpoint.
 
     Raises:
         BadInput: the folder exists, or the data cannot be had.
@@ -176,12 +177,13 @@ def _draw(run: RunFolder, checkpoint: Checkpoint, device: str | None, data_root:
 def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder, resumed: Resumed | None = None) -> Events:
     saving, about = recipe.saving, {"recipe": recipe.fields, "images": images_digest(images)}
     board = TensorBoard(run.path / "tensorboard", after=state.step) if saving.tensorboard else None
-    saved_at, due = state.step, False
+    saved_at, due, whole = state.step, False, True
     try:
         if resumed is not None:
             yield resumed
         for record, judgement in fit(state, images):
             run.log(record, judgement)
+            whole = True
             if board is not None:
                 board.log(record)
             if not math.isfinite(record.weight_norm) and not state.training.guard.enabled:
@@ -192,10 +194,12 @@ def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder, re
                 yield Saved(_save(run, state, about, saving.keep))
                 saved_at, due = state.step, False
             yield Updated(record, judgement, state.training.n_updates)
+            whole = False
     except KeyboardInterrupt:
-        if state.step > saved_at:
+        if whole and state.step > saved_at:  # in the middle of an update it would not resume to the bit
             _save(run, state, about, saving.keep)
-        done, again = ("and saved", "") if state.step else ("before the first update", " --restart")
+            saved_at = state.step
+        done, again = (f"saved at update {saved_at}", "") if saved_at else ("before the first checkpoint", " --restart")
         raise KeyboardInterrupt(f"interrupted, {done}; go on with: ebmnist resume {run.path}{again}") from None
     finally:
         if board is not None:

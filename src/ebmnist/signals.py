@@ -1,12 +1,17 @@
 """The signals that ask a command to stop: Ctrl-C, SIGTERM (`kill`, batch systems) and SIGHUP (a closed terminal)."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
 
 STOP = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+# Seconds in which several signals are one: `timeout`, `uv run` and a terminal that closes send two at once.
+TOGETHER = 0.3
+
+_heard = [-float("inf")]  # when the signal that is being answered came
 
 
 class Interrupted(KeyboardInterrupt):
@@ -22,9 +27,19 @@ class Interrupted(KeyboardInterrupt):
         return 128 + self.signum
 
 
-def interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 (the handler's signature)
+def interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the handler's signature)
     """Answer a signal by raising `Interrupted` wherever the program is."""
-    raise Interrupted(signum)
+    if not is_echo():
+        raise Interrupted(signum)
+
+
+def is_echo() -> bool:
+    """Whether a signal that has just come belongs to one that is being answered; a handler asks once per signal."""
+    now = time.monotonic()
+    if now - _heard[0] < TOGETHER:
+        return True
+    _heard[0] = now
+    return False
 
 
 @contextmanager
@@ -33,7 +48,7 @@ def answered_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
 
     SIGHUP stays ignored under nohup. In a thread other than the main one Python allows no handlers: all stays as it is.
     """
-    before = {}
+    before, _heard[0] = {}, -float("inf")
     try:
         for number in STOP:
             former = signal.getsignal(number)

@@ -94,6 +94,26 @@ def test_sweep_clears_what_the_dead_left_and_gives_a_name_back(tmp_path):
     sweep(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("name", [f"{TEMPORARY}f-1", f"{TEMPORARY}d-1", f"{REPLACED}d"])
+def test_a_sweep_does_not_mind_that_another_was_quicker(tmp_path, monkeypatch, name):
+    if "f" in name:
+        (tmp_path / name).write_text("")
+    else:
+        (tmp_path / name).mkdir()
+    iterdir = Path.iterdir
+
+    def overtaken(self):
+        found = list(iterdir(self))
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "iterdir", iterdir)
+            sweep(self)
+        return found
+
+    monkeypatch.setattr(Path, "iterdir", overtaken)
+    sweep(tmp_path)
+    assert [p.name for p in iterdir(tmp_path)] == (["d"] if name.startswith(REPLACED) else [])
+
+
 def test_a_file_whose_temporary_is_swept_by_another_process_is_written_all_the_same(tmp_path, monkeypatch):
     replace, calls = Path.replace, []
 

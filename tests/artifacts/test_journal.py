@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import logging
 import os
@@ -135,12 +136,12 @@ def test_a_full_disk_is_one_line_and_costs_no_line_written_before(journal, large
     assert journal.read() == [LINES[0], LINES[2]]
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, 524])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, 524])
 def test_a_file_system_without_locks_costs_one_warning(journal, tmp_path, monkeypatch, caplog, number):
     def refuse(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(journal_module.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     warn_once.cache_clear()
     second = Journal(tmp_path / "k.jsonl")
     for each in (journal, second):
@@ -156,6 +157,6 @@ def test_a_lock_that_fails_otherwise_is_a_refusal(journal, monkeypatch):
     def refuse(*_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(journal_module.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(BadInput, match="Input/output error"):
         journal.append(LINES[0])

@@ -47,7 +47,7 @@ def test_a_taken_path_is_refused_with_a_way_out_and_left_alone(run, tmp_path):
         RunFolder.create(run.path, "seed: 1\n")
     assert run.recipe.read_text() == "seed: 0\n"
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(BadInput, match="exists already"):
+    with pytest.raises(BadInput, match=rf"^{tmp_path}/file: exists already; choose another --out$"):
         RunFolder.create(tmp_path / "file", "")
     (tmp_path / "empty").mkdir()
     with RunFolder.create(tmp_path / "empty", "a: 1\n") as made:

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ebmnist.errors import BadInput
@@ -87,15 +87,16 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, way_out: str = "") -
 
 
 def new_folder(path: Path) -> Path:
-    """Make a folder that is not there yet, or take an empty one.
+    """Make a folder that is not there yet, or take an empty one, in which files can be written.
 
     Raises:
-        BadInput: it holds something, is a file, or may not be made.
+        BadInput: it holds something, is a file, or may not be made or written.
     """
     with mendable(path):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise BadInput(f"{path}: exists already; choose another --out")
         path.mkdir(parents=True, exist_ok=True)
+    check_writable(path)
     return path
 
 
@@ -143,10 +144,11 @@ def sweep(folder: Path) -> None:
     with mendable(folder):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             former = path.with_name(path.name.removeprefix(REPLACED))
-            if path.name.startswith(REPLACED) and not former.exists():
-                path.rename(former)
-            elif path.name.startswith((TEMPORARY, REPLACED)):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            with suppress(FileNotFoundError):  # its writer is alive and was quicker, or another sweep
+                if path.name.startswith(REPLACED) and not former.exists():
+                    path.rename(former)
+                elif path.name.startswith((TEMPORARY, REPLACED)):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @functools.cache

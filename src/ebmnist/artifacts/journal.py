@@ -1,20 +1,17 @@
 """A journal: a file of JSON lines that only grows, may lose its last lines to a kill, and never its earlier ones."""
 
 import json
-import sys
 import time
 from collections.abc import Mapping
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
-from ebmnist.artifacts.atomic import LACKING, flush_to_disk, mendable, warn_once
+from ebmnist.artifacts.atomic import flush_to_disk, mendable
+from ebmnist.artifacts.lock import lock
 from ebmnist.errors import BadInput
 from ebmnist.reading import parse_json, read_bytes
 from ebmnist.reading.schema import Schema, anything, check, mapping_of
-
-if sys.platform != "win32":
-    import fcntl
 
 LARGEST = 2_000_000_000  # bytes, of some millions of lines
 MEND = "mend or delete that line, or use the ebmnist that wrote it"
@@ -122,9 +119,12 @@ class Journal:
         with mendable(self.path):
             file = self.path.open("ab")
             try:
-                _lock(file)
+                lock(file.fileno(), wait=False)
                 lines = self._whole_lines()
                 file.truncate(sum(len(line) + 1 for line in lines))
+            except BlockingIOError:
+                file.close()
+                raise BadInput(f"{self.path}: another process writes this run; wait for it or stop it") from None
             except BaseException:
                 file.close()
                 raise
@@ -134,17 +134,3 @@ class Journal:
     def _whole_lines(self) -> list[bytes]:
         content = read_bytes(self.path, LARGEST) if self.path.exists() else b""
         return content.split(b"\n")[:-1]
-
-
-def _lock(file: BufferedWriter) -> None:
-    """Keep other writers out until the file is closed or this process dies."""
-    if sys.platform == "win32":
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BadInput(f"{file.name}: another process writes this run; wait for it or stop it") from None
-    except OSError as error:
-        if error.errno not in LACKING:
-            raise
-        warn_once(f"the file system cannot lock files ({error.strerror}): write a run from one process at a time")

@@ -32,11 +32,21 @@ def tidy(run: Path) -> None:
     Raises:
         BadInput: it cannot be written.
     """
-    for folder in (run, run / "figures"):
+    for folder in (run, make_figures(run)):
         check_writable(folder)
-        with mendable(folder):
-            folder.mkdir(exist_ok=True)
         sweep(folder)
+
+
+def make_figures(folder: Path) -> Path:
+    """Return the folder for pictures in `folder`, made if it is not there yet.
+
+    Raises:
+        BadInput: the system refuses.
+    """
+    figures = folder / "figures"
+    with mendable(figures):
+        figures.mkdir(exist_ok=True)
+    return figures
 
 
 def _is_strange(entry: Path) -> bool:

@@ -61,16 +61,15 @@ class RunFolder:
         Raises:
             BadInput: `path` is taken, or may not be written.
         """
-        taken = BadInput(f"{path}: exists already; choose another --out, or go on with: ebmnist resume {path}")
         with mendable(path):
             if not is_free(path):
-                raise taken
+                raise _taken(path)
             path.mkdir(parents=True, exist_ok=True)
         run = cls(path)
         try:
             run.lock()  # claims the folder: of two that try, one fails here
             if run.recipe.exists():  # made and ended between the two looks
-                raise taken
+                raise _taken(path)
         except BadInput:
             run.close()
             with suppress(OSError):  # it holds something
@@ -220,3 +219,8 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _taken(path: Path) -> BadInput:
+    way_on = f", or go on with: ebmnist resume {path}" if (path / "recipe.yaml").is_file() else ""
+    return BadInput(f"{path}: exists already; choose another --out{way_on}")
