@@ -20,6 +20,7 @@ def test_mutated_files_are_read_or_refused_in_one_line():
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
     assert figures["read"] + figures["refused"] == 500
+    assert figures["peak_MB"] < 1000
     # Both come about: mutations that change nothing would make this test worthless.
     assert figures["read"] > 50
     assert figures["refused"] > 250
