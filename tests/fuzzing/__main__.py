@@ -106,7 +106,12 @@ def main() -> int:
         print(f"{kind:22}", "  ".join(f"{name} {came[name]:6}" for name in ("read", "refused", "fault", "hang")))
     print(
         json.dumps(
-            {**total, "slowest_s": round(slowest, 1), "peak_MB": peak_memory() // 10**6, "s": round(time.monotonic() - begin)}
+            {
+                **total,
+                "slowest_s": round(slowest, 1),
+                "peak_MB": peak_memory() // 10**6,
+                "s": round(time.monotonic() - begin),
+            }
         )
     )
     return 1 if total["fault"] or total["hang"] else 0

@@ -50,14 +50,22 @@ def inflated_start(data: bytes, name: str, n: int) -> bytes:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
                 return _start(stream.read, n)
         if data.startswith(XZ):
-            decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
-            start = decompressor.decompress(data, n)
-            if len(start) < n and not decompressor.eof:
-                raise EOFError("it ends too early")
-            return start
+            return _start_of_xz(data, n)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise BadInput(f"{name}: corrupt compressed file ({error}); fetch it again") from error
     return data[:n]
+
+
+def _start_of_xz(data: bytes, n: int) -> bytes:
+    """Return the first `n` bytes of the streams in xz data, which zeros may follow."""
+    start = b""
+    while len(start) < n and data:
+        decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
+        start += decompressor.decompress(data, n - len(start))
+        if len(start) < n and not decompressor.eof:
+            raise EOFError("it ends too early")
+        data = decompressor.unused_data.lstrip(b"\0")
+    return start
 
 
 def _start(read: Callable[[int], bytes], n: int) -> bytes:
