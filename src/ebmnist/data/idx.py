@@ -14,7 +14,7 @@ from torch import Tensor
 from ebmnist.data.base import Dataset, Split
 from ebmnist.data.layout import FILES, file_of, find, place_of
 from ebmnist.errors import BadInput
-from ebmnist.reading import LARGEST, inflated_start, read_bytes, resembles
+from ebmnist.reading import LARGEST, from_home, inflated_start, read_bytes, resembles
 
 UNSIGNED_BYTE = 0x08  # the only element type in MNIST-like sets
 ENOUGH = 200  # bytes, to know a header, or what is there in its place
@@ -38,7 +38,8 @@ class IDX:
 
     def load(self) -> Dataset:
         """Return the three splits, named after the folder. Raises: BadInput."""
-        return read_folder(self.root.resolve().name, self.root, self.n_validation, self.without)
+        root = from_home(self.root)
+        return read_folder(root.resolve().name, root, self.n_validation, self.without)
 
 
 def read_idx(source: str | Path | bytes, name: str | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from ebmnist.data.idx import bytes_to_images, is_emnist, read_idx
 from ebmnist.data.npy import NPY, read_npy
 from ebmnist.data.png import PNG, read_png
 from ebmnist.errors import BadInput
-from ebmnist.reading import GZIP, XZ, read_bytes, resembles
+from ebmnist.reading import GZIP, XZ, from_home, read_bytes, resembles
 
 EXPECTED = "expected float32 images (N, 1, 28, 28) in [0, 1]"
 ZIP = b"PK\x03\x04"
@@ -31,7 +31,7 @@ def read_images(path: str | Path, sigma: float = 0.0) -> Tensor:
     IDX: plain, gzip or xz; files whose names start with `emnist` are turned upright.
     The kind is told by the file's first bytes, not its name. Raises: BadInput.
     """
-    data, name = read_bytes(Path(path)), str(path)
+    data, name = read_bytes(from_home(path)), str(path)
     if data.startswith(NPY):
         images = _from_npy(data, name)
     elif data.startswith(PNG):

@@ -6,6 +6,7 @@ import lzma
 import zlib
 from collections.abc import Callable
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from ebmnist.errors import BadInput
 
@@ -13,6 +14,12 @@ GZIP, XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
 LARGEST = 600_000_000  # bytes; the largest file of EMNIST, 697,932 training images, has 547 million
 PIECE = 2**20  # bytes
 XZ_MEMORY = 2**27  # bytes; xz -9 needs half of it
+
+
+def from_home(path: str | Path) -> Path:
+    """Return a path, its leading `~` as the home folder."""
+    word = str(path)
+    return Path(path).expanduser() if word == "~" or word.startswith("~/") else Path(path)
 
 
 def read_bytes(file: Traversable, limit: int = LARGEST) -> bytes:
