@@ -2,11 +2,14 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from fuzzing import mutations
 
 
 @pytest.mark.slow
@@ -24,3 +27,8 @@ def test_mutated_files_are_read_or_refused_in_one_line():
     # Both come about: mutations that change nothing would make this test worthless.
     assert figures["read"] > 50
     assert figures["refused"] > 250
+
+
+def test_a_number_too_large_for_a_float_can_be_mutated():
+    for seed in range(200):
+        mutations.plain({"step": 10**4400}, random.Random(seed))

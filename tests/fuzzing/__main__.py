@@ -84,7 +84,7 @@ def main() -> int:
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))  # tells of what was done until then
     counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
-    faults: dict[str, str] = {}
+    faults: set[str] = set()
     begin, slowest = time.monotonic(), 0.0
     with tempfile.TemporaryDirectory() as top:
         make_corpus(Path(top) / "corpus")
@@ -97,10 +97,9 @@ def main() -> int:
             kind, came, words = outcome(number, args.seed, Path(top) / "corpus", Path(top) / "spoilt", args.seconds)
             slowest = max(slowest, time.monotonic() - now)
             counts[kind][came] += 1
-            if words:
-                faults.setdefault(f"{kind}: {words}", f"file {number}")
-    for fault, where in faults.items():
-        print(f"{where}, {fault}")
+            if words and (fault := f"{kind}: {words}") not in faults:
+                faults.add(fault)
+                print(f"file {number}, {fault}", flush=True)
     total = sum(counts.values(), collections.Counter())
     for kind, came in [*sorted(counts.items()), ("all", total)]:
         print(f"{kind:22}", "  ".join(f"{name} {came[name]:6}" for name in ("read", "refused", "fault", "hang")))
