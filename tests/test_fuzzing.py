@@ -2,11 +2,14 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from fuzzing import mutations
 
 
 @pytest.mark.slow
@@ -20,6 +23,12 @@ def test_mutated_files_are_read_or_refused_in_one_line():
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
     assert figures["read"] + figures["refused"] == 500
+    assert figures["peak_MB"] < 1000
     # Both come about: mutations that change nothing would make this test worthless.
     assert figures["read"] > 50
     assert figures["refused"] > 250
+
+
+def test_a_number_too_large_for_a_float_can_be_mutated():
+    for seed in range(200):
+        mutations.plain({"step": 10**4400}, random.Random(seed))

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ebmnist import examination, measuring, pipeline
-from ebmnist.artifacts import atomic
+from ebmnist.artifacts import atomic, load_checkpoint
 from ebmnist.artifacts.figures import SECTION_FIGURES
 from ebmnist.artifacts.measurements import read_measurements
 from ebmnist.artifacts.parts import write_parts
@@ -207,6 +207,20 @@ def test_a_training_beside_does_not_change_what_is_measured(run: Path, monkeypat
     ):
         export(run, run.parent / "out")
     assert not (run.parent / "out").exists()
+
+
+def test_a_damaged_environment_is_deleted_as_its_message_says_and_the_run_exported(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections(monkeypatch, a=Fine)
+    list(pipeline.evaluate(run))
+    (run / "env.json").write_text("{", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"env\.json: damaged .*; delete it"):
+        export(run, run.parent / "out")
+    (run / "env.json").unlink()
+    facts = load_checkpoint(export(run, run.parent / "out")).facts
+    assert "made" not in facts
+    assert facts["step"] == 2
 
 
 def test_pictures_and_figures_of_other_weights_are_left_out_and_named(

@@ -149,6 +149,7 @@ def test_a_missing_device_is_one_clear_line() -> None:
         ("- 1", "expected sections"),
         ("a: {b", "not readable as YAML"),
         ("extends: nothing", "not found"),
+        ("", "found nothing: it is empty"),
         ("training: {lr: {}}", "training.lr"),
     ],
 )
@@ -166,6 +167,24 @@ def test_extends_itself(tmp_path: Path) -> None:
     path.write_text(f"extends: {path}", encoding="utf-8")
     with pytest.raises(BadInput, match="extends itself"):
         read_recipe(str(path))
+
+
+def test_a_path_in_extends_is_seen_from_the_file_that_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {
+        "base.yaml": "extends: smoke\nseed: 1",
+        "mine/base.yaml": "extends: smoke\nseed: 2",
+        "mine/child.yaml": "extends: base.yaml",
+        "mine/deep/up.yaml": "extends: ../child.yaml",
+        "mine/loop.yaml": "extends: deep/loop.yaml",
+        "mine/deep/loop.yaml": "extends: ../loop.yaml",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for path in ("mine/child.yaml", "mine/deep/up.yaml", str(tmp_path / "mine" / "deep" / "up.yaml")):
+        assert load_recipe(path).basics.seed == 2
+    with pytest.raises(BadInput, match=r"extends itself by way of mine/loop.yaml → mine/deep/loop.yaml"):
+        load_recipe("mine/loop.yaml")
 
 
 def test_unknown_name_lists_the_known() -> None:

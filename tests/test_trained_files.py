@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from ebmnist import cli
 from ebmnist.artifacts.measurements import read_measurements
 from ebmnist.artifacts.tables import write_page
+from ebmnist.data import IDX, read_images
 from ebmnist.errors import BadInput
 from ebmnist.trained import load
 from fuzzing.corpus import make_corpus
@@ -95,3 +97,10 @@ def test_weights_that_are_no_numbers_are_refused(mine):
     seal(checkpoint)
     with pytest.raises(BadInput, match=r"^\S+run: the weights '[^\n]+: not all of them are finite numbers"):
         load(mine / "run")
+
+
+def test_a_tilde_is_the_home_folder(mine, monkeypatch):
+    monkeypatch.setenv("HOME", str(mine))
+    assert load("~/run").step == load(mine / "run").step
+    assert torch.equal(read_images("~/images/floats.npy"), read_images(mine / "images" / "floats.npy"))
+    assert torch.equal(IDX(Path("~/data"), 4).load().test.images, IDX(mine / "data", 4).load().test.images)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ebmnist.output import is_text, put, tell
+from ebmnist.reading import from_home
 
 BASIC_OVERRIDES = ("--name", "--about", "--seed", "--device")
 
@@ -96,7 +97,7 @@ def file_path(word: str) -> Path:
     """Return a path that the system can look for, `~` expanded, there or not. Raises `ArgumentTypeError`."""
     if not word:
         raise argparse.ArgumentTypeError("is empty; give a path")
-    path = Path(word).expanduser() if word == "~" or word.startswith("~/") else Path(word)
+    path = from_home(word)
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

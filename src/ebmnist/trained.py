@@ -19,6 +19,7 @@ from ebmnist.errors import BadInput
 from ebmnist.evaluation.denoising import Stop, choose_stop, denoise
 from ebmnist.native import Packed
 from ebmnist.random import AnyRng
+from ebmnist.reading import from_home
 from ebmnist.recipe import Recipe, make_recipe
 from ebmnist.sampling.base import Kernel
 from ebmnist.sampling.samples import box_of, walls_of
@@ -98,7 +99,7 @@ def load(path: str | Path, device: str = "cpu", data_root: Path | None = None) -
         BadInput: nothing to load there; an altered, truncated or foreign checkpoint.
     """
     with torch.inference_mode(mode=False):
-        checkpoint = load_checkpoint(Path(path))
+        checkpoint = load_checkpoint(from_home(path))
     return make_trained(checkpoint, path, device, data_root)
 
 
@@ -147,8 +148,9 @@ def export(path: Path, out: Path) -> Path:
         raise BadInput(f"{path}: has no figures to go with it; first: ebmnist evaluate {path}")
     figures = read_measurements_of(run.evaluation, identity_of(checkpoint, path))
     kept = {name: t for name, t in checkpoint.tensors.items() if name.startswith("ema.")}
-    origin = {
-        "made": run.read_environment(),
+    # Whoever was told that env.json is damaged may have deleted it.
+    origin: dict[str, Any] = {"made": run.read_environment()} if run.environment.is_file() else {}
+    origin |= {
         "resumed": [session._asdict() for session in read_history(run.history)],
         "figures": to_json(figures),
     }

@@ -241,6 +241,10 @@ SPELLINGS = {
     "nested, dotted": lambda name: f"{name.replace('-idx', '.idx')}/{name.replace('-idx', '.idx')}",
     "torchvision": lambda name: f"MNIST/raw/{name}",
     "one folder deeper": lambda name: f"raw/{name}",
+    "capitals": str.upper,
+    "underscores": lambda name: name.replace("-", "_"),
+    "test for t10k": lambda name: name.replace("t10k", "test"),
+    "nested, dotted within": lambda name: f"{name}/{name.replace('-idx', '.idx')}",
 }
 
 
@@ -266,6 +270,14 @@ def emnist(name, subset="digits"):
     return f"emnist-{subset}-{name.replace('t10k', 'test')}"
 
 
+@pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=list(SPELLINGS))
+def test_emnist_is_found_and_upright_as_people_have_it(spelled, write_set, raw_set, tmp_path):
+    rename(write_set(tmp_path), lambda name: spelled(emnist(name)))
+    upright = raw_set[FILES[2]].mT.unsqueeze(1) / 255
+    assert torch.equal(IDX(tmp_path, n_validation=2).load().test.images, upright)
+    assert torch.equal(read_test_images(tmp_path), upright)
+
+
 def test_emnist_is_upright_for_every_reader(write_set, raw_set, tmp_path):
     rename(write_set(tmp_path, ".gz"), emnist)
     upright = raw_set[FILES[2]].mT.unsqueeze(1) / 255
@@ -285,3 +297,33 @@ def test_a_set_of_one_image_repeated_is_refused(write_set, to_idx, tmp_path):
     (write_set(tmp_path) / FILES[0]).write_bytes(to_idx(torch.zeros(7, 28, 28, dtype=torch.uint8)))
     with pytest.raises(BadInput, match="holds one image 7 times"):
         IDX(tmp_path, n_validation=2).load()
+
+
+def test_a_set_of_one_image_cannot_be_split(write_set, to_idx, tmp_path):
+    write_set(tmp_path)
+    (tmp_path / FILES[0]).write_bytes(to_idx(torch.full((1, 28, 28), 9, dtype=torch.uint8)))
+    (tmp_path / FILES[1]).write_bytes(to_idx(torch.ones(1, dtype=torch.uint8)))
+    with pytest.raises(BadInput, match="holds one image; training and validation need at least one each"):
+        IDX(tmp_path, n_validation=1).load()
+
+
+def test_bits_are_no_bytes(write_set, to_idx, tmp_path):
+    bits = torch.zeros(7, 28, 28, dtype=torch.uint8)
+    bits[:, 3, 4:9] = torch.tensor([0, 1, 1, 0, 1], dtype=torch.uint8)
+    bits[0] = 0
+    (write_set(tmp_path) / FILES[0]).write_bytes(to_idx(bits))
+    with pytest.raises(BadInput, match="its bytes are 0 and 1"):
+        IDX(tmp_path, n_validation=2).load()
+
+
+def test_streams_of_xz_follow_one_another():
+    assert torch.equal(read_idx(lzma.compress(GOOD[:9]) + lzma.compress(GOOD[9:]) + bytes(4)), read_idx(GOOD))
+    with pytest.raises(BadInput, match="corrupt compressed file"):
+        read_idx(lzma.compress(GOOD) + b"more")
+
+
+def test_links_to_files_that_are_not_there_are_no_files(tmp_path):
+    for name in FILES:
+        (tmp_path / name).symlink_to(tmp_path / "absent" / name)
+    with pytest.raises(BadInput, match=f"holds no {FILES[0]}"):
+        IDX(tmp_path).load()

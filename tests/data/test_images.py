@@ -98,6 +98,8 @@ def test_idx_of_any_compression(suffix, write_set, raw_set, tmp_path):
         (np.full((28, 28), 2.8), "values from 2.8"),
         (np.linspace(-0.42, 2.8, 784).reshape(28, 28), "normalised, undo it"),
         (np.linspace(-200, 900, 784).reshape(28, 28), "rescale them"),
+        (np.eye(28, dtype=np.uint8), "its bytes are 0 and 1"),
+        (np.eye(28) / 255, "nearly black, its brightest pixel is 0.0039; if divided by 255 twice"),
         (np.zeros((4, 784)), r"save x.reshape\(-1, 1, 28, 28\)"),
         (np.zeros((4, 28, 28, 1)), r"save x.transpose\(0, 3, 1, 2\), which is \(N, 1, 28, 28\)"),
         (np.full((28, 28), np.nan), "784 values are NaN or infinite"),
@@ -122,12 +124,23 @@ def test_unfit_arrays_are_refused_in_one_line(array, said, tmp_path):
         (lambda: Image.linear_gradient("L").resize((62, 32)), "no grid of 28x28 tiles"),
         (lambda: Image.new("L", (4112, 4112)), "at most 4096 a side"),
         (lambda: Image.new("RGBA", (28, 28)), "wholly transparent"),
+        (lambda: cut_corner(), "transparent in a small part"),
+        (lambda: Image.fromarray(np.eye(28, dtype=np.uint16) * 255), "nearly black, its brightest pixel is 0.0039"),
     ],
 )
 def test_unfit_pictures_are_refused(make, said, tmp_path):
     make().save(tmp_path / "x.png")
     with pytest.raises(BadInput, match=said):
         read_images(tmp_path / "x.png")
+
+
+def cut_corner() -> Image.Image:
+    """A bright stroke on black, whose first two rows are transparent."""
+    grey = np.zeros((28, 28), dtype=np.uint8)
+    grey[5:23, 14] = 255
+    alpha = np.full((28, 28), 255, dtype=np.uint8)
+    alpha[:2] = 0
+    return Image.fromarray(np.dstack([grey, grey, grey, alpha]), "RGBA")
 
 
 def shades(pixels: np.ndarray, **channels: np.ndarray | int) -> np.ndarray:
@@ -159,6 +172,29 @@ def test_a_transparent_colour_of_a_palette_is_no_ink(colour, pixels, tmp_path):
     assert np.array_equal(seen, drawn if colour else ~drawn)
 
 
+def test_a_picture_is_turned_as_its_exif_data_say(pixels, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # its top is at the right
+    Image.fromarray(pixels[0]).save(tmp_path / "x.png", exif=exif)
+    assert np.array_equal((read_images(tmp_path / "x.png")[0, 0] * 255).round().numpy(), np.rot90(pixels[0], -1))
+
+
+def test_an_animation_is_refused(pixels, tmp_path):
+    frames = [Image.fromarray(frame) for frame in pixels[:3]]
+    frames[0].save(tmp_path / "x.png", save_all=True, append_images=frames[1:])
+    with pytest.raises(BadInput, match=r"animated \.png of 3 frames"):
+        read_images(tmp_path / "x.png")
+
+
+def test_rounding_beyond_the_range_is_taken_back(tmp_path):
+    x = np.linspace(-1e-7, 1 + 1e-6, 784, dtype=np.float32).reshape(28, 28)
+    np.save(tmp_path / "x.npy", x)
+    assert np.array_equal(read_images(tmp_path / "x.npy")[0, 0].numpy(), x.clip(0, 1))
+    np.save(tmp_path / "x.npy", x - np.float32(0.01))
+    with pytest.raises(BadInput, match=r"clip them: x.clip\(0, 1\)"):
+        read_images(tmp_path / "x.npy")
+
+
 def test_other_depths_are_on_the_same_scale(pixels, tmp_path):
     Image.fromarray(pixels[0].astype(np.uint16) * 257).save(tmp_path / "16.png")
     assert torch.allclose(read_images(tmp_path / "16.png")[0, 0], torch.from_numpy(pixels[0]) / 255)
@@ -186,9 +222,11 @@ def test_archives_text_and_web_pages_are_named(tmp_path):
     np.savez(tmp_path / "x.npz", train=np.zeros(3), test=np.zeros(3))
     np.savetxt(tmp_path / "x.csv", np.zeros((2, 784)), delimiter=",")
     (tmp_path / "page.png").write_text("<!DOCTYPE html><p>not found")
+    torch.save(torch.zeros(1, 1, 28, 28), tmp_path / "x.pt")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:50])
     said = {
         "x.npz": r"save one array: numpy.save\('x.npy', numpy.load\('x.npz'\)\['train'\]\)",
+        "x.pt": "an archive without .npy files",
         "x.csv": r"text, and neither .npy, .png nor IDX: of a .csv",
         "page.png": "it is a web page",
         "cut.npz": "damaged .zip or .npz archive",

@@ -14,7 +14,7 @@ from torch import Tensor
 from ebmnist.data.base import Dataset, Split
 from ebmnist.data.layout import FILES, file_of, find, place_of
 from ebmnist.errors import BadInput
-from ebmnist.reading import LARGEST, inflated_start, read_bytes, resembles
+from ebmnist.reading import LARGEST, from_home, inflated_start, read_bytes, resembles
 
 UNSIGNED_BYTE = 0x08  # the only element type in MNIST-like sets
 ENOUGH = 200  # bytes, to know a header, or what is there in its place
@@ -38,7 +38,8 @@ class IDX:
 
     def load(self) -> Dataset:
         """Return the three splits, named after the folder. Raises: BadInput."""
-        return read_folder(self.root.resolve().name, self.root, self.n_validation, self.without)
+        root = from_home(self.root)
+        return read_folder(root.resolve().name, root, self.n_validation, self.without)
 
 
 def read_idx(source: str | Path | bytes, name: str | None = None) -> Tensor:
@@ -118,7 +119,7 @@ def read_test_images(folder: Path) -> Tensor:
         BadInput: no such file, or several, or one that is damaged or holds other than 28x28 images.
     """
     found = _test_images_in(folder) or _test_images_in(place_of(folder))
-    names = sorted({name.removesuffix(".gz").removesuffix(".xz") for name in found})
+    names = sorted({re.sub(r"\.(gz|xz)$", "", name, flags=re.IGNORECASE) for name in found})
     if len(names) != 1:
         seen = f"{len(names)} IDX files of test images ({', '.join(names)})" if names else "no IDX file of test images"
         raise BadInput(f"{folder}: holds {seen}; give a folder with one, such as {FILES[2]}, plain, .gz or .xz")
@@ -128,7 +129,7 @@ def read_test_images(folder: Path) -> Tensor:
 
 def _test_images_in(folder: Traversable) -> dict[str, Traversable]:
     try:
-        return {f.name: f for f in folder.iterdir() if "idx3" in f.name and re.search("test|t10k", f.name)}
+        return {f.name: f for f in folder.iterdir() if re.search("(test|t10k).*idx3", f.name, re.IGNORECASE)}
     except OSError as error:
         raise BadInput(f"{folder}: cannot be read ({error.strerror}); give a folder with an IDX file") from error
 
@@ -154,6 +155,8 @@ def to_dataset(
         raise BadInput(
             f"{where}: {FILES[0]} holds one image {len(images)} times, which teaches nothing; fetch it again"
         )
+    if len(images) == 1:
+        raise BadInput(f"{where}: {FILES[0]} holds one image; training and validation need at least one each")
     if not 1 <= n_validation < len(images):
         raise BadInput(f"n_validation = {n_validation}: expected 1 to {len(images) - 1}, {where} holds {len(images)}")
     cut = len(images) - n_validation
@@ -186,4 +189,8 @@ def bytes_to_images(pixels: Tensor, name: str) -> Tensor:
     """Return uint8 pixels (N, 28, 28) as float32 images (N, 1, 28, 28) in [0, 1]. Raises: BadInput."""
     if pixels.ndim != 3 or pixels.shape[1:] != (28, 28):
         raise BadInput(f"{name}: shape {tuple(pixels.shape)}; expected images of 28x28 pixels, (N, 28, 28)")
+    if len(pixels) and int(pixels.max()) == 1:
+        raise BadInput(
+            f"{name}: its bytes are 0 and 1, which is nearly black on 0…255; if they are bits, write 255 for 1"
+        )
     return pixels.to(torch.float32).div_(255).unsqueeze(1)

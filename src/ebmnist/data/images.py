@@ -13,10 +13,11 @@ from ebmnist.data.idx import bytes_to_images, is_emnist, read_idx
 from ebmnist.data.npy import NPY, read_npy
 from ebmnist.data.png import PNG, read_png
 from ebmnist.errors import BadInput
-from ebmnist.reading import GZIP, XZ, read_bytes, resembles
+from ebmnist.reading import GZIP, XZ, from_home, read_bytes, resembles
 
 EXPECTED = "expected float32 images (N, 1, 28, 28) in [0, 1]"
 ZIP = b"PK\x03\x04"
+ROUNDING = 1e-5  # beyond [0, 1], as arithmetic leaves behind
 FAR = 7  # standard deviations of noise, beyond which no pixel of any set is found
 OUTSIDE = 0.25  # share of pixels over one standard deviation outside [0, 1] on a side; Gaussian noise leaves 0.16
 
@@ -24,13 +25,13 @@ OUTSIDE = 0.25  # share of pixels over one standard deviation outside [0, 1] on 
 def read_images(path: str | Path, sigma: float = 0.0) -> Tensor:
     """Return the images of a file, float32 (N, 1, 28, 28) in [0, 1], or with Gaussian noise of `sigma` on that.
 
-    .npy: float in [0, 1] or uint8 in [0, 255], shaped (28, 28), (N, 28, 28) or (N, 1, 28, 28).
+    .npy: float in [0, 1], up to rounding, or uint8 in [0, 255], shaped (28, 28), (N, 28, 28) or (N, 1, 28, 28).
     .png: one 28x28 image, or a grid of 2 + 30·rows by 2 + 30·columns pixels, row by row, without the cells left over
     at its end, which have the border's colour; 1 to 16 bits, colours become grey (`read_png`).
     IDX: plain, gzip or xz; files whose names start with `emnist` are turned upright.
     The kind is told by the file's first bytes, not its name. Raises: BadInput.
     """
-    data, name = read_bytes(Path(path)), str(path)
+    data, name = read_bytes(from_home(path)), str(path)
     if data.startswith(NPY):
         images = _from_npy(data, name)
     elif data.startswith(PNG):
@@ -40,7 +41,11 @@ def read_images(path: str | Path, sigma: float = 0.0) -> Tensor:
         images = images.mT.contiguous() if is_emnist(Path(path).name) else images
     else:
         raise BadInput(f"{name}: {_unknown(data, name)}")
+    if not sigma:
+        images = _rounded(images)
     check_images(images, name, sigma)
+    if 0 < (high := float(images.max())) <= 1.001 / 255:
+        raise BadInput(f"{name}: nearly black, its brightest pixel is {high:.2g}; if divided by 255 twice, do so once")
     if float(images.mean()) > 0.5:
         logging.getLogger(__name__).info(
             "%s: more bright than dark; if it is dark ink on bright paper, pass 1 − x", name
@@ -80,6 +85,8 @@ def check_images(x: Tensor, name: str, sigma: float = 0.0) -> Tensor:
 
 def _scale(low: float, high: float) -> str:
     """What puts images of this range on [0, 1]."""
+    if low > -0.1 and high < 1.1:
+        return "; if they go beyond it a little, as resized images do, clip them: x.clip(0, 1)"
     if low >= 0 and 1 < high <= 255:
         return "; if they are on 0…255, divide by 255"
     if -1 <= low < 0 and high <= 1:
@@ -93,10 +100,13 @@ def _unknown(data: bytes, name: str) -> str:
     """Why a file of none of the formats is not read, and the mend."""
     if data.startswith(ZIP):
         try:
-            arrays = [entry.removesuffix(".npy") for entry in zipfile.ZipFile(BytesIO(data)).namelist()]
+            entries = zipfile.ZipFile(BytesIO(data)).namelist()
         except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, EOFError):
             return "a damaged .zip or .npz archive; write it again"
-        first = repr(arrays[0][:40]) if arrays else "…"
+        arrays = [entry.removesuffix(".npy") for entry in entries if entry.endswith(".npy")]
+        if not arrays:
+            return "an archive without .npy files; unpack a .zip first; of torch.save's, save tensor.numpy() as .npy"
+        first = repr(arrays[0][:40])
         return f"a .zip or .npz archive; save one array: numpy.save('x.npy', numpy.load({Path(name).name!r})[{first}])"
     if (seen := resembles(data)) or b"\0" in data[:1000]:
         return f"neither .npy, .png nor IDX{seen}: pass 28x28 images in one of these formats"
@@ -121,4 +131,12 @@ def _from_npy(data: bytes, name: str) -> Tensor:
             mend = "; save x.transpose(0, 3, 1, 2), which is (N, 1, 28, 28)"
         raise BadInput(f"{name}: shape {shape}; expected (28, 28), (N, 28, 28) or (N, 1, 28, 28){mend}")
     pixels = torch.from_numpy(array).reshape(-1, 28, 28)
-    return bytes_to_images(pixels, name) if pixels.dtype == torch.uint8 else pixels.float().unsqueeze(1)
+    if pixels.dtype == torch.uint8:
+        return bytes_to_images(pixels, name)
+    return pixels.float().unsqueeze(1)
+
+
+def _rounded(images: Tensor) -> Tensor:
+    """Return images in [0, 1] if they are so but for rounding, else as they are."""
+    inside = images.clamp(0, 1)
+    return inside if bool(((images - inside).abs() <= ROUNDING).all()) else images

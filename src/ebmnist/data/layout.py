@@ -1,5 +1,6 @@
 """Where the four files of an MNIST-like set lie in a folder, and how people spell their names."""
 
+import re
 from importlib.resources.abc import Traversable
 
 from ebmnist.errors import BadInput
@@ -18,28 +19,42 @@ MEND = "say where they are with --data.root FOLDER"
 def find(folder: Traversable, name: str) -> Traversable:
     """Return `name` of FILES in `folder`: plain, else .gz, else .xz.
 
-    A dot may stand for the dash before `idx`, as in LeCun's own archive, and the file in a folder of its own name, as
-    Kaggle's does. EMNIST's files are found by their own names. Raises: BadInput if there is none, or several.
+    It may be in capitals, with dots or underscores for dashes, as in LeCun's own archive, or `test` for `t10k`, and in
+    a folder of its own name, as Kaggle's is. EMNIST's files are found by their own names.
+
+    Raises:
+        BadInput: there is none, or several.
     """
     check_folder(folder)
-    for stem in (name, name.replace("-idx", ".idx")):
+    try:
         for suffix in SUFFIXES:
-            if (file := file_of(folder / (stem + suffix))).is_file():
+            if (file := file_of(folder / (name + suffix))).is_file():
                 return file
-    return _emnist(folder, name)
+        return _otherwise_spelled(folder, name)
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be read ({error.strerror}); make it readable, or {MEND}") from error
 
 
 def file_of(entry: Traversable) -> Traversable:
     """Return the file that an entry is, or the one of the same name that is in it."""
-    names = (entry.name, entry.name.removesuffix(".gz").removesuffix(".xz"))
-    return next((entry / name for name in names if (entry / name).is_file()), entry)
+    if not entry.is_dir():
+        return entry
+    within = (inner for inner in _entries(entry) if spelled(inner.name) == spelled(entry.name))
+    return next((inner for inner in within if inner.is_file()), entry)
 
 
-def _emnist(folder: Traversable, name: str) -> Traversable:
-    """Return `emnist-SET-` and `name`, with `test` for `t10k`, in `folder`."""
-    end = "-" + name.replace("t10k", "test")
-    files = {f.name.removesuffix(".gz").removesuffix(".xz"): f for f in _entries(folder)}
-    found = [file for stem, file in files.items() if stem.lower().startswith("emnist") and stem.endswith(end)]
+def spelled(name: str) -> str:
+    """Return a file's name as `FILES` spells such names, without .gz or .xz."""
+    stem = name.lower().removesuffix(".gz").removesuffix(".xz")
+    return re.sub("[._-]+", "-", stem).replace("test-", "t10k-")
+
+
+def _otherwise_spelled(folder: Traversable, name: str) -> Traversable:
+    """Return the file in `folder` that is `name`, or `emnist-SET-` and `name`, in another spelling."""
+    files = {spelled(f.name): f for f in reversed(_entries(folder))}  # the plain one, of several that are spelled so
+    found = [files[name]] if name in files else []
+    found = found or [f for stem, f in files.items() if stem.startswith("emnist-") and stem.endswith("-" + name)]
+    found = [file for file in map(file_of, found) if file.is_file()]  # no link to what is not there
     if len(found) > 1:
         names = ", ".join(sorted(file.name for file in found)[:3])
         raise BadInput(
@@ -60,8 +75,8 @@ def place_of(folder: Traversable) -> Traversable:
     check_folder(folder)
     if has_set(folder):
         return folder
-    below = [entry for entry in _entries(folder) if entry.is_dir()]
-    further = [entry for each in below for entry in _entries(each) if entry.is_dir()]
+    below = _folders_in(folder)
+    further = [entry for each in below for entry in _folders_in(each)]
     found = [place for place in (*below, *further[:N_LOOKED_AT]) if has_set(place)]
     if len(found) > 1:
         places = ", ".join(sorted(map(str, found))[:3])
@@ -81,11 +96,16 @@ def check_folder(folder: Traversable) -> None:
     """Raises: BadInput unless it is a folder."""
     if not folder.is_dir():
         expected = f"expected one with the four IDX files {', '.join(FILES)}"
-        raise BadInput(f"{folder}: no such folder; {expected}; if they were moved, {MEND}")
+        fault = "is a file" if folder.is_file() else "no such folder"
+        raise BadInput(f"{folder}: {fault}; {expected}; if they were moved, {MEND}")
+
+
+def _folders_in(folder: Traversable) -> list[Traversable]:
+    return [entry for entry in _entries(folder)[:N_LOOKED_AT] if entry.is_dir()]
 
 
 def _entries(folder: Traversable) -> list[Traversable]:
     try:
-        return sorted(folder.iterdir(), key=lambda entry: entry.name)[:N_LOOKED_AT]
+        return sorted(folder.iterdir(), key=lambda entry: entry.name)
     except OSError as error:
         raise BadInput(f"{folder}: cannot be read ({error.strerror}); make it readable, or {MEND}") from error

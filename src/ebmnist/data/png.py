@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from ebmnist.errors import BadInput
@@ -15,6 +15,7 @@ from ebmnist.errors import BadInput
 PNG = b"\x89PNG\r\n\x1a\n"
 BORDER, PITCH = 2, 30  # pixels around each tile of a grid, and from one tile to the next
 LARGEST = 4_096  # pixels a side: 18,496 tiles
+LEAST_GROUND = 0.25  # share of a picture that is transparent, for it to be the ground of what is drawn
 
 # What Pillow's chunk parser lets through on a damaged file.
 DAMAGED = (
@@ -27,15 +28,18 @@ def read_png(data: bytes, name: str) -> Tensor:
     """Return the picture's 28x28 images, (N, 28, 28) float32 in [0, 1]: one, or the tiles of a grid, row by row.
 
     Colours become grey (ITU-R 601-2). What is transparent is laid over white where the ink is dark, else over black.
-    Raises: BadInput for a damaged, fully transparent or too large picture, and for one of another size.
+    A picture is turned as its EXIF data say. Raises: BadInput for a damaged, animated or too large picture, for one of
+    another size, and where all or little of it is transparent.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of chunks that are not used here
             picture = Image.open(io.BytesIO(data), formats=["PNG"])
             _check_size(picture.size, name)
+            if getattr(picture, "n_frames", 1) > 1:
+                raise BadInput(f"{name}: animated .png of {picture.n_frames} frames; save one of them, or a grid")  # type: ignore[attr-defined]
             picture.load()
-            grey = _grey(picture, name)
+            grey = _grey(ImageOps.exif_transpose(picture), name)
     except DAMAGED as error:
         if isinstance(error, BadInput):
             raise
@@ -69,6 +73,8 @@ def _opaque(picture: Image.Image, name: str) -> Image.Image:
     alpha = np.asarray(picture.getchannel("A"), dtype=np.float64)
     if not alpha.any():
         raise BadInput(f"{name}: wholly transparent, so there is no image; save it without transparency")
+    if 0 < 1 - alpha.mean() / 255 < LEAST_GROUND:
+        raise BadInput(f"{name}: transparent in a small part, so its ground is not known; save it without transparency")
     ink = np.average(np.asarray(picture.convert("RGB").convert("L")), weights=alpha)
     ground = (255, 255, 255, 255) if ink < 127.5 else (0, 0, 0, 255)
     return Image.alpha_composite(Image.new("RGBA", picture.size, ground), picture).convert("RGB")

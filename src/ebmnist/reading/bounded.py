@@ -6,6 +6,7 @@ import lzma
 import zlib
 from collections.abc import Callable
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from ebmnist.errors import BadInput
 
@@ -13,6 +14,12 @@ GZIP, XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
 LARGEST = 600_000_000  # bytes; the largest file of EMNIST, 697,932 training images, has 547 million
 PIECE = 2**20  # bytes
 XZ_MEMORY = 2**27  # bytes; xz -9 needs half of it
+
+
+def from_home(path: str | Path) -> Path:
+    """Return a path, its leading `~` as the home folder."""
+    word = str(path)
+    return Path(path).expanduser() if word == "~" or word.startswith("~/") else Path(path)
 
 
 def read_bytes(file: Traversable, limit: int = LARGEST) -> bytes:
@@ -50,14 +57,22 @@ def inflated_start(data: bytes, name: str, n: int) -> bytes:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
                 return _start(stream.read, n)
         if data.startswith(XZ):
-            decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
-            start = decompressor.decompress(data, n)
-            if len(start) < n and not decompressor.eof:
-                raise EOFError("it ends too early")
-            return start
+            return _start_of_xz(data, n)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise BadInput(f"{name}: corrupt compressed file ({error}); fetch it again") from error
     return data[:n]
+
+
+def _start_of_xz(data: bytes, n: int) -> bytes:
+    """Return the first `n` bytes of the streams in xz data, which zeros may follow."""
+    start = b""
+    while len(start) < n and data:
+        decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
+        start += decompressor.decompress(data, n - len(start))
+        if len(start) < n and not decompressor.eof:
+            raise EOFError("it ends too early")
+        data = decompressor.unused_data.lstrip(b"\0")
+    return start
 
 
 def _start(read: Callable[[int], bytes], n: int) -> bytes:

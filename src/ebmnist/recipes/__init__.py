@@ -1,5 +1,6 @@
 """Recipes as files: one named experiment per YAML file in this folder; its sections are the rooms."""
 
+import os
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -12,6 +13,7 @@ from ebmnist.reading import read_bytes
 from ebmnist.recipes.plain import LARGEST, load_yaml
 
 LONGEST_CHAIN = 10  # recipes, each of which extends the next
+SUFFIXES = (".yaml", ".yml")  # of a path; what ends otherwise is a name
 
 
 def recipe_names() -> list[str]:
@@ -21,6 +23,8 @@ def recipe_names() -> list[str]:
 
 def read_recipe(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the fields of a recipe, by name or by path, on top of those of the recipe it extends.
+
+    A path in `extends` is seen from the folder of the file that says it.
 
     Raises:
         BadInput: no such recipe, not YAML, or a circle of `extends`.
@@ -34,17 +38,30 @@ def read_recipe(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"recipe {name}: not readable as YAML: {' '.join(str(error).split())[:500]}") from error
     if not isinstance(fields, dict):
-        raise BadInput(f"recipe {name}: expected sections such as 'training:', found {type(fields).__name__}")
+        raise BadInput(f"recipe {name}: expected sections such as 'training:', found {_kind_of(fields)}")
     parent = fields.pop("extends", None)
     if not isinstance(parent, str | None):
         raise BadInput(f"recipe {name}: extends: expected the name or path of a recipe, not a {type(parent).__name__}")
-    return fields if parent is None else merge(read_recipe(parent, (*seen, name)), fields)
+    if parent is None:
+        return fields
+    return merge(read_recipe(_beside(path, parent), (*seen, name)), fields)
+
+
+def _beside(path: Traversable, parent: str) -> str:
+    """Return what the recipe in the file `path` extends, as it is named from the working directory."""
+    if not isinstance(path, Path) or not parent.endswith(SUFFIXES) or parent.startswith("~"):
+        return parent
+    return os.path.normpath(path.parent / parent)
+
+
+def _kind_of(fields: Any) -> str:
+    return "nothing: it is empty" if fields is None else f"a {type(fields).__name__}"
 
 
 def _find(name: str) -> Traversable:
     """Return a recipe's file. Raises: BadInput if there is none."""
     try:
-        is_path = name.endswith((".yaml", ".yml"))
+        is_path = name.endswith(SUFFIXES)
         path: Traversable = Path(name).expanduser() if is_path else files(__package__) / f"{name}.yaml"
         found = path.is_file()
     except (OSError, RuntimeError):  # too long a name; a home folder that is not known

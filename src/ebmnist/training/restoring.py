@@ -60,7 +60,7 @@ def check_weights(energy: nn.Module, weights: Mapping[str, Tensor], name: str) -
         raise BadInput(
             f"{name}: of another architecture: the weights {wrong[0]!r} are in one and not the other; {MEND}"
         )
-    for key, value in weights.items():
+    for key, value in sorted(weights.items()):  # a file's own order is another at each reading
         _check_like(value, own[key].shape, own[key].dtype, f"{name}: the weights {key!r}")
         _check_finite(value, f"{name}: the weights {key!r}")
 
