@@ -146,6 +146,7 @@ def test_a_missing_device_is_one_clear_line() -> None:
         ("trainning: {}", "trainning"),
         ("training: [1]", "training"),
         ("energy: {kind: [1]}", "energy.kind"),
+        (f"energy: {{kind: {'x' * 70_000}}}", "is unknown: use one of convnet"),
         ("- 1", "expected sections"),
         ("a: {b", "not readable as YAML"),
         ("extends: nothing", "not found"),
@@ -160,6 +161,7 @@ def test_a_bad_file_is_one_clear_line(tmp_path: Path, text: str, says: str) -> N
         load_recipe(str(path))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
 
 
 def test_extends_itself(tmp_path: Path) -> None:

@@ -99,6 +99,16 @@ def test_weights_that_are_no_numbers_are_refused(mine):
         load(mine / "run")
 
 
+def test_a_page_is_written_of_a_former_versions_evaluation_without_pictures(mine):
+    file = mine / "run" / "evaluation.json"
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    del fields["subject"]["checkpoint"]
+    file.write_text(json.dumps(fields), encoding="utf-8")
+    page = write_page(mine / "run", read_measurements(file), []).read_text(encoding="utf-8")
+    assert "its pictures are of other weights" in page
+    assert "12.5" in page
+
+
 def test_a_tilde_is_the_home_folder(mine, monkeypatch):
     monkeypatch.setenv("HOME", str(mine))
     assert load("~/run").step == load(mine / "run").step

@@ -229,7 +229,7 @@ def _kind(fields: Mapping[str, Any], overrides: Sequence[str], path: str) -> str
     given += [a.split("=", 1)[1] for a in overrides if a.startswith(flag + "=")]
     kind = given[-1] if given else _at(fields, path).get("kind", next(iter(CHOICES[path])))
     if not isinstance(kind, str) or kind not in CHOICES[path]:
-        raise BadInput(f"{path}.kind {kind!r} is unknown: use one of {', '.join(CHOICES[path])}")
+        raise BadInput(f"{path}.kind {repr(kind)[:60]} is unknown: use one of {', '.join(CHOICES[path])}")
     return kind
 
 

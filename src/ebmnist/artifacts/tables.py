@@ -103,7 +103,7 @@ def write_page(folder: Path, measurements: Measurements, history: Sequence[Sessi
     `history` is of the run that was measured. Pictures of other weights are left out, and the page says so.
     """
     about, environment = measurements.subject, measurements.environment
-    drawn, left_out = gallery_of(folder / "figures", about["checkpoint"])
+    drawn, left_out = gallery_of(folder / "figures", about.get("checkpoint", ""))  # not said by former versions
     facts = {k: str(v) for k, v in {**about, **environment}.items() if v is not None and k != "about"}
     facts |= {"resumed": "; ".join(map(in_words, history))} if history else {}
     facts |= {"left out": left_out} if left_out else {}

@@ -37,7 +37,7 @@ def absolute(root: str) -> str:
     try:
         return str(Path(root).expanduser().absolute())
     except (RuntimeError, OSError) as error:  # no such home, or no working folder any more
-        raise BadInput(f"data.root {root!r}: {error}; give the folder's full path") from error
+        raise BadInput(f"data.root {root[:200]!r}: {error}; give the folder's full path") from error
 
 
 def in_one_line(error: Exception) -> str:
