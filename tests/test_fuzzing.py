@@ -25,7 +25,7 @@ def test_mutated_files_are_read_or_refused_in_one_line():
     assert figures["read"] + figures["refused"] == 300
     assert figures["peak_MB"] < 1000
     # Both come about: mutations that change nothing would make this test worthless.
-    assert figures["read"] > 50
+    assert figures["read"] > 30
     assert figures["refused"] > 250
 
 
