@@ -87,10 +87,8 @@ class Target(NamedTuple):
 
 
 def targets() -> list[Target]:
-    """Every variant that runs here, as installed; two of them by clang++; and the other kind of processor's by qemu."""
-    names = runnable()
-    native = [Target("installed", v, variants()[v]) for v in names]
-    native += [Target("clang++", v, variants()[v]) for v in dict.fromkeys((names[0], names[-1]))]
+    """Every variant that runs here, as installed and by clang++; and for the other kind of processor by way of qemu."""
+    native = [Target(c, v, variants()[v]) for c in ("installed", "clang++") for v in runnable()]
     if platform.machine() in ("aarch64", "arm64"):
         return native
     flags = (*variants("aarch64")["aarch64"], "-static")
