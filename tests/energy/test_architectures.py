@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ebmnist.energy import MLP, REGISTRY, ConvNet, ResNet
-from ebmnist.energy.layers import ACTIVATIONS, activation_layer
+from ebmnist.energy.layers import ACTIVATIONS, activation_layer, normalised
 from ebmnist.errors import BadInput
 
 
@@ -92,10 +92,11 @@ def test_the_activation_is_the_one_named(key, activation):
     assert energy(torch.rand(2, 1, 28, 28)).isfinite().all()
 
 
+@pytest.mark.parametrize("gain", [1.0, 1.8])
 @pytest.mark.parametrize("key", REGISTRY)
-def test_spectral_norm_bounds_every_weight(key):
+def test_spectral_norm_bounds_every_weight(key, gain):
     torch.manual_seed(0)
-    plain, bounded = (REGISTRY[key](width=8, spectral_norm=on) for on in (False, True))
+    plain, bounded = (REGISTRY[key](width=8, spectral_norm=on, spectral_gain=gain) for on in (False, True))
     for energy in (plain, bounded):
         with torch.no_grad():
             for p in energy.parameters():
@@ -103,7 +104,32 @@ def test_spectral_norm_bounds_every_weight(key):
         for _ in range(100):  # each training forward moves the power iteration one step
             energy(torch.rand(1, 1, 28, 28))
     assert all(sigma > 1.1 for sigma in largest_singular_values(plain))
-    assert largest_singular_values(bounded) == pytest.approx([1.0] * len(list(_layers(bounded))), rel=1e-3)
+    assert largest_singular_values(bounded) == pytest.approx([gain] * len(list(_layers(bounded))), rel=1e-3)
+
+
+@pytest.mark.parametrize("key", REGISTRY)
+def test_without_spectral_norm_its_gain_changes_nothing(key, rng):
+    x, energies = torch.rand(2, 1, 28, 28, generator=rng), []
+    for gain in (1.0, 2.0):
+        torch.manual_seed(0)
+        energies.append(REGISTRY[key](width=4, spectral_gain=gain))
+    assert torch.equal(*(energy(x) for energy in energies))
+
+
+@pytest.mark.parametrize("gain", [0.0, -1.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("key", REGISTRY)
+def test_a_spectral_gain_that_is_none_is_refused(key, gain):
+    with pytest.raises(BadInput, match="spectral_gain"):
+        REGISTRY[key](width=4, spectral_norm=True, spectral_gain=gain)
+
+
+def test_a_weight_that_is_set_is_scaled_back_to_its_gain():
+    layer = normalised(nn.Linear(3, 2), True, 1.8)
+    with torch.no_grad():
+        layer.weight = torch.tensor([[5.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    for _ in range(50):
+        now = layer.weight
+    torch.testing.assert_close(now, torch.tensor([[1.8, 0.0, 0.0], [0.0, 0.36, 0.0]]), atol=1e-4, rtol=1e-4)
 
 
 def _layers(energy: nn.Module):

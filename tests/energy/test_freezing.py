@@ -100,7 +100,9 @@ def test_a_wrapper_is_walked_on_a_copy_too(wrap, images):
     assert all(p.requires_grad for p in energy.parameters())
 
 
-@pytest.mark.parametrize("fields", [{}, {"spectral_norm": True}, {"activation": "elu", "spectral_norm": True}], ids=str)
+@pytest.mark.parametrize(
+    "fields", [{}, {"spectral_norm": True, "spectral_gain": 1.8}, {"activation": "elu", "spectral_norm": True}], ids=str
+)
 def test_threads_sample_from_one_energy(fields):
     energy = ConvNet(width=4, **fields)
     before = copy.deepcopy(energy.state_dict())

@@ -27,6 +27,7 @@ class ConvNet(nn.Module):
         depth: number of convolutions, 2 to 5.
         activation: silu (default), softplus, elu, or leaky_relu.
         spectral_norm: divide every weight by its largest singular value.
+        spectral_gain: then multiply it by this, > 0: the largest singular value that each weight has.
         bowl: κ ≥ 0, of κ/2·‖x − ½‖² added to what the network says. With noise σ on x and κ of the kernel `cyclic`,
             the network has only κ(½ − 𝔼[image | x]) to give as its slope: bounded, at any σ (docs/theory.md, 7.1).
         precision: fp32; bf16, in all products; or auto for bf16 in those of weight gradients, and of chains walked in
@@ -48,6 +49,7 @@ class ConvNet(nn.Module):
         depth: int = 4,
         activation: Activation = "silu",
         spectral_norm: bool = False,
+        spectral_gain: float = 1.0,
         bowl: float = 0.0,
         precision: Precision = "auto",
     ) -> None:
@@ -64,13 +66,13 @@ class ConvNet(nn.Module):
             # The first convolution pads by 4, so that digits near the border are seen whole: 28 → 16.
             kernel, padding = (5, 4) if i == 0 else (3, 1)
             conv = nn.Conv2d(channels[i], channels[i + 1], kernel, stride=2, padding=padding)
-            layers += [normalised(conv, spectral_norm), activation_layer(activation)]
+            layers += [normalised(conv, spectral_norm, spectral_gain), activation_layer(activation)]
         side = 2 ** (5 - depth)
-        hidden = normalised(nn.Linear(channels[-1] * side**2, 4 * width), spectral_norm)
+        hidden = normalised(nn.Linear(channels[-1] * side**2, 4 * width), spectral_norm, spectral_gain)
         layers += [nn.Flatten(), hidden, activation_layer(activation)]
         # channels_last: oneDNN's convolutions need no re-layout at each call.
         self.net = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.head = normalised(Head(4 * width), spectral_norm)
+        self.head = normalised(Head(4 * width), spectral_norm, spectral_gain)
 
     def forward(self, x: Tensor) -> Tensor:
         """E(x). Pixels enter as 2x − 1, so that the zero padding is mid-grey, as in the tutorial."""

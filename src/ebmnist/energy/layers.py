@@ -31,9 +31,39 @@ def activation_layer(name: str) -> nn.Module:
     return ACTIVATIONS[name]()
 
 
-def normalised(layer: Layer, spectral: bool) -> Layer:
-    """Divide the layer's weight by its largest singular value (Miyato et al. 2018, eq. 8) if `spectral`."""
-    return cast(Layer, spectral_norm(layer)) if spectral else layer
+class Times(nn.Module):
+    """A weight times a constant: a parametrisation."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Multiply."""
+        return self.gain * weight
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """What a weight is set to, for the layer to have the one given."""
+        return weight / self.gain
+
+
+def normalised(layer: Layer, spectral: bool, gain: float = 1.0) -> Layer:
+    """Scale the layer's weight to a largest singular value of `gain` if `spectral`.
+
+    Gain 1 is spectral normalisation as it was introduced (Miyato et al. 2018, eq. 8). Smooth activations are nearly
+    linear near zero, which is where a stack of such layers leads: a gain above 1 gives the network its curvature back,
+    and bounds it all the same.
+
+    Raises:
+        BadInput: a gain that is not > 0 and finite.
+    """
+    if not 0 < gain < float("inf"):
+        raise BadInput(f"spectral_gain must be > 0 and finite, not {gain}")
+    if spectral:
+        layer = cast(Layer, spectral_norm(layer))
+        if gain != 1:
+            parametrize.register_parametrization(layer, "weight", Times(gain))
+    return layer
 
 
 class Head(nn.Linear):

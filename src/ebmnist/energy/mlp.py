@@ -15,6 +15,7 @@ class MLP(nn.Module):
         depth: number of hidden layers, ≥ 1.
         activation: silu (default), softplus, elu, or leaky_relu.
         spectral_norm: divide every weight by its largest singular value.
+        spectral_gain: then multiply it by this, > 0: the largest singular value that each weight has.
 
     Raises:
         BadInput: a field out of its range.
@@ -29,6 +30,7 @@ class MLP(nn.Module):
         depth: int = 2,
         activation: Activation = "silu",
         spectral_norm: bool = False,
+        spectral_gain: float = 1.0,
     ) -> None:
         super().__init__()
         if min(n_inputs, width, depth) < 1:
@@ -36,9 +38,9 @@ class MLP(nn.Module):
         sizes = [n_inputs, *[width] * depth]
         layers: list[nn.Module] = [nn.Flatten()]
         for i in range(depth):
-            layers += [normalised(nn.Linear(sizes[i], sizes[i + 1]), spectral_norm)]
+            layers += [normalised(nn.Linear(sizes[i], sizes[i + 1]), spectral_norm, spectral_gain)]
             layers += [activation_layer(activation)]
-        self.net = nn.Sequential(*layers, normalised(nn.Linear(width, 1), spectral_norm))
+        self.net = nn.Sequential(*layers, normalised(nn.Linear(width, 1), spectral_norm, spectral_gain))
 
     def forward(self, x: Tensor) -> Tensor:
         """E(x)."""

@@ -15,15 +15,15 @@ class Block(nn.Module):
     Source: He et al. 2016 (identity mappings), with the mean-pooling of Du & Mordatch 2019, app. A.
     """
 
-    def __init__(self, c_in: int, c_out: int, activation: Activation, spectral: bool) -> None:
+    def __init__(self, c_in: int, c_out: int, activation: Activation, spectral: bool, gain: float = 1.0) -> None:
         super().__init__()
         self.body = nn.Sequential(
             activation_layer(activation),
-            normalised(nn.Conv2d(c_in, c_out, 3, padding=1), spectral),
+            normalised(nn.Conv2d(c_in, c_out, 3, padding=1), spectral, gain),
             activation_layer(activation),
-            normalised(nn.Conv2d(c_out, c_out, 3, padding=1), spectral),
+            normalised(nn.Conv2d(c_out, c_out, 3, padding=1), spectral, gain),
         )
-        self.skip = normalised(nn.Conv2d(c_in, c_out, 1), spectral)
+        self.skip = normalised(nn.Conv2d(c_in, c_out, 1), spectral, gain)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, c_in, H, W) -> (B, c_out, H/2, W/2)."""
@@ -39,6 +39,7 @@ class ResNet(nn.Module):
         depth: number of residual blocks, 1 to 4; each halves the picture, 16 → 8 → 4 → 2 → 1.
         activation: silu (default), softplus, elu, or leaky_relu.
         spectral_norm: divide every weight by its largest singular value.
+        spectral_gain: then multiply it by this, > 0: the largest singular value that each weight has.
         precision: fp32; bf16, in all products; or auto for bf16 in those of weight gradients, where that is faster.
 
     Raises:
@@ -53,6 +54,7 @@ class ResNet(nn.Module):
         depth: int = 3,
         activation: Activation = "silu",
         spectral_norm: bool = False,
+        spectral_gain: float = 1.0,
         precision: Precision = "auto",
     ) -> None:
         super().__init__()
@@ -61,13 +63,13 @@ class ResNet(nn.Module):
         self.precision: Precision = known(precision)
         channels = [width * min(2**i, 4) for i in range(depth + 1)]
         net = nn.Sequential(
-            normalised(nn.Conv2d(1, width, 5, stride=2, padding=4), spectral_norm),
-            *(Block(channels[i], channels[i + 1], activation, spectral_norm) for i in range(depth)),
+            normalised(nn.Conv2d(1, width, 5, stride=2, padding=4), spectral_norm, spectral_gain),
+            *(Block(channels[i], channels[i + 1], activation, spectral_norm, spectral_gain) for i in range(depth)),
             activation_layer(activation),
             nn.Flatten(),
         )
         self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.head = normalised(Head(channels[-1] * (16 // 2**depth) ** 2), spectral_norm)
+        self.head = normalised(Head(channels[-1] * (16 // 2**depth) ** 2), spectral_norm, spectral_gain)
 
     def forward(self, x: Tensor) -> Tensor:
         """E(x). Pixels enter as 2x − 1, so that the zero padding is mid-grey."""
