@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch import nn
+from torch.nn.utils import parametrize
 
 from ebmnist.energy import ResNet
 from ebmnist.errors import BadInput
 from ebmnist.recipe import load_recipe, make_recipe
 from ebmnist.recipes import read_recipe, recipe_names
-from ebmnist.sampling import MALA, FromNoise, ReplayBuffer
+from ebmnist.sampling import MALA, FromNoise, Langevin, ReplayBuffer
 from ebmnist.trained import load
 
 
@@ -24,9 +26,26 @@ def test_every_recipe_loads_and_comes_back_from_its_own_yaml(name: str) -> None:
 
 
 def test_the_promised_recipes_are_there() -> None:
-    assert {"mnist", "smoke", "mnist-sn", "uva-t8", "fashion", "holdout-9", "mnist-best", "mnist-plain"} <= set(
-        recipe_names()
-    )
+    promised = {"mnist", "mnist-best", "mnist-classic", "mnist-plain", "mnist-sn", "smoke", "uva-t8"}
+    assert promised | {"fashion", "holdout-9"} <= set(recipe_names())
+
+
+def test_mnist_classic_is_the_textbooks_method_complete() -> None:
+    state = load_recipe("mnist-classic").make_state()
+    kernel, guard = state.kernel, state.training.guard
+    assert isinstance(kernel, Langevin)
+    assert (kernel.clamp, kernel.slack, kernel.clip_norm) == ((0.0, 1.0), 0.0, None)
+    assert kernel.clip
+    assert isinstance(state.start, ReplayBuffer)
+    assert (state.start.from_data, state.start.astray) == (0.0, 0.0)
+    assert guard.enabled
+    assert guard.ease_factor < 1
+    assert guard.max_rollbacks > 0
+    assert state.training.schedule.kind == "cosine"
+    assert state.objective.energy_l2 > 0  # type: ignore[attr-defined]
+    layers = [m for m in state.energy.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(layers) == 6
+    assert all(parametrize.is_parametrized(layer, "weight") for layer in layers)
 
 
 def test_overrides_win() -> None:
