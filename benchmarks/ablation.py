@@ -6,7 +6,7 @@ is none, the mean of all kinds and the one of black images. Trainings are short,
 spread over seeds says nothing, and what only shows in long runs does not show.
 
   python benchmarks/ablation.py mnist --jobs 2                     one seed of 1,500 updates: half an hour on two cores
-  python benchmarks/ablation.py mnist-plain --seeds 3
+  python benchmarks/ablation.py mnist-classic --seeds 3
   python benchmarks/ablation.py mnist --updates 20 --n 256 --steps 128 --only "as it is" --out /tmp/trial      a trial
 """
 
@@ -20,16 +20,16 @@ from statistics import mean
 import torch
 from rich.console import Console
 
-from ebmnist.artifacts.environment import describe_environment
+from ebmnist.config import load_recipe
 from ebmnist.data import Dataset
-from ebmnist.energy import Energy
+from ebmnist.energies import Energy
 from ebmnist.evaluation import Unmeasurable
-from ebmnist.evaluation.energies import energies
+from ebmnist.evaluation.feature_metrics import FeatureMetrics
 from ebmnist.evaluation.feature_net import load_feature_net
 from ebmnist.evaluation.outliers import synthetic_sets
 from ebmnist.evaluation.ranking import rank
-from ebmnist.evaluation.yardstick import Yardstick
-from ebmnist.recipe import load_recipe
+from ebmnist.inference.scoring import energies
+from ebmnist.reporting.environment import describe_environment
 from ebmnist.sampling import sample
 from ebmnist.training import Diverged, fit
 from paired import RESULTS, positive
@@ -44,26 +44,26 @@ SHARED: Variants = {
 }
 OWN: dict[str, Variants] = {
     "mnist": {
-        "no strays": ["--training.start.astray", "0"],
-        "ten times the strays": ["--training.start.fresh_fraction", "0.05"],
-        "no ceiling": ["--training.objective.ceiling", "null"],
-        "no bowl": ["--energy.bowl", "0"],
-        "not hot enough to forget: hot 0.3": ["--sampling.hot", "0.3"],
-        "hotter: hot 4": ["--sampling.hot", "4"],
-        "all pairs count alike: level_weight 0": ["--training.objective.level_weight", "0"],
-        "hot pairs count less: level_weight 5": ["--training.objective.level_weight", "5"],
+        "no restarts from corrupted data": ["--training.start.corrupted_fraction", "0"],
+        "ten times the restarts": ["--training.start.fresh_fraction", "0.05"],
+        "no max_gap": ["--training.objective.max_gap", "null"],
+        "no reference_precision": ["--energy.reference_precision", "0"],
+        "lower noise: sigma_max 0.3": ["--sampling.sigma_max", "0.3"],
+        "higher noise: sigma_max 4": ["--sampling.sigma_max", "4"],
+        "all pairs count alike: sigma_weighting 0": ["--training.objective.sigma_weighting", "0"],
+        "noisy pairs count less: sigma_weighting 5": ["--training.objective.sigma_weighting", "5"],
         "half the Langevin steps: 2": ["--training.n_steps", "2"],
         "four times the Langevin steps: 16": ["--training.n_steps", "16"],
-        "walls: no slack": ["--sampling.slack", "0"],
+        "no clamp_margin": ["--sampling.clamp_margin", "0"],
         "squares: energy_l2 0.02": ["--training.objective.energy_l2", "0.02"],
         "weight gradient clipped at 1": ["--training.weight_grad_clip", "1"],
         "no weight decay": ["--training.weight_decay", "0"],
         "half the width: 16": ["--energy.width", "16"],
     },
-    "mnist-plain": {
+    "mnist-classic": {
         "no squares: energy_l2 0": ["--training.objective.energy_l2", "0"],
-        "walls that give way: slack 0.06": ["--sampling.slack", "0.06"],
-        "offset 0.01": ["--training.objective.offset", "0.01"],
+        "clamp_margin 0.06": ["--sampling.clamp_margin", "0.06"],
+        "mean_l2 0.01": ["--training.objective.mean_l2", "0.01"],
         "sixteen times colder, as the tutorial": [
             "--sampling.temperature",
             "1.25e-6",
@@ -94,7 +94,7 @@ class Run:
     black: float | None
     """AUROC of E for black images alone."""
     interventions: int
-    """Updates after which the guard eased, cleaned or rolled back."""
+    """Updates after which the guard lowered the rate, reinitialised chains or rolled back."""
     seconds: float
     """Of the training alone."""
     failure: str | None = None
@@ -118,19 +118,19 @@ def measure(name: str, variant: str, overrides: list[str], seed: int, args: argp
     state, data = recipe.make_state(), recipe.load_data()
     begin, acted = time.perf_counter(), 0
     try:
-        for _, judgement in fit(state, data.train.images):
-            acted += judgement.verdict.name in ("EASED", "CLEANED", "ROLLED_BACK")
+        for _, decision in fit(state, data.train.images):
+            acted += decision.action.name in ("LR_LOWERED", "REINITIALISED", "ROLLED_BACK")
     except Diverged as report:
         seconds = time.perf_counter() - begin
         return Run(variant, seed, *[None] * 5, acted, seconds, str(report).splitlines()[-2].strip())
     seconds = time.perf_counter() - begin
     n_steps = args.steps or recipe.generation.n_steps
     x = sample(state.ema, args.n, rng=torch.Generator().manual_seed(seed), kernel=state.kernel, n_steps=n_steps)
-    yardstick = Yardstick(load_feature_net(torch.device("cpu")), data.validation.images)
+    feature_metrics = FeatureMetrics(load_feature_net(torch.device("cpu")), data.validation.images)
     try:
-        seen = yardstick.see(x)
-        confident = float((seen.probabilities.amax(1) > yardstick.confident).float().mean())
-        distance, (kl, _) = yardstick.frechet_distance(seen), yardstick.histogram_kl(seen)
+        seen = feature_metrics.extract(x)
+        confident = float((seen.probabilities.amax(1) > feature_metrics.confident).float().mean())
+        distance, (kl, _) = feature_metrics.frechet_distance(seen), feature_metrics.histogram_kl(seen)
         return Run(variant, seed, distance, kl, confident, *_outliers(state.ema, data), acted, seconds)
     except Unmeasurable as report:
         return Run(variant, seed, *[None] * 5, acted, seconds, str(report))

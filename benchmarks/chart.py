@@ -1,4 +1,4 @@
-"""One picture per benchmark: horizontal bars for tables, lines for sweeps, in the house's style."""
+"""One picture per benchmark: horizontal bars for tables, lines for sweeps, in the project's style."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +7,8 @@ from statistics import median
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from ebmnist.artifacts.figures.canvas import Canvas, canvas, frame
-from ebmnist.artifacts.figures.style import CYCLE, DATA, HEADER, INK, LABEL, MARGIN, MODEL, MUTED, SMALL
+from ebmnist.reporting.plots.canvas import Canvas, canvas, frame
+from ebmnist.reporting.plots.style import CYCLE, DATA, HEADER, INK, LABEL, MARGIN, MODEL, MUTED, SMALL
 from report import Sweep, Table, figure, times
 
 NAMES, BARS, FIGURES = 370, 470, 300  # pixels for the names, the bars, and the figures right of them

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ebmnist.energy import ConvNet
+from ebmnist.energies import ConvNet
 from ebmnist.sampling import Langevin, run_chain
 from tutorial import tutorial_chain
 

@@ -5,7 +5,8 @@ Above 2, steps overshoot.
   python benchmarks/curvature.py pretrained
   python benchmarks/curvature.py runs/mnist-best/checkpoints/step-00024000 --raw    the weights, not their average
 
-At training images with Gaussian noise of several σ, and where strays begin (docs/theory.md, section 7.3); by power
+At training images with Gaussian noise of several σ,
+and where restarts from corrupted data begin (docs/theory.md, section 7.3); by power
 iteration on finite differences of the gradient, in fp32.
 """
 
@@ -16,9 +17,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ebmnist.artifacts import load_checkpoint
-from ebmnist.energy import Energy, energy_and_grad, frozen
-from ebmnist.sampling.start.noise import veiled
+from ebmnist.energies import Energy, energy_and_grad, frozen
+from ebmnist.reporting import load_checkpoint
+from ebmnist.sampling.start.noise import corrupted
 from ebmnist.trained import load
 from ebmnist.training.state import load_weights
 from paired import positive
@@ -57,12 +58,12 @@ def main() -> None:
     print("| at | E, mean | E, largest | hκ, median | hκ, largest |\n|---|---|---|---|---|")
     for sigma in (0.009, 0.05, 0.2, None):
         rng = torch.Generator().manual_seed(0)
-        x = veiled(images, rng) if sigma is None else images + sigma * torch.randn(images.shape, generator=rng)
+        x = corrupted(images, rng) if sigma is None else images + sigma * torch.randn(images.shape, generator=rng)
         with torch.no_grad():
             e = model.energy(x)
         found = h * sharpest(model.energy, x, rng, args.iterations)
         cells = (e.mean(), e.max(), found.median(), found.max())
-        place = "strays" if sigma is None else f"σ = {sigma:g}"
+        place = "from_corrupted" if sigma is None else f"σ = {sigma:g}"
         print(f"| {place} | {' | '.join(f'{float(v):.2f}' for v in cells)} |")
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import torch
 
 from contestants import OURS, SAME, TUTORIAL, same_weights, start
-from ebmnist.energy import Energy
-from ebmnist.recipe import load_recipe
+from ebmnist.config import load_recipe
+from ebmnist.energies import Energy
 from ebmnist.sampling import Langevin, run_chain
 from ebmnist.training import fit
 from paired import Work, options, paired

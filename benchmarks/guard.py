@@ -18,17 +18,17 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from ebmnist.artifacts.environment import describe_environment
+from ebmnist.config import Recipe, load_recipe
 from ebmnist.data import MNIST
-from ebmnist.recipe import Recipe, load_recipe
-from ebmnist.training import Diverged, Judgement, Snapshot, StepRecord, TrainState, Verdict, fit
+from ebmnist.reporting.environment import describe_environment
+from ebmnist.training import Action, Decision, Diverged, Snapshot, StepRecord, TrainState, fit
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests"))  # the faults are the tests' own
 from faults import FAULTS, Fault  # noqa: E402
 
-Run = Iterator[tuple[StepRecord, Judgement]]
-HEALTHY = {Verdict.HEALTHY, Verdict.RELAXED}
+Run = Iterator[tuple[StepRecord, Decision]]
+HEALTHY = {Action.HEALTHY, Action.LR_RESTORED}
 CALM = 20  # healthy updates in a row that count as healthy again
 LONGEST = 120  # updates a guarded run is given
 UNGUARDED = 30  # updates an unguarded run is watched
@@ -47,7 +47,7 @@ def warmed(recipe: Recipe, images: Tensor, n_updates: int) -> tuple[Snapshot, St
     state = recipe.make_state()
     updates = islice(fit(state, images), n_updates)
     seen = list(track(updates, "warming up", n_updates, transient=True))
-    return state.snapshot(), seen[-1][0], sum(judgement.verdict not in HEALTHY for _, judgement in seen)
+    return state.snapshot(), seen[-1][0], sum(decision.action not in HEALTHY for _, decision in seen)
 
 
 def restored(recipe: Recipe, snapshot: Snapshot, images: Tensor, *, guarded: bool) -> tuple[TrainState, Run]:
@@ -62,20 +62,20 @@ def restored(recipe: Recipe, snapshot: Snapshot, images: Tensor, *, guarded: boo
 def with_guard(state: TrainState, run: Run, fault: Fault) -> dict[str, Any]:
     """Inject once, then train until healthy again."""
     fault.inject(state)
-    verdicts: list[Verdict] = []
-    for _, judgement in islice(run, LONGEST):
-        verdicts.append(judgement.verdict)
-        ill = [i for i, verdict in enumerate(verdicts, 1) if verdict not in HEALTHY]
-        if ill and len(verdicts) - ill[-1] >= CALM:
+    actions: list[Action] = []
+    for _, decision in islice(run, LONGEST):
+        actions.append(decision.action)
+        ill = [i for i, action in enumerate(actions, 1) if action not in HEALTHY]
+        if ill and len(actions) - ill[-1] >= CALM:
             break
-    counts = Counter(verdict.name for verdict in verdicts if verdict not in HEALTHY)
-    recovered = bool(ill) and len(verdicts) - ill[-1] >= CALM
+    counts = Counter(action.name for action in actions if action not in HEALTHY)
+    recovered = bool(ill) and len(actions) - ill[-1] >= CALM
     return {
         "detected": ill[0] if ill else None,
         "healthy": ill[-1] if recovered else None,
         "answers": ", ".join(f"{name.lower().replace('_', ' ')} ×{n}" for name, n in counts.items()),
         "all_finite": not any(n for n, _ in not_finite(state).values()),
-        "lr_factor": state.training.guard.lr_factor(state.memory),
+        "lr_factor": state.training.guard.lr_factor(state.guard_state),
     }
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from contestants import BATCH, start
-from ebmnist.energy import ConvNet
+from ebmnist.energies import ConvNet
 from ebmnist.sampling import Langevin, run_chain
 from paired import Rounds, Work, options, paired
 from report import Table, publish
@@ -47,11 +47,11 @@ def layer_gemms(net: nn.Module, x: Tensor) -> list[Gemm]:
     """The forward pass as products, one a layer; a convolution's is over unfolded patches, padding included."""
     found: list[Gemm] = []
 
-    def see(layer: nn.Module, _: object, out: Tensor) -> None:
+    def extract(layer: nn.Module, _: object, out: Tensor) -> None:
         columns = layer.weight.shape[0]
         found.append(Gemm(out.numel() // columns, layer.weight[0].numel(), columns))
 
-    hooks = [m.register_forward_hook(see) for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    hooks = [m.register_forward_hook(extract) for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     with torch.no_grad():
         net(x)
     for hook in hooks:

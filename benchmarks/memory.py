@@ -22,8 +22,8 @@ import torch
 from rich.progress import track
 
 from contestants import BATCH, OURS, SAME, TUTORIAL, ours, ours_as_the_tutorial, start, tutorial
+from ebmnist.config import load_recipe
 from ebmnist.data import MNIST
-from ebmnist.recipe import load_recipe
 from ebmnist.training import train_step
 from paired import Rounds, Work, options
 from report import Table, publish

@@ -5,7 +5,7 @@ training images, u·∇E with u = x/‖x‖, its mean and its usual change from 
 of the data's mean energy from one update to the next, −1 for a swing; the largest share of clipped gradient.
 
   python benchmarks/pulse.py mnist --updates 1500
-  python benchmarks/pulse.py mnist --updates 1500 --sampling.slack 0                  walls
+  python benchmarks/pulse.py mnist --updates 1500 --sampling.clamp_margin 0                  walls
   python benchmarks/pulse.py mnist --updates 1500 --training.objective.energy_l2 0.02 Du & Mordatch's square
 """
 
@@ -16,8 +16,8 @@ from statistics import mean, median
 
 import torch
 
-from ebmnist.energy import energy_and_grad
-from ebmnist.recipe import load_recipe
+from ebmnist.config import load_recipe
+from ebmnist.energies import energy_and_grad
 from ebmnist.training import fit
 from paired import positive
 

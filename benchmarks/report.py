@@ -11,7 +11,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table as Grid
 
-from ebmnist.artifacts.environment import describe_environment
+from ebmnist.reporting.environment import describe_environment
 from paired import Rounds
 
 QUOTABLE = 10  # rounds below which a figure is a trial

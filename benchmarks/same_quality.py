@@ -22,12 +22,12 @@ from statistics import mean
 
 import torch
 
-from ebmnist.artifacts.environment import describe_environment
+from ebmnist.config import load_recipe
 from ebmnist.evaluation import Unmeasurable
+from ebmnist.evaluation.feature_metrics import FeatureMetrics
 from ebmnist.evaluation.feature_net import load_feature_net
-from ebmnist.evaluation.yardstick import Yardstick
 from ebmnist.native import bf16_is_fast, library
-from ebmnist.recipe import load_recipe
+from ebmnist.reporting.environment import describe_environment
 from ebmnist.sampling import sample
 from ebmnist.training import Diverged, fit
 from paired import RESULTS, positive
@@ -68,9 +68,9 @@ def measure(seed: int, precision: str, args: argparse.Namespace) -> Run:
     seconds = time.perf_counter() - begin
     rng = torch.Generator().manual_seed(seed)
     x = sample(state.ema, args.n, rng=rng, kernel=state.kernel, n_steps=args.steps)
-    validation = Yardstick(load_feature_net(torch.device("cpu")), data.validation.images)
+    validation = FeatureMetrics(load_feature_net(torch.device("cpu")), data.validation.images)
     try:
-        return Run(seed, validation.frechet_distance(validation.see(x)), seconds)
+        return Run(seed, validation.frechet_distance(validation.extract(x)), seconds)
     except Unmeasurable as report:
         return Run(seed, None, seconds, str(report))
 

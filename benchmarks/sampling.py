@@ -14,7 +14,7 @@ from functools import partial
 import torch
 
 from contestants import BATCH, OURS, SAME, TUTORIAL, ours, ours_as_the_tutorial, same_weights, start, tutorial
-from ebmnist.energy import ConvNet
+from ebmnist.energies import ConvNet
 from ebmnist.sampling import sample
 from paired import Work, options, paired
 from report import Table, publish

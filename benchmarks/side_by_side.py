@@ -17,12 +17,12 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from ebmnist.artifacts.environment import describe_environment
-from ebmnist.artifacts.figures import save_panels
+from ebmnist.config import load_recipe
 from ebmnist.data import MNIST
+from ebmnist.evaluation.feature_metrics import FeatureMetrics, digit_histogram
 from ebmnist.evaluation.feature_net import load_feature_net
-from ebmnist.evaluation.yardstick import Yardstick, digit_histogram
-from ebmnist.recipe import load_recipe
+from ebmnist.reporting.environment import describe_environment
+from ebmnist.reporting.plots import save_panels
 from ebmnist.sampling import sample
 from ebmnist.sampling.base import Kernel
 from ebmnist.trained import load
@@ -70,15 +70,15 @@ def main() -> None:
     parser.add_argument("--runs", nargs=2, metavar="RUN")
     args = parser.parse_args()
     data = MNIST().load()
-    yardstick = Yardstick(load_feature_net(torch.device("cpu")), data.test.images)
+    feature_metrics = FeatureMetrics(load_feature_net(torch.device("cpu")), data.test.images)
     console, panels, rows = Console(), [], {}
     for (name, n_updates, energy, kernel), colour in zip(contestants(args, data.train.images), COLOURS, strict=True):
         rng = torch.Generator().manual_seed(0)
         x = sample(energy, N, rng=rng, kernel=kernel, n_steps=256)
-        seen = yardstick.see(x)
+        seen = feature_metrics.extract(x)
         rows[name] = {
             "updates": n_updates,
-            "frechet_distance": yardstick.frechet_distance(seen),
+            "frechet_distance": feature_metrics.frechet_distance(seen),
             "digit_histogram": digit_histogram(seen.probabilities).tolist(),
         }
         panels.append((f"{name}: {n_updates:,} updates", colour, x[:100]))

@@ -21,16 +21,16 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from ebmnist.artifacts.environment import describe_environment
+from ebmnist.config import load_recipe
 from ebmnist.data import Dataset
 from ebmnist.evaluation import Unmeasurable
+from ebmnist.evaluation.feature_metrics import FeatureMetrics
 from ebmnist.evaluation.feature_net import load_feature_net
-from ebmnist.evaluation.yardstick import Yardstick
-from ebmnist.recipe import load_recipe
+from ebmnist.reporting.environment import describe_environment
 from ebmnist.sampling import sample
 from ebmnist.training import Diverged, TrainState, fit
-from ebmnist.training.guard import Guard, Memory
-from ebmnist.training.signals import not_finite_in
+from ebmnist.training.guard import Guard, GuardState
+from ebmnist.training.instability import not_finite_in
 from paired import RESULTS, positive
 from seeds import each, summary
 
@@ -49,7 +49,7 @@ class Run:
     end: str
     """In words."""
     interventions: int
-    """Updates after which the guard eased, cleaned or rolled back."""
+    """Updates after which the guard lowered the rate, reinitialised chains or rolled back."""
     seconds: float
     commit: str | None = None
     """Of the code that trained it."""
@@ -68,14 +68,14 @@ def train(recipe_name: str, times: float, seed: int, n_updates: int, dataset: Da
     lr = base.make_training().lr * times
     fields = ["--seed", str(seed), "--training.n_updates", str(n_updates), "--training.lr", str(lr)]
     state = base.overridden([*fields, "--training.guard.enabled", str(guarded).lower()]).make_state()
-    begin, judge, memory, acted = time.perf_counter(), Guard(), Memory(), 0
+    begin, judge, memory, acted = time.perf_counter(), Guard(), GuardState(), 0
     words: list[str] = []  # of each update, its first signal or nothing
     end = ""
     try:
-        for record, judgement in fit(state, dataset.train.images):
-            seen, memory = judge.judge(record, memory)
+        for record, decision in fit(state, dataset.train.images):
+            seen, memory = judge.decide(record, memory)
             words.append(seen.signals[0] if seen.signals else "")
-            acted += bool(judgement.signals) and judgement.verdict.name in ("EASED", "CLEANED", "ROLLED_BACK")
+            acted += bool(decision.signals) and decision.action.name in ("LR_LOWERED", "REINITIALISED", "ROLLED_BACK")
     except Diverged as report:
         end = f"gave up: {str(report).splitlines()[-2].strip()}"
     broken = not_finite_in(state.snapshot().tensors)
@@ -98,8 +98,8 @@ def distance_of(state: TrainState, n_steps: int, validation: Tensor) -> float:
     """Return the Fréchet distance of 1,000 samples from noise to the validation images."""
     rng = torch.Generator().manual_seed(0)
     samples = sample(state.ema, 1000, rng=rng, kernel=state.kernel, n_steps=n_steps)
-    yardstick = Yardstick(load_feature_net(), validation)
-    return yardstick.frechet_distance(yardstick.see(samples))
+    feature_metrics = FeatureMetrics(load_feature_net(), validation)
+    return feature_metrics.frechet_distance(feature_metrics.extract(samples))
 
 
 def train_on_its_data(recipe_name: str, times: float, guarded: bool, seed: int, n_updates: int) -> Run:

@@ -101,7 +101,7 @@ class Net:
 
     size: tuple[int, int, int]  # channels, height, width of the input
     layers: tuple[tuple[int, int, int, int], ...]  # channels, kernel, stride, padding of each convolution
-    bowl: float = 0.05
+    reference_precision: float = 0.05
     scale: float = 2.0
     shift: float = -1.0
     shapes: list[Shape] = field(default_factory=list)
@@ -130,7 +130,7 @@ class Net:
         for shape, weight, bias in zip(self.shapes, weights, biases, strict=False):
             h = functional.silu(functional.conv2d(h, weight, bias, shape.stride, shape.pad))
         quadratic = (x + self.shift / self.scale).square().sum(1)
-        return h.flatten(1) @ weights[-1] + biases[-1] + 0.5 * self.bowl * quadratic
+        return h.flatten(1) @ weights[-1] + biases[-1] + 0.5 * self.reference_precision * quadratic
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Case:
         return (0.1 + torch.arange(512) % 3 / 10).expand(self.n_steps, -1)[:, : self.n].contiguous()
 
     @property
-    def slacks(self) -> Tensor:
+    def clamp_margins(self) -> Tensor:
         return self.sigmas / 4
 
     @property
@@ -184,10 +184,10 @@ class Case:
             sizes = (int(self.bf16), len(net.shapes), self.n, self.n_threads, 0)
             file.write(np.array(sizes, np.int32).tobytes())
             file.write(b"".join(bytes(shape) for shape in net.shapes) + bytes(settings))
-            file.write(np.array([net.biases[-1].item(), net.scale, net.shift, net.bowl]).tobytes())
+            file.write(np.array([net.biases[-1].item(), net.scale, net.shift, net.reference_precision]).tobytes())
             for weight, bias in zip(net.weights[:-1], net.biases[:-1], strict=True):
                 file.write(weight.numpy().tobytes() + bias.numpy().tobytes())
-            arrays = (net.weights[-1], net.order.int(), self.images, self.coefficients, self.sigmas, self.slacks)
+            arrays = (net.weights[-1], net.order.int(), self.images, self.coefficients, self.sigmas, self.clamp_margins)
             file.write(b"".join(a.numpy().tobytes() for a in (*arrays, self.chains)))
             words = [*(word for counter, _, _ in KNOWN for word in counter), *KNOWN[2][1]]
             file.write(np.array(words, np.uint32).tobytes())
@@ -202,14 +202,14 @@ class Case:
             done += int(np.prod(shape))
             return numbers[done - int(np.prod(shape)) : done].view(*shape)
 
-        value, again, grad, rough = take(n), take(n), take(n, pixels), take(n)
+        value, again, grad, low_precision = take(n), take(n), take(n, pixels), take(n)
         weights = [take(*w.shape) for w in net.weights[:-1]]
         biases = [take(*b.shape) for b in net.biases[:-1]]
         head, noise = take(*net.weights[-1].shape), take(self.n_steps, n, pixels)
         walks = [Walk(*(take(n, pixels) for _ in range(3)), take(4, self.n_steps, n)) for _ in range(2)]
         words = take(3, 4).view(torch.int32).long() & 0xFFFFFFFF
         assert done == len(numbers), "the driver wrote more"
-        return Results(value, again, grad, rough, weights, biases, head, noise, *walks, words)
+        return Results(value, again, grad, low_precision, weights, biases, head, noise, *walks, words)
 
 
 class Walk(NamedTuple):
@@ -259,7 +259,7 @@ def results(start: list[str], cases: Sequence[Case], folder: Path) -> list[Resul
 NETS = {
     "mnist": Net((4, 14, 14), ((16, 3, 1, 2), (32, 3, 2, 1), (32, 3, 2, 1), (16, 4, 1, 0))),
     "3 × 3": Net((1, 3, 3), ((3, 3, 1, 1), (5, 2, 2, 0), (2, 1, 1, 0))),
-    "not square": Net((3, 7, 5), ((6, 3, 2, 1), (9, 2, 1, 1)), bowl=0.0, scale=1.0, shift=0.0),
+    "not square": Net((3, 7, 5), ((6, 3, 2, 1), (9, 2, 1, 1)), reference_precision=0.0, scale=1.0, shift=0.0),
 }
 
 

@@ -1,6 +1,7 @@
-"""The law of imports, the grammar of a room, and what may stand where (docs/architecture.md)."""
+"""The dependency rules, the conventions of a package, and what may stand where (docs/architecture.md)."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,28 +22,30 @@ ORDER = {
     "random": 2,
     "output": 2,
     "data": 3,
-    "energy": 4,
+    "energies": 4,
     "sampling": 5,
     "training": 6,
-    "evaluation": 6,
-    "artifacts": 7,
-    "recipes": 7,
-    "recipe": 8,
-    "trained": 9,
-    "gallery": 10,
-    "examination": 10,
-    "events": 11,
-    "measuring": 12,
-    "pipeline": 13,
-    "console": 14,
-    "verbs": 15,
-    "arguments": 15,
-    "cli": 16,
-    "__main__": 17,
+    "inference": 6,
+    "evaluation": 7,
+    "reporting": 8,
+    "recipes": 8,
+    "config": 9,
+    "trained": 10,
+    "ebm": 11,
+    "run_plots": 11,
+    "evaluation_runner": 11,
+    "events": 12,
+    "measuring": 13,
+    "pipeline": 14,
+    "console": 15,
+    "commands": 16,
+    "arguments": 16,
+    "cli": 17,
+    "__main__": 18,
 }
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
@@ -59,8 +62,8 @@ def imports_of(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_room_imports_only_from_its_left(path: Path) -> None:
-    here = room_of(path)
+def test_a_package_imports_only_from_its_left(path: Path) -> None:
+    here = package_of(path)
     if here == "__init__":
         return
     for name in imports_of(path):
@@ -72,18 +75,18 @@ def test_a_room_imports_only_from_its_left(path: Path) -> None:
 
 
 def test_every_module_has_a_place_in_the_order() -> None:
-    assert {room_of(p) for p in MODULES} - {"__init__"} == set(ORDER)
+    assert {package_of(p) for p in MODULES} - {"__init__"} == set(ORDER)
 
 
-def test_only_figures_imports_matplotlib() -> None:
+def test_only_plots_imports_matplotlib() -> None:
     guilty = [p for p in MODULES if any(n.split(".")[0] == "matplotlib" for n in imports_of(p))]
     assert guilty
-    assert {str(p.relative_to(ROOT).parent) for p in guilty} == {"artifacts/figures"}
+    assert {str(p.relative_to(ROOT).parent) for p in guilty} == {"reporting/plots"}
 
 
-def test_only_recipe_reads_configuration() -> None:
-    readers = {room_of(p) for p in MODULES if {"yaml", "jsonargparse"} & {n.split(".")[0] for n in imports_of(p)}}
-    assert readers == {"recipe", "recipes", "verbs"}  # verbs print YAML
+def test_only_config_reads_configuration() -> None:
+    readers = {package_of(p) for p in MODULES if {"yaml", "jsonargparse"} & {n.split(".")[0] for n in imports_of(p)}}
+    assert readers == {"config", "recipes", "commands"}  # commands print YAML
 
 
 def calls_in(path: Path) -> set[str]:
@@ -92,10 +95,10 @@ def calls_in(path: Path) -> set[str]:
     return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
 
 
-def test_only_artifacts_writes_files() -> None:
+def test_only_reporting_writes_files() -> None:
     writers = ("write_text", "write_bytes", "mkdir", "save_file", "savefig", "unlink", "touch")
     for path in MODULES:
-        if room_of(path) != "artifacts":
+        if package_of(path) != "reporting":
             calls = calls_in(path)
             assert not {c for c in calls if c.split(".")[-1] in writers}, path
             assert not calls & {"np.save", "torch.save", "open"}, path
@@ -113,7 +116,7 @@ def test_no_global_generator_is_read_or_seeded() -> None:
     drawing |= {"bernoulli", "normal_", "uniform_", "random_", "bernoulli_", "exponential_", "Generator"}
     seeding = {"manual_seed", "manual_seed_all", "seed", "fork_rng", "get_rng_state", "set_rng_state", "initial_seed"}
     for path in MODULES:
-        if room_of(path) != "random":
+        if package_of(path) != "random":
             calls = calls_in(path)
             assert not {c for c in calls if c.split(".")[-1] in drawing | seeding}, path
             assert not {n for n in imports_of(path) if n.split(".")[0] == "random" or n.startswith("numpy.random")}
@@ -140,7 +143,7 @@ def test_functions_are_short() -> None:
     assert long == []
 
 
-def test_no_rooms_without_a_concept() -> None:
+def test_no_package_without_a_concept() -> None:
     assert not {p.stem for p in MODULES} & {"utils", "util", "misc", "common", "core", "helpers", "helper"}
 
 
@@ -152,8 +155,25 @@ def test_help_does_not_import_torch() -> None:
 
 
 def test_public_names_are_few_and_all_there() -> None:
-    assert len(ebmnist.__all__) <= 15
+    assert len(ebmnist.__all__) <= 17
     for name in ebmnist.__all__:
         assert getattr(ebmnist, name).__doc__
+    assert set(ebmnist.__all__) <= set(dir(ebmnist))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = ebmnist.nothing  # type: ignore[attr-defined]
+
+
+FORMER = (
+    "cyclic|Cyclic|n_hot|n_cool|Levelled|bowl|slack|astray|veiled|strays|level_weight|old_age|Packed|packed_of|"
+    "ease_factor|max_ease|calm_after|ease_after|since_eased|Judgement|judgement|Verdict|verdict|yardstick|Yardstick|"
+    "Rivals|rotten|verbs|anchors"
+)
+
+
+def test_the_field_s_own_words_are_used() -> None:
+    """Former names, for which the literature has a term (docs/glossary.md), do not come back."""
+    project = ROOT.parent.parent
+    texts = [*MODULES, *ROOT.rglob("*.yaml"), *project.glob("*.md"), *project.glob("docs/*.md")]
+    former = re.compile(rf"\b({FORMER})\b")
+    found = {f"{path.name}: {word}" for path in texts for word in former.findall(path.read_text(encoding="utf-8"))}
+    assert found == set()

@@ -7,7 +7,7 @@ import pytest
 from ebmnist.arguments import file_path, names
 from ebmnist.cli import build_parser, main
 
-# A verb with what it requires, but for the option that is tried.
+# A command with what it requires, but for the option that is tried.
 SAMPLE, DENOISE = ["sample", "pretrained", "--out", "x.png"], ["denoise", "pretrained", "--out", "x.png"]
 EVALUATE, NET = ["evaluate", "pretrained"], ["train-feature-net", "--out", "x.safetensors"]
 NO_NUMBERS = ["", " ", "many", "1.5", "1e3", "nan", "0x10", "½", "[red]", "\n", "\udcff", "--", "9" * 5000]
@@ -25,7 +25,7 @@ OUTSIDE = {
     "--outliers": (EVALUATE, ["", "x" * 256]),
 }
 WHOLE = ("--n", "--steps", "--long", "--chains", "--epochs")
-CASES = [(*verb, f"{option}={v}") for option, (verb, values) in OUTSIDE.items() for v in values] + [
+CASES = [(*command, f"{option}={v}") for option, (command, values) in OUTSIDE.items() for v in values] + [
     (*OUTSIDE[option][0], f"{option}={v}") for option in WHOLE for v in NO_NUMBERS
 ]
 

@@ -16,8 +16,8 @@ from PIL import Image
 
 import ebmnist
 from ebmnist.cli import build_parser, main, split_overrides
+from ebmnist.config import load_recipe
 from ebmnist.data import read_images
-from ebmnist.recipe import load_recipe
 
 GOLDEN = Path(__file__).parent / "golden"
 TINY = [
@@ -42,13 +42,13 @@ def test_help_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["run", "train", "resume", "report", "recipe", "info", "sample", "denoise", "score", "evaluate"]
+    "command", ["run", "train", "resume", "report", "recipe", "info", "sample", "denoise", "score", "evaluate"]
 )
-def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_verb_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main([verb, "--help"])
+        main([command, "--help"])
     assert ended.value.code == 0
-    assert verb in capsys.readouterr().out
+    assert command in capsys.readouterr().out
 
 
 def test_fields_of_the_recipe_are_told_from_the_verbs_own_words() -> None:
@@ -64,7 +64,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_recipes_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe"]) == 0
-    assert "mnist-sn" in capsys.readouterr().out
+    assert "mnist-classic" in capsys.readouterr().out
     assert main(["recipe", "smoke"]) == 0
     printed = capsys.readouterr().out
     assert yaml.safe_load(printed) == load_recipe("smoke").fields
@@ -186,9 +186,9 @@ def test_bad_words_are_one_line_and_exit_code_2(words: list[str], capsys: pytest
 def test_a_package_that_cannot_be_imported_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in [n for n in sys.modules if n.startswith("ebmnist.verbs")]:
+    for name in [n for n in sys.modules if n.startswith("ebmnist.commands")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(ebmnist, "verbs")
+    monkeypatch.delattr(ebmnist, "commands", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     assert main(["recipe"]) == 2
     said = capsys.readouterr().err
@@ -222,10 +222,10 @@ def test_a_folder_that_may_not_be_written_is_refused_before_the_work(
 
 def test_a_table_has_a_row_a_line_without_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     long = tmp_path / ("[bold]" + "x" * 180)
-    section = {"figures": [], "anchors": [], "method": "", "seconds": 1.0, "quick": True, "seed": 0, "commit": None}
+    section = {"metrics": [], "baselines": [], "method": "", "seconds": 1.0, "quick": True, "seed": 0, "commit": None}
     whole = {
         "format": 1,
-        "subject": {"recipe": ":smile:", "about": "", "updates": 1, "quick": True, "seed": 0},
+        "model": {"recipe": ":smile:", "about": "", "updates": 1, "quick": True, "seed": 0},
         "environment": {},
         "sections": {"fidelity": section},
         "failures": {"ood": "why " * 60},

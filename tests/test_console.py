@@ -13,13 +13,13 @@ from rich.console import Console
 from ebmnist import console, signals
 from ebmnist.console import Watch, follow
 from ebmnist.evaluation.base import Progress
-from ebmnist.examination import Begun
+from ebmnist.evaluation_runner import SectionStarted
 from ebmnist.pipeline import Drawn, Event, Events, Saved, Updated
-from ebmnist.training import Judgement, Verdict
+from ebmnist.training import Action, Decision
 from records import RECORD
 
-TRAINED = Updated(RECORD._replace(step=1), Judgement(Verdict.HEALTHY, ()), 2)
-DONE = Updated(RECORD._replace(step=2), Judgement(Verdict.HEALTHY, ()), 2)
+TRAINED = Updated(RECORD._replace(step=1), Decision(Action.HEALTHY, ()), 2)
+DONE = Updated(RECORD._replace(step=2), Decision(Action.HEALTHY, ()), 2)
 
 
 def press() -> None:
@@ -48,7 +48,7 @@ def stream(*before: Event, said: list[str]) -> Events:
         ((TRAINED,), True, ["worked on", "saving"]),
         ((TRAINED, Saved(Path("step-1"))), False, ["worked on", "saving"]),
         ((TRAINED, DONE), False, ["saving"]),
-        ((Begun("fidelity", 1, 2),), False, ["saving"]),
+        ((SectionStarted("fidelity", 1, 2),), False, ["saving"]),
         ((TRAINED, DONE, Drawn(Path("b.png"))), False, ["saving"]),
     ],
 )
@@ -80,7 +80,7 @@ def test_steps_inside_a_section_move_the_bar(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(console, "console", Console(file=io.StringIO(), force_terminal=True))
     with Watch() as watch:
         (before,) = watch._bar.tasks
-        watch.show(Begun("fidelity", 1, 2))
+        watch.show(SectionStarted("fidelity", 1, 2))
         (begun,) = watch._bar.tasks
         assert begun is not before
         assert (begun.total, begun.fields["numbers"]) == (None, "fidelity, 1 of 2")
@@ -95,7 +95,7 @@ def test_without_a_terminal_steps_are_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def section(progress: Progress) -> Iterator[Event]:
-        yield Begun("fidelity", 1, 1)
+        yield SectionStarted("fidelity", 1, 1)
         progress(1, 4000)
         monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", -1.0)
         progress(2000, 4000)

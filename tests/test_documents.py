@@ -9,10 +9,10 @@ import pytest
 import torch
 from nbclient import NotebookClient
 
-from ebmnist import data, energy, evaluation, pipeline, sampling
+from ebmnist import data, energies, evaluation, pipeline, sampling
 from ebmnist.cli import main
-from ebmnist.recipe import load_recipe
-from ebmnist.training import objective
+from ebmnist.config import load_recipe
+from ebmnist.training import objectives
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -56,10 +56,10 @@ from torch.nn.functional import relu
 from ebmnist.data import MNIST
 from ebmnist.data.base import Dataset, Split
 from ebmnist.data.idx import read_folder
-from ebmnist.energy.base import Energy, energy_and_grad
-from ebmnist.energy.layers import normalised
+from ebmnist.energies.base import Energy, energy_and_grad
+from ebmnist.energies.layers import normalised
 from ebmnist.errors import BadInput
-from ebmnist.evaluation import Figure, Measured, Subject, Unmeasurable
+from ebmnist.evaluation import Metric, SectionResult, EvaluationContext, Unmeasurable
 from ebmnist.random import Rng, StepRng
 from ebmnist.sampling import ChainState, StepInfo, sample
 from ebmnist.sampling.clipping import check_bounds, clip_grad
@@ -76,9 +76,9 @@ def test_what_contributing_adds_to_the_rooms_can_be_run_and_measured(
     monkeypatch.syspath_prepend(str(tmp_path))
     added = importlib.import_module("added")
     for registry, kind, name in (
-        (energy.REGISTRY, "fields_of_experts", "FieldsOfExperts"),
+        (energies.REGISTRY, "fields_of_experts", "FieldsOfExperts"),
         (sampling.REGISTRY, "heun", "Heun"),
-        (objective.REGISTRY, "hinge", "Hinge"),
+        (objectives.REGISTRY, "hinge", "Hinge"),
         (data.REGISTRY, "binarised_mnist", "BinarisedMNIST"),
         (evaluation.REGISTRY, "ink", "Ink"),
     ):

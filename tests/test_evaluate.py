@@ -12,19 +12,19 @@ from typing import Self
 import pytest
 import torch
 
-from ebmnist import examination, measuring, pipeline
-from ebmnist.artifacts import Checkpoint, checkpoint
-from ebmnist.artifacts.figures import SECTION_FIGURES
-from ebmnist.artifacts.measurements import Section, read_measurements, write_measurements
-from ebmnist.artifacts.report import Part
+from ebmnist import evaluation_runner, measuring, pipeline
 from ebmnist.cli import main
 from ebmnist.errors import BadInput
-from ebmnist.evaluation import REGISTRY, Figure, Measured, Subject, Unmeasurable, feature_net
+from ebmnist.evaluation import REGISTRY, EvaluationContext, Metric, SectionResult, Unmeasurable, feature_net
 from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.evaluation.ood import OutOfDistribution
-from ebmnist.examination import Begun, Examined, examine, sections_asked_for, subject_of
-from ebmnist.gallery import Setting
+from ebmnist.evaluation_runner import SectionDone, SectionStarted, context_of, run_sections, sections_asked_for
 from ebmnist.random import Rng
+from ebmnist.reporting import Checkpoint, checkpoint
+from ebmnist.reporting.measurements import Section, read_measurements, write_measurements
+from ebmnist.reporting.plots import SECTION_FIGURES
+from ebmnist.reporting.report import Part
+from ebmnist.run_plots import Setting
 from ebmnist.sampling import ReplayBuffer
 from ebmnist.trained import Trained, load, make_trained
 
@@ -39,11 +39,14 @@ class Fine:
     def quick(cls) -> Self:
         return cls(n=4)
 
-    def measure(self, subject: Subject, rng: Rng) -> Measured:
+    def measure(self, subject: EvaluationContext, rng: Rng) -> SectionResult:
         x = rng.uniform((self.n, 1, 28, 28))
         value = float(subject.energy(x).mean())
-        return Measured(
-            (Figure("mean E", value, 0.1), Figure("n", self.n)), (Figure("floor: mean E", 0.0),), {}, "By hand."
+        return SectionResult(
+            (Metric("mean E", value, 0.1), Metric("n", self.n)),
+            (Metric("real reference: mean E", 0.0),),
+            {},
+            "By hand.",
         )
 
 
@@ -51,13 +54,13 @@ class Fine:
 class Sick(Fine):
     """Cannot be measured."""
 
-    def measure(self, subject: Subject, rng: Rng) -> Measured:  # noqa: ARG002
+    def measure(self, subject: EvaluationContext, rng: Rng) -> SectionResult:  # noqa: ARG002
         raise Unmeasurable("sick: the energy is NaN")
 
 
 @pytest.fixture(autouse=True)
 def _few_sections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examination, "REGISTRY", {"fine": Fine, "sick": Sick})
+    monkeypatch.setattr(evaluation_runner, "REGISTRY", {"fine": Fine, "sick": Sick})
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +84,9 @@ def test_a_run_is_measured_into_its_folder(model: Path, capsys: pytest.CaptureFi
     assert main(["evaluate", str(model), "--only", "fine"]) == 0
     found = read_measurements(model / "evaluation.json")
     assert found.failures == {}
-    assert [f.name for f in found.sections["fine"].figures] == ["mean E", "n"]
-    assert found.sections["fine"].figures[1].value == 8
-    assert found.subject["recipe"] == "smoke"
+    assert [f.name for f in found.sections["fine"].metrics] == ["mean E", "n"]
+    assert found.sections["fine"].metrics[1].value == 8
+    assert found.model["recipe"] == "smoke"
     assert "By hand." in (model / "report.html").read_text(encoding="utf-8")
     assert "mean E" in capsys.readouterr().err
 
@@ -94,7 +97,7 @@ def test_what_cannot_be_measured_leaves_the_others_and_exits_with_1(
     assert main(["evaluate", str(model), "--quick"]) == 1
     found = read_measurements(model / "evaluation.json")
     assert found.failures == {"sick": "sick: the energy is NaN"}
-    assert found.sections["fine"].figures[1].value == 4
+    assert found.sections["fine"].metrics[1].value == 4
     assert "sick: the energy is NaN" in capsys.readouterr().err
     assert "the energy is NaN" in (model / "report.html").read_text(encoding="utf-8")
 
@@ -104,10 +107,10 @@ def test_what_is_not_asked_for_again_is_kept(model: Path) -> None:
     assert main(["evaluate", str(model), "--quick"]) == 1
     assert main(["evaluate", str(model), "--only", "sick"]) == 1
     kept = read_measurements(model / "evaluation.json")
-    assert (kept.sections["fine"].quick, kept.sections["fine"].seed, kept.subject["quick"]) == (True, 0, True)
+    assert (kept.sections["fine"].quick, kept.sections["fine"].seed, kept.model["quick"]) == (True, 0, True)
     assert main(["evaluate", str(model), "--only", "fine", "--seed", "3"]) == 0
     found = read_measurements(model / "evaluation.json")
-    assert (found.sections["fine"].quick, found.sections["fine"].seed, found.subject["quick"]) == (False, 3, False)
+    assert (found.sections["fine"].quick, found.sections["fine"].seed, found.model["quick"]) == (False, 3, False)
     assert found.sections["fine"].commit == found.environment["commit"]
     assert found.failures == kept.failures
     assert "the energy is NaN" in (model / "report.html").read_text(encoding="utf-8")
@@ -116,7 +119,7 @@ def test_what_is_not_asked_for_again_is_kept(model: Path) -> None:
 def test_an_evaluation_of_another_checkpoint_is_replaced(model: Path) -> None:
     assert main(["evaluate", str(model)]) == 1
     former = read_measurements(model / "evaluation.json")
-    other = former._replace(subject=former.subject | {"checkpoint": "0" * 12})
+    other = former._replace(model=former.model | {"checkpoint": "0" * 12})
     write_measurements(model / "evaluation.json", other)
     assert main(["evaluate", str(model), "--only", "fine"]) == 0
     assert read_measurements(model / "evaluation.json").failures == {}
@@ -125,8 +128,8 @@ def test_an_evaluation_of_another_checkpoint_is_replaced(model: Path) -> None:
 def test_a_report_takes_a_quick_look_and_never_in_place_of_a_full_one(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "gallery", lambda _: iter(()))
-    monkeypatch.setattr(examination, "REGISTRY", {"fidelity": Fine, "sick": Sick})
+    monkeypatch.setattr(pipeline, "run_plots", lambda _: iter(()))
+    monkeypatch.setattr(evaluation_runner, "REGISTRY", {"fidelity": Fine, "sick": Sick})
     (model / "evaluation.json").unlink(missing_ok=True)
     assert main(["report", str(model)]) == 0
     assert read_measurements(model / "evaluation.json").sections["fidelity"].quick
@@ -146,18 +149,18 @@ def test_a_fault_of_one_section_is_one_line_and_the_others_report(
     class Faulty(Fine):
         """Meets what no section foresaw."""
 
-        def measure(self, subject: Subject, rng: Rng) -> Measured:
+        def measure(self, subject: EvaluationContext, rng: Rng) -> SectionResult:
             if fault == "singular":
                 torch.linalg.cholesky(torch.zeros(2, 2))
             measured = super().measure(subject, rng)
-            rotten = (Figure("good", 1.0), Figure("bad", float("nan")))
-            return replace(measured, anchors=rotten) if fault == "NaN" else measured
+            invalid = (Metric("good", 1.0), Metric("bad", float("nan")))
+            return replace(measured, baselines=invalid) if fault == "NaN" else measured
 
-    def unable(measured: Measured, path: Path, *, recipe: str) -> Path:  # noqa: ARG001
+    def unable(measured: SectionResult, path: Path, *, recipe: str) -> Path:  # noqa: ARG001
         raise ZeroDivisionError("division by zero\nand more")
 
     (model / "evaluation.json").unlink(missing_ok=True)
-    monkeypatch.setattr(examination, "REGISTRY", {"landscape": Faulty, "fine": Fine})
+    monkeypatch.setattr(evaluation_runner, "REGISTRY", {"landscape": Faulty, "fine": Fine})
     monkeypatch.setitem(SECTION_FIGURES, "landscape", unable)
     assert main(["evaluate", str(model)]) == 1
     found = read_measurements(model / "evaluation.json")
@@ -182,7 +185,7 @@ def test_ctrl_c_keeps_what_was_measured_and_says_so(
     class Slow(Fine):
         """Is interrupted in the middle."""
 
-        def measure(self, subject: Subject, rng: Rng) -> Measured:
+        def measure(self, subject: EvaluationContext, rng: Rng) -> SectionResult:
             subject.progress(1, 2)
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(30)
@@ -190,7 +193,7 @@ def test_ctrl_c_keeps_what_was_measured_and_says_so(
 
     (model / "evaluation.json").unlink(missing_ok=True)
     sections = {"slow": {"fine": Fine, "slow": Slow, "sick": Sick}, "a-slow": {"a-slow": Slow, "fine": Fine}}
-    monkeypatch.setattr(examination, "REGISTRY", sections[name])
+    monkeypatch.setattr(evaluation_runner, "REGISTRY", sections[name])
     begin = time.monotonic()
     assert main(["evaluate", str(model)]) == 130
     assert time.monotonic() - begin < 15
@@ -215,7 +218,7 @@ def test_ctrl_c_while_drawing_says_how_to_draw_again(
         time.sleep(30)
         yield Part("late")
 
-    monkeypatch.setattr(pipeline, "gallery", interrupted)
+    monkeypatch.setattr(pipeline, "run_plots", interrupted)
     assert main(["report", str(model)]) == 130
     assert capsys.readouterr().err.endswith(f"the run is saved, draw it and measure it with: ebmnist report {model}\n")
 
@@ -224,7 +227,7 @@ def test_figures_do_not_depend_on_what_else_was_asked_for(model: Path, tmp_path:
     assert main(["evaluate", str(model), "--only", "fine", "--out", str(tmp_path / "a")]) == 0
     assert main(["evaluate", str(model), "--out", str(tmp_path / "b")]) == 1
     a, b = (read_measurements(tmp_path / n / "evaluation.json").sections["fine"] for n in "ab")
-    assert a.figures == b.figures
+    assert a.metrics == b.metrics
 
 
 def test_a_bare_checkpoint_needs_a_place(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,7 +259,7 @@ def test_an_exported_model_is_all_it_takes_to_use_it(
     capsys.readouterr()
     assert main(["info", "pretrained", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["figures"]["sections"]["fine"]["figures"][1]["value"] == 8
+    assert facts["figures"]["sections"]["fine"]["metrics"][1]["value"] == 8
     assert facts["made"] == json.loads((model / "env.json").read_text())
     assert main(["evaluate", "pretrained", "--only", "fine", "--out", str(tmp_path / "again")]) == 0
 
@@ -271,14 +274,14 @@ def test_compare(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert lines[3].startswith("| --- |")
     assert "| recipe | smoke |" in "".join(lines)
     assert lines.index("## Fine") < lines.index(next(line for line in lines if line.startswith("| mean E |")))
-    assert any(line.startswith("| floor: mean E |") for line in lines)
+    assert any(line.startswith("| real reference: mean E |") for line in lines)
     assert "Fine" in page.read_text(encoding="utf-8")
     assert main(["compare", str(model)]) == 0
     assert main(["compare", str(tmp_path)]) == 2
 
 
 def test_chains_are_as_long_and_as_many_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examination, "REGISTRY", REGISTRY)
+    monkeypatch.setattr(evaluation_runner, "REGISTRY", REGISTRY)
     assert sections_asked_for(long=100_000)["chain_length"] == ChainLength(long=100_000)
     assert sections_asked_for(quick=True, long=64)["chain_length"] == replace(ChainLength.quick(), long=64)
     assert sections_asked_for(chains=1000)["chain_length"] == ChainLength(n=1000)
@@ -287,7 +290,7 @@ def test_chains_are_as_long_and_as_many_as_asked(monkeypatch: pytest.MonkeyPatch
 
 
 def test_folders_of_outliers_reach_their_section(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(examination, "REGISTRY", REGISTRY)
+    monkeypatch.setattr(evaluation_runner, "REGISTRY", REGISTRY)
     pixels = bytes(range(200)) + bytes(20 * 784 - 200)
     (tmp_path / "my-test-idx3").write_bytes(bytes([0, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 28, 0, 0, 0, 28]) + pixels)
     section = sections_asked_for(["ood"], quick=True, outliers=[tmp_path])["ood"]
@@ -317,7 +320,7 @@ def test_bad_words_are_one_line_and_write_nothing(
     words: list[str],
     says: str,
 ) -> None:
-    monkeypatch.setattr(examination, "REGISTRY", REGISTRY)
+    monkeypatch.setattr(evaluation_runner, "REGISTRY", REGISTRY)
     assert main(["evaluate", str(model), *words]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("ebmnist: ")
@@ -338,29 +341,29 @@ def test_everything_is_computed_where_the_recipe_says_unless_told(model: Path, m
     assert main(["evaluate", str(model), "--only", "fine"]) == 0
     assert main(["evaluate", str(model), "--only", "fine", "--device", "cpu"]) == 0
     assert asked == ["auto", "cpu"]
-    assert read_measurements(model / "evaluation.json").subject["device"] == "cpu"
+    assert read_measurements(model / "evaluation.json").model["device"] == "cpu"
 
 
 def test_the_buffer_is_judged_with_the_clocks_that_training_saved(model: Path) -> None:
     trained, buffer = load(model), ReplayBuffer(5).tensors()
-    images, clock = torch.rand(5, 1, 28, 28), torch.arange(5)
-    start = {f"start.{name}": value for name, value in {**buffer, "images": images, "clock": clock}.items()}
-    subject = subject_of(trained, trained.recipe.load_data(), start)
+    images, step_index = torch.rand(5, 1, 28, 28), torch.arange(5)
+    start = {f"start.{name}": value for name, value in {**buffer, "images": images, "step_index": step_index}.items()}
+    subject = context_of(trained, trained.recipe.load_data(), start)
     assert subject.replay is images
-    assert subject.replay_clock is clock
+    assert subject.replay_step_index is step_index
 
 
 def test_a_section_has_random_numbers_of_its_own_whichever_others_run(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(examination, "REGISTRY", {"fine": Fine, "other": Fine})
+    monkeypatch.setattr(evaluation_runner, "REGISTRY", {"fine": Fine, "other": Fine})
     trained = load(model)
-    subject = subject_of(trained, trained.recipe.load_data(), {})
+    subject = context_of(trained, trained.recipe.load_data(), {})
 
     def figures(*names: str, seed: int = 2**63 - 1) -> list[float]:
-        events = examine(subject, {name: Fine() for name in names}, seed=seed)
+        events = run_sections(subject, {name: Fine() for name in names}, seed=seed)
         return [
-            e.outcome.figures[0].value for e in events if isinstance(e, Examined) and isinstance(e.outcome, Section)
+            e.outcome.metrics[0].value for e in events if isinstance(e, SectionDone) and isinstance(e.outcome, Section)
         ]
 
     both = figures("fine", "other")
@@ -386,15 +389,15 @@ def test_a_section_is_announced_and_its_failure_carries_its_name_once(
     class Refused(Fine):
         """Meets input that it cannot use."""
 
-        def measure(self, subject: Subject, rng: Rng) -> Measured:  # noqa: ARG002
+        def measure(self, subject: EvaluationContext, rng: Rng) -> SectionResult:  # noqa: ARG002
             raise BadInput("the images are torn")
 
-    monkeypatch.setattr(examination, "REGISTRY", {"sick": Sick, "refused": Refused, "fine": Fine})
+    monkeypatch.setattr(evaluation_runner, "REGISTRY", {"sick": Sick, "refused": Refused, "fine": Fine})
     sections = {"sick": Sick(), "refused": Refused(), "fine": Fine()}
     trained = load(model)
-    events = list(examine(subject_of(trained, trained.recipe.load_data(), {}), sections, seed=0))
-    assert events[0::2] == [Begun("sick", 1, 3), Begun("refused", 2, 3), Begun("fine", 3, 3)]
-    outcomes = [event.outcome for event in events[1::2] if isinstance(event, Examined)]
+    events = list(run_sections(context_of(trained, trained.recipe.load_data(), {}), sections, seed=0))
+    assert events[0::2] == [SectionStarted("sick", 1, 3), SectionStarted("refused", 2, 3), SectionStarted("fine", 3, 3)]
+    outcomes = [event.outcome for event in events[1::2] if isinstance(event, SectionDone)]
     assert outcomes[:2] == ["sick: the energy is NaN", "refused: the images are torn"]
     assert isinstance(outcomes[2], Section)
 
@@ -416,7 +419,7 @@ def test_what_is_broken_is_one_line_for_each_section_and_the_others_report(
     capsys: pytest.CaptureFixture[str],
     fault: str,
 ) -> None:
-    monkeypatch.setattr(examination, "REGISTRY", REGISTRY)
+    monkeypatch.setattr(evaluation_runner, "REGISTRY", REGISTRY)
     in_features = ["fidelity", "chain_length", "mixing"]
     only = list(REGISTRY) if fault == "NaN weights" else [*in_features, "ood"]
     if fault == "NaN weights":

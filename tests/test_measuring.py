@@ -12,16 +12,16 @@ from typing import Self
 import pytest
 import torch
 
-from ebmnist import examination, measuring, pipeline
-from ebmnist.artifacts import atomic, load_checkpoint
-from ebmnist.artifacts.figures import SECTION_FIGURES
-from ebmnist.artifacts.measurements import read_measurements
-from ebmnist.artifacts.parts import write_parts
-from ebmnist.artifacts.report import Part
+from ebmnist import evaluation_runner, measuring, pipeline
 from ebmnist.cli import main
 from ebmnist.errors import BadInput
-from ebmnist.evaluation import Figure, Measured, Subject
+from ebmnist.evaluation import EvaluationContext, Metric, SectionResult
 from ebmnist.random import Rng
+from ebmnist.reporting import atomic, load_checkpoint
+from ebmnist.reporting.measurements import read_measurements
+from ebmnist.reporting.parts import write_parts
+from ebmnist.reporting.plots import SECTION_FIGURES
+from ebmnist.reporting.report import Part
 from ebmnist.trained import export
 
 TINY = ["--energy.width", "4", "--training.n_steps", "1", "--training.start.size", "130"]
@@ -35,16 +35,16 @@ class Fine:
     def quick(cls) -> Self:
         return cls()
 
-    def measure(self, subject: Subject, rng: Rng) -> Measured:
+    def measure(self, subject: EvaluationContext, rng: Rng) -> SectionResult:
         x = rng.uniform((4, 1, 28, 28))
-        return Measured((Figure("mean E", float(subject.energy(x).mean()), 0.1),), (), {}, "By hand.")
+        return SectionResult((Metric("mean E", float(subject.energy(x).mean()), 0.1),), (), {}, "By hand.")
 
 
 def raising(error: BaseException) -> type[Fine]:
     """A section that meets what no section foresees."""
 
     class Broken(Fine):
-        def measure(self, subject: Subject, rng: Rng) -> Measured:  # noqa: ARG002
+        def measure(self, subject: EvaluationContext, rng: Rng) -> SectionResult:  # noqa: ARG002
             raise error
 
     return Broken
@@ -64,14 +64,14 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 
 def sections(monkeypatch: pytest.MonkeyPatch, **made: type[Fine]) -> None:
-    monkeypatch.setattr(examination, "REGISTRY", made)
+    monkeypatch.setattr(evaluation_runner, "REGISTRY", made)
 
 
 def test_each_section_is_on_disk_before_the_next_begins(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sections(monkeypatch, a=Fine, b=raising(MemoryError()), c=Fine)
     on_disk = []
     for event in pipeline.evaluate(run):
-        if isinstance(event, examination.Begun):
+        if isinstance(event, evaluation_runner.SectionStarted):
             file = run / "evaluation.json"
             found = read_measurements(file) if file.exists() else None
             on_disk.append(found and (list(found.sections), list(found.failures)))
@@ -142,8 +142,8 @@ def test_what_json_does_not_know_fails_its_section_alone(run: Path, monkeypatch:
     class Foreign(Fine):
         """Measures a tensor, not a number."""
 
-        def measure(self, subject: Subject, rng: Rng) -> Measured:  # noqa: ARG002
-            return Measured((Figure("n", 1.0, note=torch.ones(1)),), (), {}, "")  # type: ignore[arg-type]
+        def measure(self, subject: EvaluationContext, rng: Rng) -> SectionResult:  # noqa: ARG002
+            return SectionResult((Metric("n", 1.0, note=torch.ones(1)),), (), {}, "")  # type: ignore[arg-type]
 
     sections(monkeypatch, foreign=Foreign, fine=Fine)
     list(pipeline.evaluate(run))
@@ -171,7 +171,7 @@ def test_a_disk_that_fills_up_keeps_the_sections_before(run: Path, monkeypatch: 
     sections(monkeypatch, a=Fine, b=Fine)
     flow = pipeline.evaluate(run)
     for event in flow:
-        if isinstance(event, examination.Begun) and event.name == "b":
+        if isinstance(event, evaluation_runner.SectionStarted) and event.name == "b":
             break
     monkeypatch.setattr(atomic.os, "fsync", full)
     with pytest.raises(BadInput, match=r"evaluation\.json: not written \(No space left on device\); free some"):
@@ -201,9 +201,9 @@ def test_a_training_beside_does_not_change_what_is_measured(run: Path, monkeypat
     monkeypatch.setattr(measuring, "make_trained", meanwhile)
     list(pipeline.evaluate(run))
     found = read_measurements(run / "evaluation.json")
-    assert found.subject["updates"] == 2
+    assert found.model["updates"] == 2
     with pytest.raises(
-        BadInput, match=r"its figures are of other weights \(update 2, \w+\) than these \(update 3, \w+\)"
+        BadInput, match=r"its metrics are of other weights \(update 2, \w+\) than these \(update 3, \w+\)"
     ):
         export(run, run.parent / "out")
     assert not (run.parent / "out").exists()
@@ -228,8 +228,8 @@ def test_pictures_and_figures_of_other_weights_are_left_out_and_named(
 ) -> None:
     sections(monkeypatch, fidelity=Fine)
     list(pipeline.evaluate(run))
-    old = read_measurements(run / "evaluation.json").subject["checkpoint"]
-    write_parts(run / "figures" / "gallery.json", [Part("Drawn of update 2")], old)
+    old = read_measurements(run / "evaluation.json").model["checkpoint"]
+    write_parts(run / "figures" / "run_plots.json", [Part("Drawn of update 2")], old)
 
     def shown() -> dict[str, object]:
         capsys.readouterr()
@@ -238,7 +238,7 @@ def test_pictures_and_figures_of_other_weights_are_left_out_and_named(
         return facts
 
     (run / "figures" / ".tmp-samples.png-7").write_text("")
-    assert shown()["figures"]["subject"]["updates"] == 2  # type: ignore[index]
+    assert shown()["figures"]["model"]["updates"] == 2  # type: ignore[index]
     assert shown()["pictures"] == []
     list(pipeline.evaluate(run))
     assert "Drawn of update 2" in (run / "report.html").read_text(encoding="utf-8")
@@ -247,8 +247,10 @@ def test_pictures_and_figures_of_other_weights_are_left_out_and_named(
     list(pipeline.resume(run, ["--training.n_updates", "3"]))
     facts = shown()
     assert "figures" not in facts
-    (gallery, figures) = facts["left out"]  # type: ignore[misc]
-    assert gallery.endswith(f"gallery.json: its pictures are of other weights; draw again with: ebmnist report {run}")
+    (run_plots, figures) = facts["left out"]  # type: ignore[misc]
+    assert run_plots.endswith(
+        f"run_plots.json: its pictures are of other weights; draw again with: ebmnist report {run}"
+    )
     assert figures.endswith(f"; measure these with: ebmnist evaluate {run}")
     list(pipeline.evaluate(run))
     page = (run / "report.html").read_text(encoding="utf-8")
@@ -281,13 +283,13 @@ def test_on_a_read_only_file_system_nothing_is_measured_first(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     sections(monkeypatch, a=raising(AssertionError("measured")))
-    monkeypatch.setattr(pipeline, "gallery", lambda _: pytest.fail("drawn"))
+    monkeypatch.setattr(pipeline, "run_plots", lambda _: pytest.fail("drawn"))
     monkeypatch.setattr(pipeline, "fit", lambda *_: pytest.fail("trained"))
     read_only(run, monkeypatch)
-    verb, *more = words
+    command, *more = words
     new = ["smoke", "--out", str(run / "new")]
     capsys.readouterr()
-    assert main([verb, *(new if verb in ("run", "train") else [str(run)]), *more]) == 2
+    assert main([command, *(new if command in ("run", "train") else [str(run)]), *more]) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ebmnist: ")]
     assert len(said) == 1
     assert "not written (Read-only file system); make it writable or choose another folder" in said[0]

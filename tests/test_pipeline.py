@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from ebmnist import pipeline
-from ebmnist.artifacts import Checkpoint, RunFolder, atomic, history, load_checkpoint
-from ebmnist.artifacts.history import read_history
 from ebmnist.cli import main
+from ebmnist.config import Recipe, load_recipe
 from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
-from ebmnist.recipe import Recipe, load_recipe
+from ebmnist.reporting import Checkpoint, RunFolder, atomic, history, load_checkpoint
+from ebmnist.reporting.history import read_history
 from ebmnist.sampling import ReplayBuffer
 from ebmnist.trained import load
 from ebmnist.training import Diverged
@@ -59,7 +59,7 @@ def assert_same_checkpoint(a: Path, b: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "more"), [("smoke", []), ("mnist", ["--sampling.n_hot", "1", "--sampling.n_cool", "3"])]
+    ("name", "more"), [("smoke", []), ("mnist", ["--sampling.n_hold", "1", "--sampling.n_anneal", "3"])]
 )
 def test_a_run_leaves_all_it_promises(name: str, more: list[str], tmp_path: Path) -> None:
     events = exhaust(pipeline.run(recipe(4, *more, name=name), tmp_path / "run"))
@@ -165,7 +165,7 @@ def test_what_a_resume_changes_is_recorded(tmp_path: Path, monkeypatch: pytest.M
     assert read_history(path / "history.jsonl") == []
     monkeypatch.setattr(history, "describe_environment", lambda: {"date": "later", "commit": "c0ffee0"})
     first, *_ = exhaust(pipeline.resume(path, ["--training.n_updates", "4", "--training.lr=1e-5"]))
-    changes = {"training.n_updates": [2, 4], "training.lr": [6e-4, 1e-5]}
+    changes = {"training.n_updates": [2, 4], "training.lr": [1.5e-3, 1e-5]}
     assert first == pipeline.Resumed(2, changes)
     exhaust(pipeline.resume(path, ["--training.n_updates", "5"]))
     here = {"date": "later", "commit": "c0ffee0"}
@@ -252,13 +252,19 @@ def test_without_permission_every_verb_is_one_line(
     for path in (tmp_path, *list(tmp_path.parents)[:2]):
         path.chmod(0o711)
     (run / where).chmod(mode)
-    verbs = [["info"], ["evaluate", "--quick"], ["report"], ["resume", "--training.n_updates=3"], ["export", "--out=x"]]
+    commands = [
+        ["info"],
+        ["evaluate", "--quick"],
+        ["report"],
+        ["resume", "--training.n_updates=3"],
+        ["export", "--out=x"],
+    ]
     if mode == 0o500:
-        verbs = [["resume", "--training.n_updates=3"]] if where in ("", "checkpoints") else []
+        commands = [["resume", "--training.n_updates=3"]] if where in ("", "checkpoints") else []
     try:
-        for verb, *more in verbs:
+        for command, *more in commands:
             capfd.readouterr()
-            assert as_nobody(lambda verb=verb, more=more: main([verb, str(run), *more])) == 2, verb  # type: ignore[misc]
+            assert as_nobody(lambda command=command, more=more: main([command, str(run), *more])) == 2, command  # type: ignore[misc]
             said = [line for line in capfd.readouterr().err.splitlines() if line]
             assert [line for line in said if line.startswith("ebmnist")] == said[-1:], said
             assert "Permission denied" in said[-1]

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import ebmnist
-from ebmnist.artifacts import load_checkpoint
-from ebmnist.artifacts.checkpoint import PRETRAINED
 from ebmnist.cli import main
 from ebmnist.data import CORRUPTIONS, MNIST, add_noise
 from ebmnist.errors import BadInput
-from ebmnist.evaluation.image_quality import psnr
+from ebmnist.inference.image_quality import psnr
+from ebmnist.reporting import load_checkpoint
+from ebmnist.reporting.checkpoint import PRETRAINED
 from ebmnist.trained import Trained
 
 

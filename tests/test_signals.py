@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from ebmnist import cli, signals, verbs
+from ebmnist import cli, commands, signals
 from ebmnist.cli import main
+from ebmnist.commands.ends import follow_to_the_end
 from ebmnist.console import follow
 from ebmnist.pipeline import Drawn, Events, Updated
 from ebmnist.signals import STOP, Interrupted, answered_by, interrupt
-from ebmnist.training import Judgement, Verdict
-from ebmnist.verbs.ends import follow_to_the_end
+from ebmnist.training import Action, Decision
 from records import RECORD
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-TRAINED = Updated(RECORD._replace(step=1), Judgement(Verdict.HEALTHY, ()), 2)
+TRAINED = Updated(RECORD._replace(step=1), Decision(Action.HEALTHY, ()), 2)
 
 
 @pytest.mark.parametrize(("number", "code"), CODES.items())
@@ -64,11 +64,11 @@ def test_a_second_signal_ends_the_saving(first: int, second: int, monkeypatch: p
 def test_any_verb_ends_in_one_line(
     number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def verb(*_: object) -> int:
+    def command(*_: object) -> int:
         os.kill(os.getpid(), number)
         return 0
 
-    monkeypatch.setitem(verbs.VERBS, "info", verb)
+    monkeypatch.setitem(commands.VERBS, "info", command)
     assert main(["info", "pretrained"]) == code
     assert capsys.readouterr().err == "ebmnist: interrupted\n"
 
@@ -90,7 +90,7 @@ def test_signals_that_come_together_are_one(
             yield Drawn(Path("saved"))
             raise KeyboardInterrupt("saved; go on") from None
 
-    monkeypatch.setitem(verbs.VERBS, "info", lambda *_: follow_to_the_end(stream))
+    monkeypatch.setitem(commands.VERBS, "info", lambda *_: follow_to_the_end(stream))
     assert main(["info", "pretrained"]) == CODES[first]
     assert capsys.readouterr().err.splitlines()[-2:] == ["wrote saved", "ebmnist: saved; go on"]
 
@@ -102,13 +102,13 @@ def test_a_second_signal_while_the_first_is_told_of_ends_without_a_traceback(
     def tell(_: str) -> None:
         os.kill(os.getpid(), number)
 
-    def verb(*_: object) -> int:
+    def command(*_: object) -> int:
         os.kill(os.getpid(), signal.SIGINT)
         return 0
 
     monkeypatch.setattr(signals, "TOGETHER", 0.0)
     monkeypatch.setattr(cli, "tell", tell)
-    monkeypatch.setitem(verbs.VERBS, "info", verb)
+    monkeypatch.setitem(commands.VERBS, "info", command)
     assert main(["info", "pretrained"]) == code
 
 

@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import ebmnist
 from ebmnist.cli import main
 from ebmnist.data import MNIST
-from ebmnist.energy import convnet, energy_and_grad
+from ebmnist.energies import convnet, energy_and_grad
 from ebmnist.errors import BadInput
 from ebmnist.sampling import MALA, Langevin, run_chain
 from ebmnist.trained import Trained
@@ -62,13 +62,13 @@ def slope(energy: Trained, x: Tensor) -> Tensor:
     return energy_and_grad(energy, x)[1]
 
 
-def walked(energy: Trained, x: Tensor) -> Tensor:
+def moved(energy: Trained, x: Tensor) -> Tensor:
     """Where gradient descent leads, which draws nothing."""
     return run_chain(lambda x: energy(x), Langevin(temperature=0.0), x, 2, rng=seeded()).x
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("compute", [Trained.__call__, slope, walked])
+@pytest.mark.parametrize("compute", [Trained.__call__, slope, moved])
 def test_in_any_mode_pytorch_computes_the_same_numbers(
     energy: Trained, digits: Tensor, mode: str, compute: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,11 +99,11 @@ def test_tensors_and_networks_made_in_inference_mode_serve_outside(energy: Train
     assert torch.equal(slope(energy, images), slope(energy, digits))
     assert energy_and_grad(network, images)[1].isfinite().all()
     assert run_chain(network, MALA(), images, 2, rng=seeded()).x.isfinite().all()
-    assert torch.equal(walked(energy, images), walked(energy, digits))
+    assert torch.equal(moved(energy, images), moved(energy, digits))
 
 
 def test_a_float32_energy_is_that_of_double(energy: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By PyTorch: the cold temperature is 5e-6."""
+    """By PyTorch: the last temperature is 5e-6."""
     monkeypatch.setattr(convnet, "library", lambda: None)
     images = MNIST().load().test.images[:100]
     exact = copy.deepcopy(energy).double()(images.double())
@@ -146,8 +146,8 @@ def test_noisy_images_are_right_input(energy: Trained, digits: Tensor, noise: fl
 
 
 def test_images_at_a_wall_of_the_kernel_are_right_input(energy: Trained, digits: Tensor) -> None:
-    for clock in (0, 60, 127):
-        low = -energy.kernel.beyond(torch.tensor([clock])).item()
+    for step_index in (0, 60, 127):
+        low = -energy.kernel.margin(torch.tensor([step_index])).item()
         assert energy(torch.where(digits == 0, low, digits)).isfinite().all()
 
 

@@ -10,10 +10,10 @@ import safetensors.torch
 import torch
 
 from ebmnist import cli
-from ebmnist.artifacts.measurements import read_measurements
-from ebmnist.artifacts.tables import write_page
 from ebmnist.data import IDX, read_images
 from ebmnist.errors import BadInput
+from ebmnist.reporting.measurements import read_measurements
+from ebmnist.reporting.tables import write_page
 from ebmnist.trained import load
 from fuzzing.corpus import make_corpus
 from fuzzing.trials import seal
@@ -67,7 +67,7 @@ def test_info_goes_on_without_a_damaged_file_and_says_so(name, key, mine, capsys
 
 
 @pytest.mark.parametrize(
-    ("gallery", "said"),
+    ("run_plots", "said"),
     [
         ("[", "damaged"),
         ('[{"title": 3}]', "is missing"),
@@ -79,10 +79,10 @@ def test_info_goes_on_without_a_damaged_file_and_says_so(name, key, mine, capsys
         ('[{"title": "A", "words": "", "pictures": [], "columns": ["a"], "rows": [["b", "c"]]}]', "as many cells"),
     ],
 )
-def test_a_report_goes_on_without_its_pictures_and_says_so(gallery, said, mine):
+def test_a_report_goes_on_without_its_pictures_and_says_so(run_plots, said, mine):
     measured = read_measurements(mine / "run" / "evaluation.json")
-    of_these = gallery.replace("}", f', "checkpoint": "{measured.subject["checkpoint"]}"}}')
-    (mine / "run" / "figures" / "gallery.json").write_text(of_these, encoding="utf-8")
+    of_these = run_plots.replace("}", f', "checkpoint": "{measured.model["checkpoint"]}"}}')
+    (mine / "run" / "figures" / "run_plots.json").write_text(of_these, encoding="utf-8")
     page = write_page(mine / "run", measured, []).read_text(encoding="utf-8")
     assert "left out" in page
     assert said in page
@@ -102,7 +102,7 @@ def test_weights_that_are_no_numbers_are_refused(mine):
 def test_a_page_is_written_of_a_former_versions_evaluation_without_pictures(mine):
     file = mine / "run" / "evaluation.json"
     fields = json.loads(file.read_text(encoding="utf-8"))
-    del fields["subject"]["checkpoint"]
+    del fields["model"]["checkpoint"]
     file.write_text(json.dumps(fields), encoding="utf-8")
     page = write_page(mine / "run", read_measurements(file), []).read_text(encoding="utf-8")
     assert "its pictures are of other weights" in page

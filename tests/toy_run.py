@@ -5,36 +5,36 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from ebmnist.energy import MLP
+from ebmnist.energies import MLP
 from ebmnist.sampling import FromNoise, Langevin, ReplayBuffer
 from ebmnist.training import (
+    Action,
     ContrastiveDivergence,
+    Decision,
     Diverged,
     Guard,
-    Judgement,
     Snapshot,
     StepRecord,
     Training,
     TrainState,
-    Verdict,
     fit,
 )
 from ebmnist.training.limits import Limits
 
-GUARD = Guard(snapshot_every=10, calm_after=25, patience=12, cooldown=5, limits=Limits(settling=25))
+GUARD = Guard(snapshot_every=10, restore_after=25, patience=12, cooldown=5, limits=Limits(settling=25))
 WARM = 40  # updates before a fault
 # Each fault's gravest answer, and within how many updates it comes.
 ANSWERS = {
-    "nan_in_weight": (Verdict.ROLLED_BACK, 1),
-    "nan_in_gradient": (Verdict.WATCHED, 1),
-    "nan_in_buffer": (Verdict.CLEANED, 1),
-    "nan_in_optimiser": (Verdict.ROLLED_BACK, 1),
-    "nan_in_average": (Verdict.ROLLED_BACK, GUARD.snapshot_every),
-    "lr_times_100": (Verdict.ROLLED_BACK, 2),
-    "energy_times_1000": (Verdict.ROLLED_BACK, 1),
-    "dead_energy": (Verdict.ROLLED_BACK, GUARD.patience),
-    "one_image_in_buffer": (Verdict.CLEANED, 1),
-    "buffer_at_clamp": (Verdict.CLEANED, 1),
+    "nan_in_weight": (Action.ROLLED_BACK, 1),
+    "nan_in_gradient": (Action.WATCHED, 1),
+    "nan_in_buffer": (Action.REINITIALISED, 1),
+    "nan_in_optimiser": (Action.ROLLED_BACK, 1),
+    "nan_in_average": (Action.ROLLED_BACK, GUARD.snapshot_every),
+    "lr_times_100": (Action.ROLLED_BACK, 2),
+    "energy_times_1000": (Action.ROLLED_BACK, 1),
+    "dead_energy": (Action.ROLLED_BACK, GUARD.patience),
+    "one_image_in_buffer": (Action.REINITIALISED, 1),
+    "buffer_at_clamp": (Action.REINITIALISED, 1),
 }
 
 
@@ -58,7 +58,7 @@ def make_state(
     )
 
 
-def warmed(warm: Snapshot, guard: Guard = GUARD) -> tuple[TrainState, Iterator[tuple[StepRecord, Judgement]]]:
+def warmed(warm: Snapshot, guard: Guard = GUARD) -> tuple[TrainState, Iterator[tuple[StepRecord, Decision]]]:
     """Return a run that has just made `WARM` + 3 updates."""
     state = make_state(guard)
     state.restore(warm)
@@ -68,13 +68,13 @@ def warmed(warm: Snapshot, guard: Guard = GUARD) -> tuple[TrainState, Iterator[t
     return state, run
 
 
-def until_diverged(run: Iterator[tuple[StepRecord, Judgement]], fault: Callable[[], None]) -> tuple[str, Diverged]:
-    """Inject the fault before every update; return the verdicts' initials and what was raised in the end."""
+def until_diverged(run: Iterator[tuple[StepRecord, Decision]], fault: Callable[[], None]) -> tuple[str, Diverged]:
+    """Inject the fault before every update; return the actions' initials and what was raised in the end."""
     said = ""
     try:
         for _ in range(100):
             fault()
-            said += next(run)[1].verdict.name[0]
+            said += next(run)[1].action.name[0]
     except Diverged as diverged:
         return said, diverged
     raise AssertionError(f"100 updates, and no end: {said}")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmnist.data.batches import Batches
-from ebmnist.energy import MLP
+from ebmnist.energies import MLP
 from ebmnist.random import Purpose
 from ebmnist.sampling import Langevin, ReplayBuffer
 from ebmnist.training import ContrastiveDivergence, StepRecord, Training, TrainState, train_step

@@ -1,20 +1,22 @@
 """Deep energy-based models on MNIST you can trust: p(x) ∝ exp(−E(x)/T), trained, judged and put to use.
 
-import ebmnist, torch
-energy = ebmnist.load("runs/mnist")
-x = ebmnist.sample(energy, 64, rng=torch.Generator().manual_seed(0))  # (64, 1, 28, 28), from noise
-energy(x)                                                             # (64,), low is likely
+from ebmnist import EBM
+ebm = EBM.from_pretrained("mnist-best")  # or a run folder
+x = ebm.sample(64, seed=0)               # (64, 1, 28, 28), from noise
+ebm.energy(x)                            # (64,), low is likely
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ebmnist.energy import MLP as MLP
-    from ebmnist.energy import ConvNet as ConvNet
+    from ebmnist.ebm import EBM as EBM
+    from ebmnist.energies import MLP as MLP
+    from ebmnist.energies import ConvNet as ConvNet
     from ebmnist.errors import BadInput as BadInput
-    from ebmnist.evaluation.denoising import denoise as denoise
+    from ebmnist.inference.descent import denoise as denoise
     from ebmnist.sampling import MALA as MALA
+    from ebmnist.sampling import AnnealedLangevin as AnnealedLangevin
     from ebmnist.sampling import Langevin as Langevin
     from ebmnist.sampling import ReplayBuffer as ReplayBuffer
     from ebmnist.sampling import run_chain as run_chain
@@ -29,17 +31,19 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AnnealedLangevin": "sampling",
     "BadInput": "errors",
     "ContrastiveDivergence": "training",
-    "ConvNet": "energy",
+    "ConvNet": "energies",
     "Diverged": "training",
+    "EBM": "ebm",
     "Langevin": "sampling",
     "MALA": "sampling",
-    "MLP": "energy",
+    "MLP": "energies",
     "ReplayBuffer": "sampling",
     "TrainState": "training",
     "Training": "training",
-    "denoise": "evaluation.denoising",
+    "denoise": "inference.descent",
     "fit": "training",
     "load": "trained",
     "run_chain": "sampling",
@@ -54,3 +58,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'ebmnist' has no attribute {name!r}")
     return getattr(import_module(f"ebmnist.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -118,7 +118,7 @@ def input_file(word: str) -> Path:
 
 
 def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part a command line into the verb's own words and the recipe's fields, `--section.field value`.
+    """Part a command line into the command's own words and the recipe's fields, `--section.field value`.
 
     >>> split_overrides(["run", "--training.lr", "1e-3", "smoke", "--seed=3"])
     (['run', 'smoke'], ['--training.lr', '1e-3', '--seed=3'])

@@ -20,12 +20,12 @@ examples:
   ebmnist info runs/mnist                       what it is, how it was made, its figures
   ebmnist sample runs/mnist --n 64 --out digits.png
   ebmnist denoise runs/mnist --sigma 0.3 --out clean.png
-  ebmnist evaluate runs/mnist --quick           numbers beside floors and baselines
+  ebmnist evaluate runs/mnist --quick           numbers beside real references and baselines
   ebmnist compare runs/mnist runs/uva-t8        two evaluated runs side by side
   ebmnist score runs/mnist --input digits.npy   one energy per image: low is likely
   ebmnist sample pretrained --out digits.png    with the energy that comes with the package
 
-Every verb says more with --help.
+Every command says more with --help.
 Exit codes: 0 done, 1 not all measured, 2 bad input, 3 training diverged, 130 interrupted by Ctrl-C, 143 by SIGTERM,
 129 by SIGHUP (under nohup it goes on). An interrupted run is saved first; a second signal stops at once.
 """
@@ -56,7 +56,7 @@ Verbs: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all verbs."""
+    """Return the parser of all commands."""
     parser = OneLineParser(
         prog="ebmnist",
         description="Deep energy-based models on MNIST: train one with Langevin dynamics, see whether it is any good,\n"
@@ -65,47 +65,49 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=OneLineParser)
+    commands = parser.add_subparsers(dest="command", metavar="VERB", parser_class=OneLineParser)
 
-    _training_verbs(verbs)
-    _model_verbs(verbs)
-    _judging_verbs(verbs)
+    _training_verbs(commands)
+    _model_verbs(commands)
+    _judging_verbs(commands)
     return parser
 
 
-def _training_verbs(verbs: Verbs) -> None:
+def _training_verbs(commands: Verbs) -> None:
     fields = "Any field of the recipe may follow as --section.field value; `ebmnist recipe NAME` explains them all."
     for name, about in (
         ("run", "train a recipe, draw its pictures, write its report"),
         ("train", "train a recipe, and no more"),
     ):
-        p = _verb(verbs, name, about, fields + f"\n\nexample: ebmnist {name} mnist --out runs/wide --energy.width 48")
+        p = _verb(
+            commands, name, about, fields + f"\n\nexample: ebmnist {name} mnist --out runs/wide --energy.width 48"
+        )
         p.add_argument("recipe", type=text, nargs="?", default="mnist", help="name or .yaml file (default: mnist)")
         p.add_argument("--out", type=file_path, help="the run's folder; must not exist (default: runs/NAME)")
 
-    p = _verb(verbs, "resume", "go on with a run where its latest checkpoint left it, then draw and report", fields)
+    p = _verb(commands, "resume", "go on with a run where its latest checkpoint left it, then draw and report", fields)
     p.add_argument("dir", type=file_path, help="the run folder")
     p.add_argument("--restart", action="store_true", help="from update 0: of a run killed before its first checkpoint")
 
-    p = _verb(verbs, "report", "draw a run's pictures again and write its report.html")
+    p = _verb(commands, "report", "draw a run's pictures again and write its report.html")
     p.add_argument("dir", type=file_path, help="the run folder")
     _data_root(p)
     _device(p, default=None)
 
-    p = _verb(verbs, "recipe", "print a recipe, every field with its value and meaning, or list the recipes")
+    p = _verb(commands, "recipe", "print a recipe, every field with its value and meaning, or list the recipes")
     p.add_argument("recipe", type=text, nargs="?", help="name or .yaml file; none: list them")
 
 
-def _model_verbs(verbs: Verbs) -> None:
-    p = _verb(verbs, "info", "say what a run or checkpoint is, how it was made, and its figures")
+def _model_verbs(commands: Verbs) -> None:
+    p = _verb(commands, "info", "say what a run or checkpoint is, how it was made, and its figures")
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--json", action="store_true", help="as JSON")
 
-    p = _verb(verbs, "export", "write a run's averaged weights, recipe and figures alone, to pass on")
+    p = _verb(commands, "export", "write a run's averaged weights, recipe and figures alone, to pass on")
     p.add_argument("model", type=file_path, help="an evaluated run folder")
     p.add_argument("--out", type=file_path, required=True, metavar="FOLDER", help="must not exist; 1 to 4 MB")
 
-    p = _verb(verbs, "sample", "draw images by Langevin chains from uniform noise")
+    p = _verb(commands, "sample", "draw images by Langevin chains from uniform noise")
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--n", type=Whole(1, 10**6), default=64, help="images (default: 64)")
     p.add_argument(
@@ -119,7 +121,7 @@ def _model_verbs(verbs: Verbs) -> None:
     _common(p)
 
     note = "Without --input, ten test images are noised and cleaned, and shown clean / noisy / cleaned."
-    p = _verb(verbs, "denoise", "clean noisy images by descending the energy", note)
+    p = _verb(commands, "denoise", "clean noisy images by descending the energy", note)
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--sigma", type=sigma, required=True, help="standard deviation of the noise, pixels on [0,1]")
     p.add_argument("--input", type=input_file, metavar="FILE", help="noisy images: .npy, .png or IDX")
@@ -128,7 +130,7 @@ def _model_verbs(verbs: Verbs) -> None:
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=".png or .npy")
     _common(p)
 
-    p = _verb(verbs, "score", "print the energy of each image: low is likely")
+    p = _verb(commands, "score", "print the energy of each image: low is likely")
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument(
         "--input", type=input_file, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
@@ -137,9 +139,9 @@ def _model_verbs(verbs: Verbs) -> None:
     _device(p)
 
 
-def _judging_verbs(verbs: Verbs) -> None:
-    about = "measure a run or checkpoint: figures with errors, floors and baselines beside them"
-    p = _verb(verbs, "evaluate", about, SECTIONS)
+def _judging_verbs(commands: Verbs) -> None:
+    about = "measure a run or checkpoint: figures with errors, real references and baselines beside them"
+    p = _verb(commands, "evaluate", about, SECTIONS)
     p.add_argument("model", type=file_path, help=MODEL)
     _data_root(p)
     p.add_argument("--quick", action="store_true", help="small sizes and wide errors, for a first look in seconds")
@@ -162,20 +164,20 @@ def _judging_verbs(verbs: Verbs) -> None:
     p.add_argument("--seed", type=SEED, default=0, help="of every section's random stream (default: 0)")
     _device(p, default=None)
 
-    p = _verb(verbs, "compare", "put the figures of evaluated runs side by side")
+    p = _verb(commands, "compare", "put the figures of evaluated runs side by side")
     p.add_argument("runs", type=file_path, nargs="+", metavar="RUN", help="folders that hold an evaluation.json")
     p.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     p.add_argument("--out", type=file_path, metavar="FILE", help="write it as one .html page as well")
 
-    p = _verb(verbs, "train-feature-net", "train the digit classifier whose features the figures are measured in")
+    p = _verb(commands, "train-feature-net", "train the digit classifier whose features the figures are measured in")
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help="its weights, .safetensors")
     p.add_argument("--epochs", type=Whole(1, 10_000), default=10, help="passes over the training images (default: 10)")
     p.add_argument("--seed", type=SEED, default=0, help="of weights, batches and augmentation (default: 0)")
 
 
-def _verb(verbs: Verbs, name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
+def _verb(commands: Verbs, name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    return verbs.add_parser(name, help=about, description=about, epilog=epilog, formatter_class=raw)
+    return commands.add_parser(name, help=about, description=about, epilog=epilog, formatter_class=raw)
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -228,7 +230,7 @@ def _command(words: list[str]) -> int:
     if args.version:
         put(ebmnist.__version__)
         return 0
-    if args.verb is None:
+    if args.command is None:
         parser.print_help()
         return 0
     for field in fields:
@@ -236,10 +238,10 @@ def _command(words: list[str]) -> int:
             raise BadInput(f"{field!r}: is not UTF-8; use other characters")
     tell_of_logs()
     try:
-        from ebmnist import verbs  # imports torch: only now, so that --help is quick
+        from ebmnist import commands  # imports torch: only now, so that --help is quick
     except UNIMPORTABLE as error:
         raise BadInput(f"cannot start ({in_one_line(error)}); mend that package in {sys.prefix}") from error
-    return verbs.VERBS[args.verb](args, fields)
+    return commands.VERBS[args.command](args, fields)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,13 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from ebmnist.artifacts.measurements import Section, words
 from ebmnist.evaluation.base import Progress
+from ebmnist.evaluation_runner import SectionDone, SectionStarted
 from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Updated
-from ebmnist.examination import Begun, Examined
 from ebmnist.output import escaped
+from ebmnist.reporting.measurements import Section, words
 from ebmnist.signals import Interrupted, answered_by, is_echo
-from ebmnist.training import Verdict
+from ebmnist.training import Action
 
 
 class _Console(Console):
@@ -118,15 +118,15 @@ class Watch:
                 say(f"wrote {path}")
             case Undrawn(_, why):
                 say(("not drawn:", "red"), f" {why}")
-            case Begun(name, number, n_sections):
+            case SectionStarted(name, number, n_sections):
                 self._section = f"{name}, {number} of {n_sections}"
                 self._pulse()
                 say((f"measuring {self._section}", "dim"))
-            case Examined(_, str(why), _):
+            case SectionDone(_, str(why), _):
                 say(("not measured:", "red"), f" {why}")
-            case Examined(name, Section() as section, _):
+            case SectionDone(name, Section() as section, _):
                 say(f"measured {name} in {section.seconds:.0f} s")
-                for figure in section.figures:
+                for figure in section.metrics:
                     say(f"  {figure.name}: {words(figure)}")
 
     def progress(self, done: int, total: int) -> None:
@@ -150,15 +150,15 @@ class Watch:
         return due
 
     def _update(self, event: Updated) -> None:
-        record, judgement, total = event
+        record, decision, total = event
         energies = f"E(x⁺) {record.energy_pos:+.2f}  E(x⁻) {record.energy_neg:+.2f}  gap {record.gap:+.2f}"
         numbers = f"{energies}  lr {record.lr:.1e}"
-        state = _mark(judgement.verdict)
+        state = _mark(decision.action)
         shown = Text.assemble(f"{numbers}  ", state)
         self._bar.update(self._task, total=total, completed=record.step, visible=True, numbers=shown.markup)
-        if judgement.verdict not in (Verdict.HEALTHY, Verdict.WATCHED):
-            decided = f"update {record.step}: {judgement.verdict.value}"
-            say((decided, "yellow"), f" ({'; '.join(judgement.signals)})")
+        if decision.action not in (Action.HEALTHY, Action.WATCHED):
+            decided = f"update {record.step}: {decision.action.value}"
+            say((decided, "yellow"), f" ({'; '.join(decision.signals)})")
         if self._is_due() or (record.step == total and not console.is_interactive):
             seconds = time.monotonic() - self._began
             say(f"update {record.step}/{total}  {numbers}  ", state, f"  {seconds:.0f} s")
@@ -173,9 +173,9 @@ def steps_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def _mark(verdict: Verdict) -> tuple[str, str]:
-    """A verdict in a word, and its colour."""
-    return ("healthy", "green") if verdict is Verdict.HEALTHY else (verdict.name.lower(), "yellow")
+def _mark(action: Action) -> tuple[str, str]:
+    """A action in a word, and its colour."""
+    return ("healthy", "green") if action is Action.HEALTHY else (action.name.lower(), "yellow")
 
 
 class _StopOnSignal:

@@ -1,4 +1,4 @@
-"""What every room may import: what a person's bad input raises, and what a package that cannot be imported does."""
+"""What every package may import: what a person's bad input raises, and what a package that cannot be imported does."""
 
 # A package that is missing, of another version, or built for another system, raises any of these at its import.
 UNIMPORTABLE = (ImportError, AttributeError, OSError, RuntimeError, SyntaxError, TypeError, ValueError)
@@ -18,3 +18,7 @@ def in_one_line(error: BaseException) -> str:
     "ImportError: No module named 'torch'"
     """
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+class Unmeasurable(RuntimeError):
+    """A section could not be measured; the message says in one line which and why."""

@@ -4,8 +4,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ebmnist.examination import Begun, Examined
-from ebmnist.training import Judgement, StepRecord
+from ebmnist.evaluation_runner import SectionDone, SectionStarted
+from ebmnist.training import Decision, StepRecord
 
 
 class Resumed(NamedTuple):
@@ -19,7 +19,7 @@ class Updated(NamedTuple):
     """An update was done."""
 
     record: StepRecord
-    judgement: Judgement
+    decision: Decision
     n_updates: int
 
 
@@ -42,5 +42,5 @@ class Undrawn(NamedTuple):
     why: str
 
 
-Event = Resumed | Updated | Saved | Drawn | Undrawn | Begun | Examined
+Event = Resumed | Updated | Saved | Drawn | Undrawn | SectionStarted | SectionDone
 Events = Generator[Event, None, None]

@@ -3,19 +3,19 @@
 from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 
-from ebmnist.artifacts import Checkpoint, load_checkpoint, new_folder
-from ebmnist.artifacts.environment import describe_environment
-from ebmnist.artifacts.figures import save_section
-from ebmnist.artifacts.history import read_history
-from ebmnist.artifacts.measurements import Measurements, add_measurements
-from ebmnist.artifacts.place import make_figures, tidy
-from ebmnist.artifacts.reading import readable
-from ebmnist.artifacts.tables import picture_of, write_page
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Progress, unwatched
+from ebmnist.evaluation_runner import SectionDone, context_of, run_sections, sections_asked_for, unforeseen
 from ebmnist.events import Drawn, Event, Events, Undrawn
-from ebmnist.examination import Examined, examine, sections_asked_for, subject_of, unforeseen
 from ebmnist.random import check_seed
+from ebmnist.reporting import Checkpoint, load_checkpoint, new_folder
+from ebmnist.reporting.environment import describe_environment
+from ebmnist.reporting.history import read_history
+from ebmnist.reporting.measurements import Measurements, add_measurements
+from ebmnist.reporting.place import make_figures, tidy
+from ebmnist.reporting.plots import save_section
+from ebmnist.reporting.reading import readable
+from ebmnist.reporting.tables import picture_of, write_page
 from ebmnist.trained import identity_of, make_trained
 
 
@@ -42,8 +42,8 @@ def evaluate(
     other sections is kept.
 
     A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only`, `long`, `chains`
-    and `outliers` are those of `examination.sections_asked_for`. Everything is computed on `device`; by default on
-    the recipe's own. `data_root` is where the data are now, if they were moved. `checkpoint` is the run's, where the
+    and `outliers` are those of `evaluation_runner.sections_asked_for`. Everything is computed on `device`; by default
+    on the recipe's own. `data_root` is where the data are now, if they were moved. `checkpoint` is the run's, where the
     caller has read it; by default the latest.
 
     Raises:
@@ -55,14 +55,14 @@ def evaluate(
     folder = _place_for(path, out)
     checkpoint = load_checkpoint(path) if checkpoint is None else checkpoint
     model = make_trained(checkpoint, path, device, data_root)
-    subject = subject_of(model, model.recipe.load_data(), checkpoint.tensors, progress)
+    subject = context_of(model, model.recipe.load_data(), checkpoint.tensors, progress)
     about = identity_of(checkpoint, path) | {"seed": seed, "quick": quick, "device": str(model.device)}
     measured, stopped = Measurements(about, describe_environment(), {}, {}), False
     file, history = folder / "evaluation.json", read_history(path / "history.jsonl")
     try:
-        for event in examine(subject, asked_for, seed=seed):
+        for event in run_sections(subject, asked_for, seed=seed):
             yield event
-            if isinstance(event, Examined):
+            if isinstance(event, SectionDone):
                 yield from _filed(event, measured, make_figures(folder))
                 add_measurements(file, measured)
     except KeyboardInterrupt:
@@ -90,14 +90,14 @@ def _place_for(path: Path, out: Path | None) -> Path:
     return path
 
 
-def _filed(event: Examined, measured: Measurements, figures: Path) -> Events:
+def _filed(event: SectionDone, measured: Measurements, figures: Path) -> Events:
     """File what became of a section, and draw it."""
     name, outcome, to_draw = event
     if isinstance(outcome, str):
         measured.failures[name] = outcome
         return
     assert to_draw is not None
-    about, commit = measured.subject, measured.environment["commit"]
+    about, commit = measured.model, measured.environment["commit"]
     measured.sections[name] = outcome._replace(quick=about["quick"], seed=about["seed"], commit=commit)
     picture = picture_of(name, figures)
     try:

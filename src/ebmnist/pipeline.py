@@ -10,20 +10,20 @@ from typing import Any
 
 from torch import Tensor
 
-from ebmnist.artifacts import Checkpoint, RunFolder, TensorBoard, check_writable, fingerprint, load_checkpoint
-from ebmnist.artifacts.checkpoint import list_checkpoints
-from ebmnist.artifacts.history import changes_between, check_changes, images_digest, read_history
-from ebmnist.artifacts.measurements import read_former
-from ebmnist.artifacts.parts import write_parts
-from ebmnist.artifacts.place import tidy
-from ebmnist.artifacts.tables import write_page
+from ebmnist.config import Recipe, load_recipe
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Progress, unwatched
 from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Updated
-from ebmnist.gallery import Setting, gallery
 from ebmnist.measuring import evaluate
 from ebmnist.random import Purpose, Rng
-from ebmnist.recipe import Recipe, load_recipe
+from ebmnist.reporting import Checkpoint, RunFolder, TensorBoard, check_writable, fingerprint, load_checkpoint
+from ebmnist.reporting.checkpoint import list_checkpoints
+from ebmnist.reporting.history import changes_between, check_changes, images_digest, read_history
+from ebmnist.reporting.measurements import read_former
+from ebmnist.reporting.parts import write_parts
+from ebmnist.reporting.place import tidy
+from ebmnist.reporting.tables import write_page
+from ebmnist.run_plots import Setting, run_plots
 from ebmnist.trained import identity_of, make_trained, recipe_of
 from ebmnist.training import Diverged, Snapshot, TrainState, fit
 from ebmnist.training.restoring import check_snapshot
@@ -67,7 +67,7 @@ def train(recipe: Recipe, path: Path) -> Events:
 
     Raises:
         BadInput: the folder exists, or the data cannot be had.
-        Diverged: trouble outlasted the guard; the last healthy checkpoint stays.
+        Diverged: the guard could not stabilise training; the last healthy checkpoint stays.
     """
     state = recipe.make_state()
     images = recipe.load_data().train.images.to(recipe.device)
@@ -166,12 +166,12 @@ def finish(
 
 def _draw(run: RunFolder, checkpoint: Checkpoint, device: str | None, data_root: Path | None) -> Events:
     model = make_trained(checkpoint, run.path, device, data_root)
-    rng = Rng(model.recipe.basics.seed, Purpose.GALLERY, model.device)
+    rng = Rng(model.recipe.basics.seed, Purpose.PLOTS, model.device)
     parts = []
-    for part in gallery(Setting(model, model.recipe.load_data(), run, rng, checkpoint)):
+    for part in run_plots(Setting(model, model.recipe.load_data(), run, rng, checkpoint)):
         parts.append(part)
         yield from map(Drawn, part.pictures)
-    write_parts(run.figures / "gallery.json", parts, fingerprint(checkpoint))
+    write_parts(run.figures / "run_plots.json", parts, fingerprint(checkpoint))
 
 
 def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder, resumed: Resumed | None = None) -> Events:
@@ -181,19 +181,19 @@ def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder, re
     try:
         if resumed is not None:
             yield resumed
-        for record, judgement in fit(state, images):
-            run.log(record, judgement)
+        for record, decision in fit(state, images):
+            run.log(record, decision)
             whole = True
             if board is not None:
                 board.log(record)
             if not math.isfinite(record.weight_norm) and not state.training.guard.enabled:
                 raise Diverged(f"the weights are no longer finite at update {record.step}, and the guard is off")
-            # A checkpoint waits until the run is out of trouble, so that a bad one never follows a good one.
+            # A checkpoint waits until the run is out of n_unhealthy, so that a bad one never follows a good one.
             due = due or record.step % saving.checkpoint_every == 0 or record.step == state.training.n_updates
-            if due and (state.memory.trouble == 0 or state.step == state.training.n_updates):
+            if due and (state.guard_state.n_unhealthy == 0 or state.step == state.training.n_updates):
                 yield Saved(_save(run, state, about, saving.keep))
                 saved_at, due = state.step, False
-            yield Updated(record, judgement, state.training.n_updates)
+            yield Updated(record, decision, state.training.n_updates)
             whole = False
     except KeyboardInterrupt:
         if whole and state.step > saved_at:  # in the middle of an update it would not resume to the bit

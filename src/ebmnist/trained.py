@@ -6,21 +6,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ebmnist.artifacts import Checkpoint, RunFolder, fingerprint, load_checkpoint, new_folder, save_checkpoint
-from ebmnist.artifacts.history import read_history
-from ebmnist.artifacts.measurements import read_measurements_of, to_json
+from ebmnist.config import Recipe, make_recipe
 from ebmnist.data.base import Dataset
-from ebmnist.energy import REGISTRY
-from ebmnist.energy.border import check_form, check_scale
-from ebmnist.energy.fast import packed_of, traced
-from ebmnist.energy.freezing import memo_of
-from ebmnist.energy.precision import in_full
+from ebmnist.energies import REGISTRY
+from ebmnist.energies.border import check_form, check_scale
+from ebmnist.energies.fast import native_net_of, traced
+from ebmnist.energies.freezing import memo_of
+from ebmnist.energies.precision import in_full
 from ebmnist.errors import BadInput
-from ebmnist.evaluation.denoising import Stop, choose_stop, denoise
-from ebmnist.native import Packed
+from ebmnist.inference.descent import Stop, choose_stop, denoise
+from ebmnist.native import NativeNet
 from ebmnist.random import AnyRng
 from ebmnist.reading import from_home
-from ebmnist.recipe import Recipe, make_recipe
+from ebmnist.reporting import Checkpoint, RunFolder, fingerprint, load_checkpoint, new_folder, save_checkpoint
+from ebmnist.reporting.history import read_history
+from ebmnist.reporting.measurements import read_measurements_of, to_json
 from ebmnist.sampling.base import Kernel
 from ebmnist.sampling.samples import box_of, walls_of
 from ebmnist.training.restoring import check_weights
@@ -53,9 +53,9 @@ class Trained(nn.Module):
             value: Tensor = self.energy(x)
         return value
 
-    def packed(self, *, rough: bool) -> Packed | None:
-        """The energy's weights as the C++ reads them (`energy.fast.Packable`)."""
-        return packed_of(self.energy, rough=rough)
+    def native_net(self, *, low_precision: bool) -> NativeNet | None:
+        """The energy's weights as the C++ reads them (`energy.fast.HasNativeNet`)."""
+        return native_net_of(self.energy, low_precision=low_precision)
 
     @property
     def capturable(self) -> bool:
@@ -159,7 +159,7 @@ def export(path: Path, out: Path) -> Path:
 
 
 def identity_of(checkpoint: Checkpoint, path: str | Path) -> dict[str, Any]:
-    """Which weights a checkpoint holds, as an evaluation of them says in its `subject`."""
+    """Which weights a checkpoint holds, as an evaluation of them says in its `model`."""
     basics, updates = recipe_of(checkpoint.facts, path).basics, checkpoint.facts["step"]
     return {"recipe": basics.name, "about": basics.about, "updates": updates, "checkpoint": fingerprint(checkpoint)}
 

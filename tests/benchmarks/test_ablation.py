@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ebmnist.recipe import load_recipe
+from ebmnist.config import load_recipe
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from ablation import OWN, Run, measure, publish, table, variants

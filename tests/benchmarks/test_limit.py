@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ebmnist.energy import ConvNet
+from ebmnist.energies import ConvNet
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from limit import layer_gemms, shares, step_multiply_adds

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ebmnist.energy import ConvNet
+from ebmnist.energies import ConvNet
 from ebmnist.sampling import Langevin, run_chain
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
@@ -34,9 +34,9 @@ def noise_of(kernel: Langevin, like: ConvNet, x: Tensor, seed: int) -> Tensor:
     flat.load_state_dict({name: torch.zeros_like(value) for name, value in like.state_dict().items()})
     free = Langevin(kernel.step_size, kernel.temperature, clip=None, clamp=None, noise_first=kernel.noise_first)
     rng = torch.Generator().manual_seed(seed)
-    walked = run_chain(flat, free, torch.zeros_like(x), STEPS, rng=rng, keep=range(STEPS + 1))
-    assert walked.trajectory is not None
-    return walked.trajectory.diff(dim=0)
+    segment = run_chain(flat, free, torch.zeros_like(x), STEPS, rng=rng, keep=range(STEPS + 1))
+    assert segment.trajectory is not None
+    return segment.trajectory.diff(dim=0)
 
 
 def test_the_energy_is_the_tutorials_network(net):

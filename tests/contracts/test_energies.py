@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ebmnist.energy import REGISTRY, convnet, energy_and_grad, frozen
+from ebmnist.energies import REGISTRY, convnet, energy_and_grad, frozen
 
 ENERGIES = pytest.mark.parametrize("spectral_norm", [False, True])
 KINDS = pytest.mark.parametrize("kind", REGISTRY)

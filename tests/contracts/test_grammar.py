@@ -10,11 +10,11 @@ from types import ModuleType
 import pytest
 from torch import nn
 
-from ebmnist import energy, sampling
+from ebmnist import energies, sampling
 from ebmnist.sampling import start
-from ebmnist.training import objective
+from ebmnist.training import objectives
 
-ROOMS = [energy, sampling, start, objective]
+ROOMS = [energies, sampling, start, objectives]
 REGISTERED = [pytest.param(room, key, id=f"{room.__name__}.{key}") for room in ROOMS for key in room.REGISTRY]
 EQUATION_OR_SOURCE = re.compile(r"[=~←↦−∝]|E\(x\)|\b(19|20)\d\d\b")
 
@@ -46,7 +46,7 @@ def test_it_says_what_it_computes_and_from_where(room: ModuleType, key: str):
 @pytest.mark.parametrize(("room", "key"), REGISTERED)
 def test_numbers_are_frozen_and_networks_are_modules(room: ModuleType, key: str):
     cls = room.REGISTRY[key]
-    if room is energy:
+    if room is energies:
         assert issubclass(cls, nn.Module)
     elif room is not start:  # a start may remember: it is one of the two places where state lives
         assert dataclasses.is_dataclass(cls)

@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 import torch
 
-from ebmnist.energy import MLP, ConvNet
+from ebmnist.energies import MLP, ConvNet
 from ebmnist.random import Purpose, StepRng, Stream
 from ebmnist.sampling import REGISTRY, ChainState, StepInfo, cycle_of, run_chain, sample
 from targets import Gaussian
@@ -107,7 +107,7 @@ def test_the_box_is_kept(kind):
     x = sample(Gaussian(), 50, rng=seeded(0), kernel=kernel, n_steps=5 * cycle_of(kernel), shape=(2,))
     assert x.min() >= 0.25
     assert x.max() <= 0.75
-    # Chains go on moving, where samples of a kernel with slack may all be brought back to one wall.
+    # Chains go on moving, where samples of a kernel with clamp_margin may all be brought back to one wall.
     assert len(run_chain(Gaussian(), kernel, x, cycle_of(kernel), rng=seeded(1)).x.unique()) > 1
 
 

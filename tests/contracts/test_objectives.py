@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ebmnist.energy import MLP
-from ebmnist.training.objective import REGISTRY
+from ebmnist.energies import MLP
+from ebmnist.training.objectives import REGISTRY
 
 KINDS = pytest.mark.parametrize("kind", REGISTRY)
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ebmnist import data
+from ebmnist.config import load_recipe
 from ebmnist.data.base import Dataset
-from ebmnist.recipe import load_recipe
 
 SOURCES = pytest.mark.parametrize("key", data.REGISTRY)
 

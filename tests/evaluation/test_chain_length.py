@@ -4,11 +4,11 @@ from torch import Tensor
 
 from ebmnist.data.base import Dataset, Split
 from ebmnist.data.mnist import MNIST
-from ebmnist.errors import BadInput
-from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
+from ebmnist.errors import BadInput, Unmeasurable
+from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult
 from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.random import Rng
-from ebmnist.sampling.cyclic import Cyclic
+from ebmnist.sampling.annealed_langevin import AnnealedLangevin
 from ebmnist.sampling.langevin import Langevin
 
 N = 256
@@ -29,22 +29,22 @@ def flat(x: Tensor) -> Tensor:
     return 0 * x.flatten(1).sum(1)
 
 
-def subject(dataset: Dataset, energy: object = flat, h: float = 1.0) -> Subject:
+def context(dataset: Dataset, energy: object = flat, h: float = 1.0) -> EvaluationContext:
     kernel = Langevin(step_size=(2 * h) ** 0.5, temperature=0.0, clip=None)
-    return Subject(energy, kernel, 1, dataset, torch.device("cpu"))  # type: ignore[arg-type]
+    return EvaluationContext(energy, kernel, 1, dataset, torch.device("cpu"))  # type: ignore[arg-type]
 
 
 def rng() -> Rng:
     return Rng(0)
 
 
-def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:
-    return {figure.name: figure for figure in figures}
+def by_name(metrics: tuple[Metric, ...]) -> dict[str, Metric]:
+    return {metric.name: metric for metric in metrics}
 
 
 @pytest.fixture(scope="module")
-def still(dataset: Dataset) -> Measured:
-    return ChainLength(long=128).measure(subject(dataset), rng())
+def still(dataset: Dataset) -> SectionResult:
+    return ChainLength(long=128).measure(context(dataset), rng())
 
 
 def test_lengths_are_doublings_and_the_last() -> None:
@@ -54,33 +54,33 @@ def test_lengths_are_doublings_and_the_last() -> None:
     assert ChainLength(long=100_000).lengths()[-2:] == (65_536, 100_000)
 
 
-def test_chains_that_stand_still_do_not_drift(still: Measured) -> None:
-    figures = by_name(still.figures)
+def test_chains_that_stand_still_do_not_drift(still: SectionResult) -> None:
+    metrics = by_name(still.metrics)
     for start in ("from noise", "from data"):
-        assert figures[f"{start}: best K"].value == 64
-        assert figures[f"{start}: distance at K = 128"] == figures[f"{start}: distance at K = 64"]._replace(
+        assert metrics[f"{start}: best K"].value == 64
+        assert metrics[f"{start}: distance at K = 128"] == metrics[f"{start}: distance at K = 64"]._replace(
             name=f"{start}: distance at K = 128"
         )
-        assert figures[f"{start}: drift"].value == 1
-        assert figures[f"{start}: drift"].error == 0
+        assert metrics[f"{start}: drift"].value == 1
+        assert metrics[f"{start}: drift"].error == 0
 
 
-def test_data_that_stand_still_are_at_the_floor_and_noise_is_far(still: Measured) -> None:
-    figures = by_name(still.figures)
-    floor = by_name(still.anchors)["floor, training images: Fréchet distance"]
-    assert figures["from data: best distance"].value == pytest.approx(floor.value, rel=0.5)
-    assert figures["from noise: best distance"].value > 10 * floor.value
+def test_data_that_stand_still_are_at_the_floor_and_noise_is_far(still: SectionResult) -> None:
+    metrics = by_name(still.metrics)
+    real_reference = by_name(still.baselines)["real reference, training images: Fréchet distance"]
+    assert metrics["from data: best distance"].value == pytest.approx(real_reference.value, rel=0.5)
+    assert metrics["from noise: best distance"].value > 10 * real_reference.value
 
 
-def test_curves_agree_with_the_figures(still: Measured) -> None:
-    figures = by_name(still.figures)
+def test_curves_agree_with_the_metrics(still: SectionResult) -> None:
+    metrics = by_name(still.metrics)
     for start in ("from noise", "from data"):
         key = start.replace(" ", "_")
         assert still.arrays[f"{key}_n_steps"].tolist() == [64, 128]
-        distances = [figures[f"{start}: distance at K = {k}"].value for k in (64, 128)]
+        distances = [metrics[f"{start}: distance at K = {k}"].value for k in (64, 128)]
         assert still.arrays[f"{key}_distance"].tolist() == pytest.approx(distances)
         assert float(still.arrays[f"{key}_digit_kl"][-1]) == pytest.approx(
-            figures[f"{start}: digit-histogram KL at K = 128"].value
+            metrics[f"{start}: digit-histogram KL at K = 128"].value
         )
         assert still.arrays[f"{key}_digit_histogram"].sum(1).tolist() == pytest.approx([1, 1])
         images = still.arrays[f"{key}_images"]
@@ -88,7 +88,7 @@ def test_curves_agree_with_the_figures(still: Measured) -> None:
         assert torch.equal(images[0], images[1])
 
 
-def test_data_started_chains_start_from_validation_images(dataset: Dataset, still: Measured) -> None:
+def test_data_started_chains_start_from_validation_images(dataset: Dataset, still: SectionResult) -> None:
     distances = torch.cdist(still.arrays["from_data_images"][0].flatten(1), dataset.validation.images.flatten(1))
     assert distances.amin(1).tolist() == pytest.approx([0] * 10, abs=1e-2)
 
@@ -98,13 +98,13 @@ def test_chains_that_leave_the_data_drift(dataset: Dataset) -> None:
         """Pixels go to ½, by 0.3 % of the way a step."""
         return 0.5 * (x - 0.5).square().flatten(1).sum(1)
 
-    measured = ChainLength(long=128).measure(subject(dataset, greying, h=0.003), rng())
-    figures = by_name(measured.figures)
-    near, far = (figures[f"from data: distance at K = {k}"].value for k in (64, 128))
-    assert figures["from data: best K"].value == 64
-    assert figures["from data: best distance"].value == near < far
-    assert figures["from data: drift"].value == pytest.approx(far / near)
-    assert 0 < (figures["from data: drift"].error or 0) < far / near
+    measured = ChainLength(long=128).measure(context(dataset, greying, h=0.003), rng())
+    metrics = by_name(measured.metrics)
+    near, far = (metrics[f"from data: distance at K = {k}"].value for k in (64, 128))
+    assert metrics["from data: best K"].value == 64
+    assert metrics["from data: best distance"].value == near < far
+    assert metrics["from data: drift"].value == pytest.approx(far / near)
+    assert 0 < (metrics["from data: drift"].error or 0) < far / near
 
 
 def test_the_chains_are_run_once(dataset: Dataset) -> None:
@@ -115,7 +115,7 @@ def test_the_chains_are_run_once(dataset: Dataset) -> None:
         return flat(x)
 
     told: list[tuple[int, int]] = []
-    watched = subject(dataset, counting)._replace(progress=lambda *steps: told.append(steps))
+    watched = context(dataset, counting)._replace(progress=lambda *steps: told.append(steps))
     ChainLength(long=130).measure(watched, rng())
     assert calls == [2 * N] * 130
     assert told == [(i + 1, 130) for i in range(130)]
@@ -124,18 +124,18 @@ def test_the_chains_are_run_once(dataset: Dataset) -> None:
 def test_the_best_length_is_chosen_on_images_that_start_no_chain(dataset: Dataset) -> None:
     validation = Split(*(part[:511] for part in dataset.validation))
     with pytest.raises(Unmeasurable, match="511 validation images are too few; 256 start"):
-        ChainLength(long=64).measure(subject(dataset._replace(validation=validation)), rng())
+        ChainLength(long=64).measure(context(dataset._replace(validation=validation)), rng())
 
 
 def test_chains_that_go_blank_end_their_curve_and_keep_what_was_seen(dataset: Dataset) -> None:
     measured = ChainLength(long=256).measure(
-        subject(dataset, lambda x: x.flatten(1).sum(1), h=0.9 / 64),
+        context(dataset, lambda x: x.flatten(1).sum(1), h=0.9 / 64),
         rng(),  # gone by step 72
     )
-    figures = by_name(measured.figures)
+    metrics = by_name(measured.metrics)
     for start in ("from noise", "from data"):
-        assert figures[f"{start}: chains lost at"].value == 128
-        assert "all but constant" in figures[f"{start}: chains lost at"].note
+        assert metrics[f"{start}: chains lost at"].value == 128
+        assert "all but constant" in metrics[f"{start}: chains lost at"].note
         assert measured.arrays[f"{start.replace(' ', '_')}_n_steps"].tolist() == [64]
 
 
@@ -148,7 +148,7 @@ def test_chains_that_go_blank_end_their_curve_and_keep_what_was_seen(dataset: Da
 )
 def test_a_dead_energy_is_unmeasurable_in_one_line(dataset: Dataset, energy: object, words: str) -> None:
     with pytest.raises(Unmeasurable, match=f"^{words}") as caught:
-        ChainLength(long=64).measure(subject(dataset, energy), rng())
+        ChainLength(long=64).measure(context(dataset, energy), rng())
     assert "\n" not in str(caught.value)
 
 
@@ -167,6 +167,6 @@ def test_chains_are_looked_at_where_cycles_end(cycle: int, lengths: tuple[int, .
 
 
 def test_less_than_a_cycle_is_unmeasurable(dataset: Dataset) -> None:
-    kernel = Cyclic(n_hot=20, n_cool=80)
+    kernel = AnnealedLangevin(n_hold=20, n_anneal=80)
     with pytest.raises(Unmeasurable, match="64 steps are less than one cycle of 100 steps"):
-        ChainLength(long=64).measure(subject(dataset)._replace(kernel=kernel), rng())
+        ChainLength(long=64).measure(context(dataset)._replace(kernel=kernel), rng())

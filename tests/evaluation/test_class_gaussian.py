@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ebmnist.data.base import Split
-from ebmnist.evaluation.base import Unmeasurable
+from ebmnist.errors import Unmeasurable
 from ebmnist.evaluation.class_gaussian import fit_class_gaussian
 
 

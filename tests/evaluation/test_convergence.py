@@ -5,7 +5,7 @@ import torch
 from arviz_stats.base import array_stats
 from torch import Tensor
 
-from ebmnist.evaluation.base import Unmeasurable
+from ebmnist.errors import Unmeasurable
 from ebmnist.evaluation.convergence import autocorrelation, ess_bulk, ess_tail, rhat
 
 

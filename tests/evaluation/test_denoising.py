@@ -3,8 +3,8 @@ import torch
 from torch import Tensor
 
 from ebmnist.data.base import Dataset, Split
-from ebmnist.errors import BadInput
-from ebmnist.evaluation.base import Measured, Subject, Unmeasurable
+from ebmnist.errors import BadInput, Unmeasurable
+from ebmnist.evaluation.base import EvaluationContext, SectionResult
 from ebmnist.evaluation.denoising import Denoising
 from ebmnist.random import Rng
 from ebmnist.sampling.langevin import Langevin
@@ -23,10 +23,10 @@ def split(n: int, seed: int) -> Split:
 DATASET = Dataset("grey", split(3000, 1), split(20, 2), split(40, 3))
 
 
-def subject(energy: object = Gaussian(0.5, 0.1), kernel: object = None) -> Subject:
+def context(energy: object = Gaussian(0.5, 0.1), kernel: object = None) -> EvaluationContext:
     # ε²/2 = 0.0025: a descent step takes a quarter of the way to ½, so a half is between two and three.
     kernel = kernel or Langevin(step_size=0.005**0.5, temperature=1.0, clip=None)
-    return Subject(energy, kernel, 1, DATASET, torch.device("cpu"))  # type: ignore[arg-type]
+    return EvaluationContext(energy, kernel, 1, DATASET, torch.device("cpu"))  # type: ignore[arg-type]
 
 
 def rng() -> Rng:
@@ -34,15 +34,15 @@ def rng() -> Rng:
 
 
 @pytest.fixture(scope="module")
-def measured() -> Measured:
-    return SMALL.measure(subject(), rng())
+def measured() -> SectionResult:
+    return SMALL.measure(context(), rng())
 
 
-def values(measured: Measured) -> dict[str, float]:
-    return {figure.name: figure.value for figure in (*measured.figures, *measured.anchors)}
+def values(measured: SectionResult) -> dict[str, float]:
+    return {metric.name: metric.value for metric in (*measured.metrics, *measured.baselines)}
 
 
-def test_with_the_true_energy_all_come_near_the_best_there_is(measured: Measured) -> None:
+def test_with_the_true_energy_all_come_near_the_best_there_is(measured: SectionResult) -> None:
     # E[x|y] = (½ + y)/2 has mean squared error 0.1²/2: 23.01 dB, of which noise at 20 dB is 3.01 short.
     found = values(measured)
     assert found["noisy, σ=0.1: PSNR"] == pytest.approx(20.0, abs=0.1)
@@ -52,56 +52,56 @@ def test_with_the_true_energy_all_come_near_the_best_there_is(measured: Measured
     assert 22 < found["Wiener, σ=0.1: PSNR"] < 23.11  # 784 variances and their covariances from 3000 images
 
 
-def test_every_estimate_has_both_figures_with_errors_and_pictures(measured: Measured) -> None:
+def test_every_estimate_has_both_figures_with_errors_and_pictures(measured: SectionResult) -> None:
     names = ("descent", "posterior mean", "Tweedie", "noisy", "Wiener", "autoencoder")
-    figures = (*measured.figures, *measured.anchors)
-    assert [f.name for f in figures] == [f"{name}, σ=0.1: {q}" for name in names for q in ("PSNR", "SSIM")]
-    assert all(f.error is not None and 0 < f.error < 0.2 for f in figures)
+    metrics = (*measured.metrics, *measured.baselines)
+    assert [f.name for f in metrics] == [f"{name}, σ=0.1: {q}" for name in names for q in ("PSNR", "SSIM")]
+    assert all(f.error is not None and 0 < f.error < 0.2 for f in metrics)
     assert {f"{name}, σ=0.1" for name in names} | {"clean"} == set(measured.arrays)
     for array in measured.arrays.values():
         assert array.shape == (10, 1, 28, 28)
         assert 0 <= float(array.min()) <= float(array.max()) <= 1
 
 
-def test_what_was_chosen_is_said(measured: Measured) -> None:
-    notes = {f.name: f.note for f in measured.figures}
+def test_what_was_chosen_is_said(measured: SectionResult) -> None:
+    notes = {f.name: f.note for f in measured.metrics}
     assert notes["descent, σ=0.1: PSNR"].endswith("ε")
     # Least squares: the step halves y − ½, so T·0.1² is the variance of noisy images, 0.1² + σ².
     assert notes["Tweedie, σ=0.1: PSNR"] == "T = 2"
     assert "20 validation images" in measured.method
 
 
-def test_same_rng_same_figures(measured: Measured) -> None:
-    again = SMALL.measure(subject(), rng())
-    assert again.figures == measured.figures
-    assert again.anchors == measured.anchors
+def test_same_rng_same_metrics(measured: SectionResult) -> None:
+    again = SMALL.measure(context(), rng())
+    assert again.metrics == measured.metrics
+    assert again.baselines == measured.baselines
 
 
 def test_an_energy_that_points_away_is_said_not_to_help() -> None:
     def uphill(x: Tensor) -> Tensor:
         return -Gaussian(0.5, 0.1)(x)
 
-    found = SMALL.measure(subject(uphill), rng())
+    found = SMALL.measure(context(uphill), rng())
     assert values(found)["Tweedie, σ=0.1: PSNR"] == pytest.approx(values(found)["noisy, σ=0.1: PSNR"])
-    assert any("points away from the noise" in f.note for f in found.figures)
+    assert any("points away from the noise" in f.note for f in found.metrics)
     assert "does not reach the linear Wiener filter at σ = 0.1: E was not trained" in found.method
 
 
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
-        (subject(lambda x: torch.nan * Gaussian()(x)), "NaN images at every stop"),
-        (subject(lambda x: 0 * Gaussian()(x)), "∇E at noisy images"),
+        (context(lambda x: torch.nan * Gaussian()(x)), "NaN images at every stop"),
+        (context(lambda x: 0 * Gaussian()(x)), "∇E at noisy images"),
     ],
 )
-def test_what_cannot_be_measured_is_said_in_one_line(broken: Subject, words: str) -> None:
+def test_what_cannot_be_measured_is_said_in_one_line(broken: EvaluationContext, words: str) -> None:
     with pytest.raises((BadInput, Unmeasurable), match=words) as caught:
         SMALL.measure(broken, rng())
     assert "\n" not in str(caught.value)
 
 
 def test_too_few_test_images_are_unmeasurable() -> None:
-    few = subject()._replace(dataset=DATASET._replace(test=split(3, 4)))
+    few = context()._replace(dataset=DATASET._replace(test=split(3, 4)))
     with pytest.raises(Unmeasurable, match="3 test images are too few"):
         SMALL.measure(few, rng())
 

@@ -3,7 +3,7 @@ from torch import Tensor
 
 from ebmnist.data.corruptions import add_noise
 from ebmnist.evaluation.denoising_autoencoder import train_autoencoder
-from ebmnist.evaluation.image_quality import psnr
+from ebmnist.inference.image_quality import psnr
 from ebmnist.random import Rng
 
 

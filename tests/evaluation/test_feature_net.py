@@ -5,15 +5,15 @@ import torch
 
 from ebmnist.data.base import Dataset, Split
 from ebmnist.data.mnist import MNIST
+from ebmnist.errors import Unmeasurable
 from ebmnist.evaluation import feature_net
-from ebmnist.evaluation.base import Unmeasurable
 from ebmnist.evaluation.feature_net import (
     FeatureNet,
     Progress,
     accuracy,
+    extract,
     jitter,
     load_feature_net,
-    see,
     to_bytes,
     train_feature_net,
 )
@@ -73,20 +73,20 @@ def test_to_bytes_is_what_was_shipped() -> None:
     assert to_bytes(load_feature_net()) == feature_net.WEIGHTS.read_bytes()
 
 
-def test_see_gives_the_features_behind_the_logits_whatever_the_batches() -> None:
+def test_extract_gives_the_features_behind_the_logits_whatever_the_batches() -> None:
     net, x = load_feature_net(), torch.rand(7, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    seen = see(net, x, batch_size=3)
+    seen = extract(net, x, batch_size=3)
     assert seen.features.shape == (7, 128)
     assert seen.features.dtype == torch.float64
     torch.testing.assert_close(seen.probabilities, net(x).softmax(1), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(seen.features, net.features(x).double(), atol=1e-4, rtol=1e-4)
 
 
-def test_see_refuses_nan_images() -> None:
+def test_extract_refuses_nan_images() -> None:
     x = torch.zeros(3, 1, 28, 28)
     x[1, 0, 4, 4] = torch.nan
     with pytest.raises(Unmeasurable, match="1 of 3 images hold NaN"):
-        see(FeatureNet().eval(), x)
+        extract(FeatureNet().eval(), x)
 
 
 def test_training_learns_and_tells_its_progress() -> None:

@@ -4,7 +4,8 @@ from torch import Tensor
 
 from ebmnist.data.base import Dataset, Split
 from ebmnist.data.mnist import MNIST
-from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
+from ebmnist.errors import Unmeasurable
+from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult
 from ebmnist.evaluation.fidelity import Fidelity
 from ebmnist.random import Rng
 from ebmnist.sampling.langevin import Langevin
@@ -29,9 +30,9 @@ def flat(x: Tensor) -> Tensor:
     return 0 * x.flatten(1).sum(1)
 
 
-def subject(dataset: Dataset, energy: object = flat, **fields: object) -> Subject:
+def context(dataset: Dataset, energy: object = flat, **fields: object) -> EvaluationContext:
     kernel = Langevin(temperature=0.0, clip=None)
-    return Subject(energy, kernel, 1, dataset, torch.device("cpu"))._replace(**fields)  # type: ignore[arg-type]
+    return EvaluationContext(energy, kernel, 1, dataset, torch.device("cpu"))._replace(**fields)  # type: ignore[arg-type]
 
 
 def rng() -> Rng:
@@ -39,50 +40,50 @@ def rng() -> Rng:
 
 
 @pytest.fixture(scope="module")
-def measured(dataset: Dataset) -> Measured:
+def measured(dataset: Dataset) -> SectionResult:
     replay = dataset.train.images[:N].flip(0)
-    return Fidelity(n=N, n_nearest=100).measure(subject(dataset, replay=replay), rng())
+    return Fidelity(n=N, n_nearest=100).measure(context(dataset, replay=replay), rng())
 
 
-def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:
-    return {figure.name: figure for figure in figures}
+def by_name(metrics: tuple[Metric, ...]) -> dict[str, Metric]:
+    return {metric.name: metric for metric in metrics}
 
 
-def test_noise_is_far_from_digits_and_the_anchors_lie_in_order(measured: Measured) -> None:
-    anchors = by_name(measured.anchors)
+def test_noise_is_far_from_digits_and_the_anchors_lie_in_order(measured: SectionResult) -> None:
+    baselines = by_name(measured.baselines)
     distances = [
-        anchors[f"{name}: Fréchet distance"].value
-        for name in ("floor, training images", "binarised training images", "class Gaussians")
+        baselines[f"{name}: Fréchet distance"].value
+        for name in ("real reference, training images", "binarised training images", "class Gaussians")
     ]
-    distances.append(by_name(measured.figures)["Fréchet distance"].value)
+    distances.append(by_name(measured.metrics)["Fréchet distance"].value)
     assert distances == sorted(distances)
     assert distances[-1] > 10 * distances[0]
 
 
-def test_real_images_reach_the_ceilings_and_noise_does_not(measured: Measured) -> None:
-    figures, anchors = by_name(measured.figures), by_name(measured.anchors)
+def test_real_images_reach_the_ceilings_and_noise_does_not(measured: SectionResult) -> None:
+    metrics, baselines = by_name(measured.metrics), by_name(measured.baselines)
     for name in ("precision", "recall", "coverage"):
-        assert anchors[f"floor, training images: {name}"].value > 0.7
-        assert figures[name].value < 0.1
+        assert baselines[f"real reference, training images: {name}"].value > 0.7
+        assert metrics[name].value < 0.1
 
 
-def test_every_figure_is_measured_for_every_anchor(measured: Measured) -> None:
-    in_feature_space = [f.name for f in measured.figures if "training image" not in f.name]
-    sets = ("floor, training images", "class Gaussians", "binarised training images", "replay buffer")
-    assert {f"{s}: {name}" for s in sets for name in in_feature_space} <= set(by_name(measured.anchors))
+def test_every_figure_is_measured_for_every_anchor(measured: SectionResult) -> None:
+    in_feature_space = [f.name for f in measured.metrics if "training image" not in f.name]
+    sets = ("real reference, training images", "class Gaussians", "binarised training images", "replay buffer")
+    assert {f"{s}: {name}" for s in sets for name in in_feature_space} <= set(by_name(measured.baselines))
 
 
-def test_samples_are_drawn_from_noise_and_not_from_the_buffer(measured: Measured) -> None:
+def test_samples_are_drawn_from_noise_and_not_from_the_buffer(measured: SectionResult) -> None:
     assert measured.arrays["samples"].shape == (100, 1, 28, 28)
     assert abs(float(measured.arrays["samples"].mean()) - 0.5) < 0.01
 
 
-def test_same_rng_same_figures_and_every_step_is_told(dataset: Dataset, measured: Measured) -> None:
+def test_same_rng_same_figures_and_every_step_is_told(dataset: Dataset, measured: SectionResult) -> None:
     told: list[tuple[int, int]] = []
-    watched = subject(dataset, replay=dataset.train.images[:N].flip(0), progress=lambda *steps: told.append(steps))
+    watched = context(dataset, replay=dataset.train.images[:N].flip(0), progress=lambda *steps: told.append(steps))
     again = Fidelity(n=N, n_nearest=100, n_steps=1).measure(watched, rng())
-    assert again.figures == measured.figures
-    assert again.anchors == measured.anchors
+    assert again.metrics == measured.metrics
+    assert again.baselines == measured.baselines
     assert told == [(1, 2), (2, 2)]  # two batches, 256 and the rest
 
 
@@ -94,11 +95,11 @@ def test_an_energy_that_copies_training_images_is_caught(dataset: Dataset) -> No
         return 0.5 * (x - bank[: len(x)]).square().flatten(1).sum(1)
 
     kernel = Langevin(step_size=2**0.5, temperature=0.0, clip=None)
-    found = Fidelity(n=N, n_nearest=100).measure(subject(dataset, copies, kernel=kernel), rng())
-    figures = by_name(found.figures)
-    assert figures["nearest training image, median"].value < 1e-3
-    assert figures["closer to a training image than 99 % of test images"].value == 1
-    assert by_name(found.anchors)["test images: nearest training image, median"].value > 1
+    found = Fidelity(n=N, n_nearest=100).measure(context(dataset, copies, kernel=kernel), rng())
+    metrics = by_name(found.metrics)
+    assert metrics["nearest training image, median"].value < 1e-3
+    assert metrics["closer to a training image than 99 % of test images"].value == 1
+    assert by_name(found.baselines)["test images: nearest training image, median"].value > 1
 
 
 @pytest.mark.parametrize(
@@ -110,10 +111,10 @@ def test_an_energy_that_copies_training_images_is_caught(dataset: Dataset) -> No
 )
 def test_a_dead_energy_is_unmeasurable_in_one_line(dataset: Dataset, energy: object, words: str) -> None:
     with pytest.raises(Unmeasurable, match=words) as caught:
-        Fidelity(n=N, n_steps=10).measure(subject(dataset, energy), rng())
+        Fidelity(n=N, n_steps=10).measure(context(dataset, energy), rng())
     assert "\n" not in str(caught.value)
 
 
 def test_too_few_samples_are_unmeasurable(dataset: Dataset) -> None:
     with pytest.raises(Unmeasurable, match="20 samples are too few"):
-        Fidelity(n=20).measure(subject(dataset), rng())
+        Fidelity(n=20).measure(context(dataset), rng())

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ebmnist.evaluation.frechet import Moments, frechet_distance, frechet_error, leave_one_out_distances, moments
-from ebmnist.evaluation.jackknife import jackknife
+from ebmnist.inference.jackknife import jackknife
 
 
 def random_moments(seed: int, dim: int = 6, rank: int | None = None) -> Moments:

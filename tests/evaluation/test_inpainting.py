@@ -3,10 +3,11 @@ import torch
 from torch import Tensor, nn
 
 from ebmnist.data.base import Dataset, Split
-from ebmnist.errors import BadInput
-from ebmnist.evaluation.base import Measured, Subject, Unmeasurable
-from ebmnist.evaluation.inpainting import Fill, Inpainting, choose_fill, inpaint, masks
-from ebmnist.sampling.cyclic import Cyclic
+from ebmnist.errors import BadInput, Unmeasurable
+from ebmnist.evaluation.base import EvaluationContext, SectionResult
+from ebmnist.evaluation.inpainting import Inpainting, masks
+from ebmnist.inference.inpainting import Fill, choose_fill, inpaint
+from ebmnist.sampling.annealed_langevin import AnnealedLangevin
 from ebmnist.sampling.langevin import Langevin
 from targets import assert_moments
 
@@ -52,19 +53,19 @@ def test_langevin_samples_the_conditional() -> None:
 
 def test_in_cycles_what_is_observed_decides_what_is_filled_in() -> None:
     """Two images, all 0 and all 1, E = κ/2 times the squared distance to the nearer: the observed half says which."""
-    cyclic = Cyclic(hot=1.0, n_hot=8, n_cool=56)
+    annealed_langevin = AnnealedLangevin(sigma_max=1.0, n_hold=8, n_anneal=56)
 
     def nearer(x: Tensor) -> Tensor:
         to = [(x - image).square().flatten(1).sum(1) for image in (0.0, 1.0)]
-        return 0.5 * cyclic.curvature * torch.minimum(*to)
+        return 0.5 * annealed_langevin.curvature * torch.minimum(*to)
 
     y = torch.tensor([0.0, 1.0]).repeat(50).view(-1, 1, 1, 1).expand(100, 1, 4, 4)
     observed = torch.arange(16).view(1, 4, 4) < 8
-    x = inpaint(nearer, cyclic, y.masked_fill(~observed, torch.nan), observed, 64, rng=rng())
+    x = inpaint(nearer, annealed_langevin, y.masked_fill(~observed, torch.nan), observed, 64, rng=rng())
     assert torch.equal(x[:, observed], y[:, observed])
     assert ((x - y).abs() < 0.1).float().mean() > 0.97
     with pytest.raises(BadInput, match="multiple of the kernel's cycle, 64"):
-        inpaint(nearer, cyclic, y, observed, 65, rng=rng())
+        inpaint(nearer, annealed_langevin, y, observed, 65, rng=rng())
 
 
 def test_hidden_pixels_are_never_read() -> None:
@@ -159,19 +160,19 @@ SMALL = Inpainting(n=40, n_validation=10, lengths=(1, 30))
 DATASET = Dataset("grey", split(3000, 1), split(10, 3), split(40, 5))
 
 
-def subject(energy: object = grey_levels) -> Subject:
+def context(energy: object = grey_levels) -> EvaluationContext:
     descent = Langevin(step_size=(2 * NOISE) ** 0.5, temperature=0.0, clip=None)
-    return Subject(energy, descent, 1, DATASET, torch.device("cpu"))  # type: ignore[arg-type]
+    return EvaluationContext(energy, descent, 1, DATASET, torch.device("cpu"))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def measured() -> Measured:
-    return SMALL.measure(subject(), rng())
+def measured() -> SectionResult:
+    return SMALL.measure(context(), rng())
 
 
-def test_with_the_true_energy_descent_fills_as_well_as_can_be(measured: Measured) -> None:
+def test_with_the_true_energy_descent_fills_as_well_as_can_be(measured: SectionResult) -> None:
     # The level is known to 0.05/√392 from the observed half, so what is left is ξ: 26.02 dB.
-    found = {figure.name: figure.value for figure in (*measured.figures, *measured.anchors)}
+    found = {metric.name: metric.value for metric in (*measured.metrics, *measured.baselines)}
     for mask in ("right half", "lower half", "random pixels"):
         for name in ("one chain", "chains averaged"):
             assert found[f"{name}, {mask}: PSNR"] == pytest.approx(26.0, abs=0.1)
@@ -179,7 +180,7 @@ def test_with_the_true_energy_descent_fills_as_well_as_can_be(measured: Measured
         assert found[f"mean image, {mask}: PSNR"] < 24
 
 
-def test_pictures_keep_the_observed_pixels(measured: Measured) -> None:
+def test_pictures_keep_the_observed_pixels(measured: SectionResult) -> None:
     assert len(measured.arrays) == 1 + 3 * 4
     clean = measured.arrays["clean"]
     for name in ("masked", "one chain", "chains averaged", "linear regression"):
@@ -189,16 +190,16 @@ def test_pictures_keep_the_observed_pixels(measured: Measured) -> None:
         assert not torch.equal(picture[..., 14:], clean[..., 14:])
 
 
-def test_what_was_chosen_is_said(measured: Measured) -> None:
-    assert all(figure.note.startswith("30 steps from") for figure in measured.figures)
-    assert all(figure.error is not None and figure.error > 0 for figure in measured.figures)
+def test_what_was_chosen_is_said(measured: SectionResult) -> None:
+    assert all(metric.note.startswith("30 steps from") for metric in measured.metrics)
+    assert all(metric.error is not None and metric.error > 0 for metric in measured.metrics)
 
 
 def test_what_cannot_be_measured_is_said_in_one_line() -> None:
     with pytest.raises(Unmeasurable, match=r"^.*NaN pixels at every length") as caught:
-        SMALL.measure(subject(lambda x: torch.nan * grey_levels(x)), rng())
+        SMALL.measure(context(lambda x: torch.nan * grey_levels(x)), rng())
     assert "\n" not in str(caught.value)
-    few = subject()._replace(dataset=DATASET._replace(test=split(3, 7)))
+    few = context()._replace(dataset=DATASET._replace(test=split(3, 7)))
     with pytest.raises(Unmeasurable, match="3 test images are too few"):
         SMALL.measure(few, rng())
 

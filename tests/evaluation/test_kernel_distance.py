@@ -44,7 +44,7 @@ def test_tells_a_shift_and_approaches_the_full_estimate() -> None:
     assert found.mean == pytest.approx(float(mmd2(x, y)), abs=3 * found.std)
 
 
-def test_same_rng_same_figure() -> None:
+def test_same_rng_same_metric() -> None:
     x, y = gaussian(100, 0), gaussian(100, 1)
     first, second = (kernel_distance(x, y, torch.Generator().manual_seed(3)) for _ in range(2))
     assert first == second

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from ebmnist.data.base import Dataset, Split
-from ebmnist.energy.convnet import ConvNet
-from ebmnist.errors import BadInput
-from ebmnist.evaluation.annealing import LogMean
-from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
-from ebmnist.evaluation.bidirectional import Bracket
+from ebmnist.energies.convnet import ConvNet
+from ebmnist.errors import BadInput, Unmeasurable
+from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult
 from ebmnist.evaluation.likelihood import Likelihood, in_float32
-from ebmnist.evaluation.likelihood_figures import verdict
+from ebmnist.evaluation.likelihood_metrics import assessment
+from ebmnist.inference.annealing import LogMean
+from ebmnist.inference.bidirectional import Bracket
 from ebmnist.random import Rng
 from ebmnist.sampling.langevin import Langevin
 
@@ -20,19 +20,19 @@ SCALE, D = 0.1, 16
 SMALL = Likelihood(n_rungs=60, n_chains=40, n_burn=40, n_heating=8, n_fit=2000, n_test=500)
 
 
-def bowl(x: Tensor) -> Tensor:
+def reference_precision(x: Tensor) -> Tensor:
     """E = ½ · 10⁻³ Σ ((x − ½)/0.1)², so the data below were made at T = 10⁻³."""
     return 0.5e-3 * ((x - 0.5) / SCALE).square().flatten(1).sum(1)
 
 
 def shifted(x: Tensor) -> Tensor:
-    """The bowl away from the data, so that the base is far from the target."""
-    return bowl(x - 0.15)
+    """The reference_precision away from the data, so that the base is far from the target."""
+    return reference_precision(x - 0.15)
 
 
 def rippled(x: Tensor) -> Tensor:
-    """The bowl with walls that chains from the data do not climb."""
-    return bowl(x) + 3e-3 * (100 * x).sin().flatten(1).sum(1)
+    """The reference_precision with walls that chains from the data do not climb."""
+    return reference_precision(x) + 3e-3 * (100 * x).sin().flatten(1).sum(1)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +44,11 @@ def dataset() -> Dataset:
         x = (0.5 + SCALE * torch.randn(n, 1, 4, 4, generator=rng)).clamp(0, 1)
         return Split((255 * x).round() / 255, torch.arange(n) % 2)
 
-    return Dataset("bowl", draw(2000), draw(500), draw(500))
+    return Dataset("reference_precision", draw(2000), draw(500), draw(500))
 
 
-def subject(dataset: Dataset, energy: object = bowl) -> Subject:
-    return Subject(energy, Langevin(), 1, dataset, torch.device("cpu"))  # type: ignore[arg-type]
+def context(dataset: Dataset, energy: object = reference_precision) -> EvaluationContext:
+    return EvaluationContext(energy, Langevin(), 1, dataset, torch.device("cpu"))  # type: ignore[arg-type]
 
 
 def rng() -> Rng:
@@ -56,53 +56,53 @@ def rng() -> Rng:
 
 
 @pytest.fixture(scope="module")
-def measured(dataset: Dataset) -> Measured:
-    return SMALL.measure(subject(dataset), rng())
+def measured(dataset: Dataset) -> SectionResult:
+    return SMALL.measure(context(dataset), rng())
 
 
-def by_name(figures: tuple[Figure, ...]) -> dict[str, Figure]:
-    return {figure.name: figure for figure in figures}
+def by_name(metrics: tuple[Metric, ...]) -> dict[str, Metric]:
+    return {metric.name: metric for metric in metrics}
 
 
-def test_the_temperature_of_the_data_is_found(measured: Measured) -> None:
-    found = by_name(measured.figures)["temperature"]
+def test_the_temperature_of_the_data_is_found(measured: SectionResult) -> None:
+    found = by_name(measured.metrics)["temperature"]
     assert found.error is not None
     assert found.value == pytest.approx(1e-3, abs=4 * found.error)
 
 
-def test_both_ends_hold_the_exact_normaliser(measured: Measured) -> None:
-    figures = by_name(measured.figures)
+def test_both_ends_hold_the_exact_normaliser(measured: SectionResult) -> None:
+    metrics = by_name(measured.metrics)
     scale = (
-        SCALE * (figures["temperature"].value / 1e-3) ** 0.5
+        SCALE * (metrics["temperature"].value / 1e-3) ** 0.5
     )  # of p at the fitted temperature; the box cuts off 6e-7
     truth = D * math.log(scale * math.sqrt(2 * math.pi) * math.erf(0.5 / scale / 2**0.5))
-    lower, upper = figures["log Z, AIS"], figures["log Z, reverse AIS"]
+    lower, upper = metrics["log Z, AIS"], metrics["log Z, reverse AIS"]
     assert lower.error is not None
     assert upper.error is not None
     assert lower.value - 4 * lower.error <= truth <= upper.value + 4 * upper.error
-    assert upper.value - lower.value == pytest.approx(figures["bracket width"].value, abs=1e-6)
-    assert abs(figures["bracket width"].value) < 1
+    assert upper.value - lower.value == pytest.approx(metrics["bracket width"].value, abs=1e-6)
+    assert abs(metrics["bracket width"].value) < 1
 
 
-def test_the_likelihood_is_that_of_the_gaussian_the_data_are(measured: Measured) -> None:
+def test_the_likelihood_is_that_of_the_gaussian_the_data_are(measured: SectionResult) -> None:
     entropy = D * (0.5 + math.log(SCALE * math.sqrt(2 * math.pi)))
-    figures, anchors = by_name(measured.figures), by_name(measured.anchors)
-    for figure in (
-        figures["log-likelihood at most"],
-        figures["log-likelihood at least"],
-        anchors["Gaussian: log-likelihood"],
-        anchors["class Gaussians: log-likelihood"],
+    metrics, baselines = by_name(measured.metrics), by_name(measured.baselines)
+    for metric in (
+        metrics["log-likelihood at most"],
+        metrics["log-likelihood at least"],
+        baselines["Gaussian: log-likelihood"],
+        baselines["class Gaussians: log-likelihood"],
     ):
-        assert figure.value == pytest.approx(-entropy, abs=0.6)
-        bits = {**figures, **anchors}[
-            figure.name.replace("log-likelihood", "bits per dimension")
+        assert metric.value == pytest.approx(-entropy, abs=0.6)
+        bits = {**metrics, **baselines}[
+            metric.name.replace("log-likelihood", "bits per dimension")
             .replace("at most", "at LEAST")
             .replace("at least", "at most")
             .replace("LEAST", "least")
         ]
-        assert bits.value == pytest.approx(8 - figure.value / D / math.log(2))
-    assert anchors["uniform: bits per dimension"].value == 8
-    assert all(figure.note == "" or "says nothing" not in figure.note for figure in measured.figures)
+        assert bits.value == pytest.approx(8 - metric.value / D / math.log(2))
+    assert baselines["uniform: bits per dimension"].value == 8
+    assert all(metric.note == "" or "says nothing" not in metric.note for metric in measured.metrics)
     assert "within the tolerance" in measured.method
 
 
@@ -113,14 +113,14 @@ def test_the_likelihood_is_that_of_the_gaussian_the_data_are(measured: Measured)
 def test_ends_further_apart_than_the_tolerance_say_that_they_say_nothing(
     dataset: Dataset, energy: object, words: str
 ) -> None:
-    found = replace(SMALL, n_rungs=2, tolerance=1.0).measure(subject(dataset, energy), rng())
-    figures = by_name(found.figures)
-    width = figures["bracket width"]
+    found = replace(SMALL, n_rungs=2, tolerance=1.0).measure(context(dataset, energy), rng())
+    metrics = by_name(found.metrics)
+    width = metrics["bracket width"]
     words = words.format(f"{abs(width.value):.0f} ± {width.error:.0f}")
     for name in ("bracket width", "log Z, AIS", "log Z, reverse AIS", "log-likelihood at least"):
-        assert words in figures[name].note
-        assert ": this says nothing" in figures[name].note
-    assert f"a bound, no estimate: {words}" in figures["log-likelihood at most"].note
+        assert words in metrics[name].note
+        assert ": this says nothing" in metrics[name].note
+    assert f"a bound, no estimate: {words}" in metrics["log-likelihood at most"].note
     assert f"not meaningful: {words}" in found.method
 
 
@@ -141,16 +141,16 @@ def test_a_bracket_is_judged_by_its_width_its_error_and_the_chains_it_rests_on(
     width: float, error: float, ess: float, said: str
 ) -> None:
     ends = LogMean(0.0, 0.0, 30.0), LogMean(width, error, ess)
-    assert verdict(Bracket(*ends, 0.5, torch.zeros(32, 1), torch.zeros(32, 1)), 50.0) == said
+    assert assessment(Bracket(*ends, 0.5, torch.zeros(32, 1), torch.zeros(32, 1)), 50.0) == said
 
 
-def test_same_rng_same_figures(dataset: Dataset, measured: Measured) -> None:
-    again = SMALL.measure(subject(dataset), rng())
-    assert again.figures == measured.figures
-    assert again.anchors == measured.anchors
+def test_same_rng_same_metrics(dataset: Dataset, measured: SectionResult) -> None:
+    again = SMALL.measure(context(dataset), rng())
+    assert again.metrics == measured.metrics
+    assert again.baselines == measured.baselines
 
 
-def test_arrays_hold_what_a_picture_needs(measured: Measured) -> None:
+def test_arrays_hold_what_a_picture_needs(measured: SectionResult) -> None:
     assert measured.arrays["annealed"].shape == measured.arrays["starts"].shape == (40, 1, 4, 4)
     assert 0 < float(measured.arrays["annealed"].min()) < float(measured.arrays["annealed"].max()) < 1
     assert measured.arrays["betas"].shape == measured.arrays["gaps"].shape
@@ -158,18 +158,21 @@ def test_arrays_hold_what_a_picture_needs(measured: Measured) -> None:
 
 @pytest.mark.parametrize(
     ("energy", "words"),
-    [(lambda x: -bowl(x), "no lower energy than uniform noise"), (lambda x: bowl(x) * torch.nan, "not finite")],
+    [
+        (lambda x: -reference_precision(x), "no lower energy than uniform noise"),
+        (lambda x: reference_precision(x) * torch.nan, "not finite"),
+    ],
 )
 def test_a_dead_energy_is_unmeasurable_in_one_line(dataset: Dataset, energy: object, words: str) -> None:
     with pytest.raises(Unmeasurable, match=words) as caught:
-        SMALL.measure(subject(dataset, energy), rng())
+        SMALL.measure(context(dataset, energy), rng())
     assert "\n" not in str(caught.value)
 
 
 def test_too_few_images_are_unmeasurable(dataset: Dataset) -> None:
     few = dataset._replace(validation=Split(*(part[:9] for part in dataset.validation)))
     with pytest.raises(Unmeasurable, match="a split has fewer than 40 images"):
-        SMALL.measure(subject(few), rng())
+        SMALL.measure(context(few), rng())
 
 
 @pytest.mark.parametrize("fields", [{"n_chains": 19}, {"n_rungs": 1}, {"n_heating": 0}, {"tolerance": 0.0}])
@@ -185,4 +188,4 @@ def test_float32_is_a_copy_and_functions_pass_through() -> None:
     assert (energy.precision, exact.precision) == ("bf16", "fp32")
     x = torch.rand(2, 1, 28, 28)
     torch.testing.assert_close(exact(x), energy(x), atol=0.02, rtol=0.02)
-    assert in_float32(bowl) is bowl
+    assert in_float32(reference_precision) is reference_precision

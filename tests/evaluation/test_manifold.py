@@ -9,7 +9,7 @@ def gaussian(n: int, seed: int, shift: float = 0.0) -> torch.Tensor:
     return torch.randn(n, 4, generator=rng, dtype=torch.float64) + shift
 
 
-def figures(real: torch.Tensor, samples: torch.Tensor, k: int = 5) -> dict[str, float]:
+def metrics(real: torch.Tensor, samples: torch.Tensor, k: int = 5) -> dict[str, float]:
     found = neighbourhood(manifold(real, k), manifold(samples, k))
     return {name: float(value.double().mean()) for name, value in found._asdict().items()}
 
@@ -30,19 +30,19 @@ def test_rows_at_a_time_change_nothing() -> None:
 
 def test_a_set_covers_itself() -> None:
     x = gaussian(200, 0)
-    found = figures(x, x)
+    found = metrics(x, x)
     assert (found["precision"], found["recall"], found["coverage"]) == (1, 1, 1)
     # Each ball holds its centre and its k nearest: (k + 1) / k.
     assert found["density"] == pytest.approx(1.2)
 
 
 def test_far_apart_sets_share_nothing() -> None:
-    assert set(figures(gaussian(100, 0), gaussian(100, 1, shift=100)).values()) == {0.0}
+    assert set(metrics(gaussian(100, 0), gaussian(100, 1, shift=100)).values()) == {0.0}
 
 
 def test_samples_of_one_mode_are_precise_but_neither_recall_nor_cover() -> None:
     real = torch.cat([gaussian(100, 0), gaussian(100, 1, shift=50)])
-    found = figures(real, gaussian(200, 2))
+    found = metrics(real, gaussian(200, 2))
     assert found["precision"] > 0.8
     assert 0.3 < found["recall"] <= 0.5
     assert 0.3 < found["coverage"] <= 0.5
@@ -50,6 +50,6 @@ def test_samples_of_one_mode_are_precise_but_neither_recall_nor_cover() -> None:
 
 def test_expected_coverage_of_one_law_is_that_of_naeem_et_al() -> None:
     # For N = M → ∞, E[coverage] = 1 − 2⁻ᵏ and E[density] = 1 (Naeem et al. 2020, sec. 3.3).
-    found = [figures(gaussian(400, i), gaussian(400, 100 + i), k=3) for i in range(5)]
+    found = [metrics(gaussian(400, i), gaussian(400, 100 + i), k=3) for i in range(5)]
     assert sum(f["coverage"] for f in found) / 5 == pytest.approx(1 - 2**-3, abs=0.02)
     assert sum(f["density"] for f in found) / 5 == pytest.approx(1, abs=0.05)

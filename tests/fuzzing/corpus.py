@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from ebmnist import pipeline
-from ebmnist.artifacts.measurements import Measurements, Section, write_measurements
-from ebmnist.evaluation.base import Figure
-from ebmnist.recipe import load_recipe
+from ebmnist.config import load_recipe
+from ebmnist.evaluation.base import Metric
+from ebmnist.reporting.measurements import Measurements, Section, write_measurements
 
 SMALL = {
     **{"energy.width": 2, "energy.depth": 2, "training.n_updates": 2, "training.batch_size": 4, "training.n_steps": 1},
@@ -56,11 +56,11 @@ def _make_images(folder: Path, pixels: np.ndarray) -> None:
 
 def _fill_run(run: Path) -> None:
     """What evaluation and drawing leave behind."""
-    figures = (Figure("Fréchet distance", 12.5, 0.5, "", "N = 100"), Figure("drift", float("inf")))
-    section = Section(figures, figures[:1], "how it was measured", 3.0, True, 0, "c0ffee")
-    subject = {"recipe": "smoke", "about": "small", "updates": 2, "checkpoint": "0" * 12, "seed": 0, "quick": True}
+    metrics = (Metric("Fréchet distance", 12.5, 0.5, "", "N = 100"), Metric("drift", float("inf")))
+    section = Section(metrics, metrics[:1], "how it was measured", 3.0, True, 0, "c0ffee")
+    model = {"recipe": "smoke", "about": "small", "updates": 2, "checkpoint": "0" * 12, "seed": 0, "quick": True}
     environment = json.loads((run / "env.json").read_text(encoding="utf-8"))
-    measured = Measurements({**subject, "device": "cpu"}, environment, {"fidelity": section}, {"ood": "ood: why"})
+    measured = Measurements({**model, "device": "cpu"}, environment, {"fidelity": section}, {"ood": "ood: why"})
     write_measurements(run / "evaluation.json", measured)
     picture = io.BytesIO()
     Image.new("L", (4, 4)).save(picture, "PNG")
@@ -72,8 +72,8 @@ def _fill_run(run: Path) -> None:
         "columns": ["a", "b"],
         "rows": [["c", "1"]],
     }
-    (run / "figures" / "gallery.json").write_text(json.dumps([part]), encoding="utf-8")
-    event = {"step": 1, "verdict": "WATCHED", "signals": ["gap"], "time": "2026-01-01T00:00:00+00:00"}
+    (run / "figures" / "run_plots.json").write_text(json.dumps([part]), encoding="utf-8")
+    event = {"step": 1, "action": "WATCHED", "signals": ["gap"], "time": "2026-01-01T00:00:00+00:00"}
     (run / "events.jsonl").write_text(json.dumps(event) + "\n", encoding="utf-8")
 
 

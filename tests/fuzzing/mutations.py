@@ -310,7 +310,7 @@ def png_of(content: bytes, rng: random.Random) -> bytes:
 
 
 def idx_of(content: bytes, rng: random.Random) -> bytes:
-    """An IDX file with another header, or packed once more, or a bomb."""
+    """An IDX file with another header, or native_net once more, or a bomb."""
     n = 4 + 4 * content[3]
     match rng.randrange(6):
         case 0:

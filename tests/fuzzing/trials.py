@@ -13,13 +13,13 @@ from typing import NamedTuple
 import yaml
 
 from ebmnist import cli, pipeline
-from ebmnist.artifacts import RunFolder
-from ebmnist.artifacts.measurements import read_measurements
-from ebmnist.artifacts.tables import write_page
+from ebmnist.config import load_recipe
 from ebmnist.data import IDX, read_images
 from ebmnist.data.idx import read_test_images
 from ebmnist.errors import BadInput
-from ebmnist.recipe import load_recipe
+from ebmnist.reporting import RunFolder
+from ebmnist.reporting.measurements import read_measurements
+from ebmnist.reporting.tables import write_page
 from fuzzing import mutations as mutate
 
 
@@ -31,7 +31,7 @@ class Trial(NamedTuple):
     readers: tuple[Callable[[Path], None], ...]
 
 
-def verb(*words: str) -> Callable[[Path], None]:
+def command(*words: str) -> Callable[[Path], None]:
     """A reader that is a command; `{}` is the corpus. Exit code 2 is a refusal, as raised."""
 
     def read(folder: Path) -> None:
@@ -135,10 +135,10 @@ def resume(folder: Path) -> None:
     going.close()
 
 
-INFO, COMPARE = verb("info", "{}/run"), verb("compare", "{}/run", "{}/run")
+INFO, COMPARE = command("info", "{}/run"), command("compare", "{}/run", "{}/run")
 TRIALS = {
     "image": Trial(5, spoil_image, (lambda f: read_images(f / "image"), lambda f: read_images(f / "image", 0.3))),
-    "image, scored": Trial(0.5, spoil_image, (verb("score", "{}/run", "--input", "{}/image"),)),
+    "image, scored": Trial(0.5, spoil_image, (command("score", "{}/run", "--input", "{}/image"),)),
     "data set": Trial(2, spoil_data, (lambda f: IDX(f / "data", 4).load(), lambda f: read_test_images(f / "data"))),
     "tensors": Trial(3, spoil_tensors, (INFO,)),
     "tensors, resumed": Trial(1.5, spoil_tensors, (resume,)),
@@ -152,9 +152,9 @@ TRIALS = {
         spoil_json("evaluation.json"),
         (lambda f: write_page(f / "run", read_measurements(f / "run" / "evaluation.json"), []), COMPARE, INFO),
     ),
-    "environment, gallery": Trial(
+    "environment, run_plots": Trial(
         1.5,
-        spoil_json("env.json", "figures/gallery.json"),
+        spoil_json("env.json", "figures/run_plots.json"),
         (lambda f: write_page(f / "run", read_measurements(f / "run" / "evaluation.json"), []), INFO),
     ),
     "report's picture": Trial(

@@ -37,9 +37,9 @@ struct Case {
     int32_t bf16, n_layers, n, n_threads, draw;
     std::vector<Shape> shapes;
     Langevin kernel;
-    std::vector<double> numbers;  // head_bias, scale, shift, bowl
+    std::vector<double> numbers;  // head_bias, scale, shift, reference_precision
     std::vector<std::vector<float>> weights, biases;
-    std::vector<float> head, images, coefficients, sigmas, slacks;
+    std::vector<float> head, images, coefficients, sigmas, clamp_margins;
     std::vector<int32_t> order;
     std::vector<int64_t> chains;
     std::vector<uint32_t> counters;  // of Philox, and the key's two words
@@ -59,7 +59,7 @@ struct Case {
         images = in.read<float>((size_t)n * pixels());
         coefficients = in.read<float>((size_t)n);
         sigmas = in.read<float>(steps() * (size_t)n);
-        slacks = in.read<float>(steps() * (size_t)n);
+        clamp_margins = in.read<float>(steps() * (size_t)n);
         chains = in.read<int64_t>((size_t)n);
         counters = in.read<uint32_t>(4 * 3 + 2);
     }
@@ -93,10 +93,10 @@ Handle* packed(Case& c) {
     return handle;
 }
 
-void walk(const Handle* handle, const Case& c, const std::vector<float>& noise, File& out) {
+void run_native(const Handle* handle, const Case& c, const std::vector<float>& noise, File& out) {
     size_t n = (size_t)c.n, size = n * c.pixels();
     std::vector<float> x = c.images, before(size), grad(size), trace(4 * c.steps() * n);
-    must(langevin_chain(handle, &c.kernel, x.data(), c.n, c.chains.data(), c.sigmas.data(), c.slacks.data(),
+    must(langevin_chain(handle, &c.kernel, x.data(), c.n, c.chains.data(), c.sigmas.data(), c.clamp_margins.data(),
                         noise.empty() ? nullptr : noise.data(), before.data(), grad.data(), trace.data(), c.n_threads));
     for (const auto* part : {&x, &before, &grad, &trace}) out.write(*part);
 }
@@ -125,8 +125,8 @@ void run(Case c, File& out) {
         must(normals(c.kernel.seed, c.kernel.stream, c.kernel.first_step + (uint32_t)i, c.draw, c.chains.data(), c.n,
                      (int32_t)c.pixels(), noise.data() + i * size, c.n_threads));
     out.write(noise);
-    walk(handle, c, noise, out);
-    walk(handle, c, {}, out);
+    run_native(handle, c, noise, out);
+    run_native(handle, c, {}, out);
     release(handle);
 
     std::vector<uint32_t> words(12);

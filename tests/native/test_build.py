@@ -9,8 +9,8 @@ from functools import cache
 import pytest
 import torch
 
-from ebmnist.energy import ConvNet
-from ebmnist.energy.fast import packed_of
+from ebmnist.energies import ConvNet
+from ebmnist.energies.fast import native_net_of
 from ebmnist.errors import BadInput
 from ebmnist.native import engine, library
 from ebmnist.native.build import Unusable, _once, find, load
@@ -163,7 +163,7 @@ def test_every_installed_variant_says_the_same(n, monkeypatch):
         found = find(variant)
         monkeypatch.setattr("ebmnist.native.build._loaded", lambda found=found: found)
         library.cache_clear()
-        values.append(packed_of(energy, rough=False).energy(x))
+        values.append(native_net_of(energy, low_precision=False).energy(x))
     for value in values:
         torch.testing.assert_close(value, values[0], atol=5e-7, rtol=1e-6)
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from ebmnist.energy import ConvNet
-from ebmnist.energy.fast import packed_of
-from ebmnist.native import Packed, engine, library
+from ebmnist.energies import ConvNet
+from ebmnist.energies.fast import native_net_of
+from ebmnist.native import NativeNet, engine, library
 from ebmnist.sampling import Langevin, run_chain
 
 pytestmark = pytest.mark.skipif(library() is None, reason="nothing here compiles C++")
@@ -27,8 +27,12 @@ def test_a_longer_chain_takes_no_more_operations(spectral_norm):
 
 def test_weights_are_laid_out_once_a_chain_and_the_loop_is_entered_once(monkeypatch):
     seen = []
-    monkeypatch.setattr(Packed, "__init__", lambda *a, _was=Packed.__init__, **k: seen.append("pack") or _was(*a, **k))
-    monkeypatch.setattr(Packed, "langevin", lambda *a, _was=Packed.langevin, **k: seen.append("walk") or _was(*a, **k))
+    monkeypatch.setattr(
+        NativeNet, "__init__", lambda *a, _was=NativeNet.__init__, **k: seen.append("pack") or _was(*a, **k)
+    )
+    monkeypatch.setattr(
+        NativeNet, "langevin", lambda *a, _was=NativeNet.langevin, **k: seen.append("walk") or _was(*a, **k)
+    )
     operations(200, ConvNet(4))
     assert seen == ["pack", "walk"]
 
@@ -36,8 +40,8 @@ def test_weights_are_laid_out_once_a_chain_and_the_loop_is_entered_once(monkeypa
 def test_the_gradient_of_a_training_loss_computes_nothing_twice(monkeypatch):
     seen = []
     for name in ("energy", "energy_and_grad", "record", "weight_grad"):
-        was = getattr(Packed, name)
-        monkeypatch.setattr(Packed, name, lambda *a, _name=name, _was=was: seen.append(_name) or _was(*a))
+        was = getattr(NativeNet, name)
+        monkeypatch.setattr(NativeNet, name, lambda *a, _name=name, _was=was: seen.append(_name) or _was(*a))
     energy = ConvNet(4).train()
     energy(torch.rand(6, 1, 28, 28)).sum().backward()
     assert seen == ["record", "weight_grad"]
@@ -45,8 +49,8 @@ def test_the_gradient_of_a_training_loss_computes_nothing_twice(monkeypatch):
 
 def test_128_chains_keep_as_many_threads_busy_as_there_are_tiles():
     """A record is as large as its tiles, so that it counts them."""
-    packed, functions = packed_of(ConvNet(4, precision="fp32"), rough=True), library()
-    assert packed is not None
+    native_net, functions = native_net_of(ConvNet(4, precision="fp32"), low_precision=True), library()
+    assert native_net is not None
     assert functions is not None
-    one, all_of_them = (len(packed.record(torch.rand(n, 1, 28, 28))[1]) for n in (1, 128))
+    one, all_of_them = (len(native_net.record(torch.rand(n, 1, 28, 28))[1]) for n in (1, 128))
     assert all_of_them == one * (8 if "v4" in engine() else 16 if "v3" in engine() else 32)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ebmnist.energy import ConvNet, energy_and_grad, frozen
-from ebmnist.energy.fast import packed_of
+from ebmnist.energies import ConvNet, energy_and_grad, frozen
+from ebmnist.energies.fast import native_net_of
 from ebmnist.errors import BadInput
-from ebmnist.native import Packed, library
+from ebmnist.native import NativeNet, library
 from ebmnist.random import StepRng
 from ebmnist.sampling import Langevin, run_chain
 
@@ -21,12 +21,12 @@ bf16_only = pytest.mark.skipif(library() is None or not library().has_bf16(), re
 def in_torch(energy: ConvNet, monkeypatch: pytest.MonkeyPatch) -> ConvNet:
     """The same weights, computed by PyTorch."""
     twin = copy.deepcopy(energy)
-    monkeypatch.setattr(twin, "packed", lambda **_: None)
+    monkeypatch.setattr(twin, "native_net", lambda **_: None)
     return twin
 
 
-def packed(energy: ConvNet, *, rough: bool = False) -> Packed:
-    found = packed_of(energy, rough=rough)
+def native_net(energy: ConvNet, *, low_precision: bool = False) -> NativeNet:
+    found = native_net_of(energy, low_precision=low_precision)
     assert found is not None
     return found
 
@@ -38,9 +38,11 @@ def close(a: Tensor, b: Tensor, tolerance: float) -> None:
 @pytest.mark.parametrize("spectral_norm", [False, True])
 @pytest.mark.parametrize(("width", "depth"), [(1, 4), (3, 2), (4, 5), (8, 3), (16, 4)])
 @pytest.mark.parametrize("batch", [1, 33])
-@pytest.mark.parametrize("bowl", [0.0, 0.05])
-def test_energy_and_gradient_are_torchs(width, depth, batch, bowl, spectral_norm, rng, monkeypatch):
-    energy = ConvNet(width, depth, spectral_norm=spectral_norm, bowl=bowl, precision="fp32").eval()
+@pytest.mark.parametrize("reference_precision", [0.0, 0.05])
+def test_energy_and_gradient_are_torchs(width, depth, batch, reference_precision, spectral_norm, rng, monkeypatch):
+    energy = ConvNet(
+        width, depth, spectral_norm=spectral_norm, reference_precision=reference_precision, precision="fp32"
+    ).eval()
     x = 2 * torch.rand(batch, 1, 28, 28, generator=rng)
     twin = in_torch(energy, monkeypatch)
     for ours, theirs in zip(energy_and_grad(frozen(energy), x), energy_and_grad(frozen(twin), x), strict=True):
@@ -50,7 +52,7 @@ def test_energy_and_gradient_are_torchs(width, depth, batch, bowl, spectral_norm
 @pytest.mark.parametrize("spectral_norm", [False, True])
 @pytest.mark.parametrize(("width", "depth"), [(1, 4), (3, 2), (16, 4)])
 def test_weight_gradients_are_torchs(width, depth, spectral_norm, rng, monkeypatch):
-    energy = ConvNet(width, depth, spectral_norm=spectral_norm, bowl=0.05, precision="fp32").eval()
+    energy = ConvNet(width, depth, spectral_norm=spectral_norm, reference_precision=0.05, precision="fp32").eval()
     twin, x = in_torch(energy, monkeypatch), torch.rand(70, 1, 28, 28, generator=rng)
     for net in (energy, twin):
         (net(x) * torch.linspace(-1, 2, 70)).sum().backward()
@@ -63,7 +65,7 @@ def test_weight_gradients_are_torchs(width, depth, spectral_norm, rng, monkeypat
 def test_weight_gradients_of_more_images_than_records_are_held_of(training, rng, monkeypatch):
     x, grads = torch.rand(50, 1, 28, 28, generator=rng), []
     for held in (20, 512):
-        monkeypatch.setattr("ebmnist.energy.fast.RECORDED", held)
+        monkeypatch.setattr("ebmnist.energies.fast.RECORDED", held)
         torch.manual_seed(0)
         energy = ConvNet(4, precision="fp32").train(training)
         (energy(x) * torch.linspace(-1, 2, 50)).sum().backward()
@@ -73,7 +75,7 @@ def test_weight_gradients_of_more_images_than_records_are_held_of(training, rng,
 
 
 def test_a_record_serves_any_coefficients_and_only_as_many_images(rng):
-    packs, x = packed(ConvNet(4, precision="fp32")), torch.rand(20, 1, 28, 28, generator=rng)
+    packs, x = native_net(ConvNet(4, precision="fp32")), torch.rand(20, 1, 28, 28, generator=rng)
     value, record = packs.record(x)
     close(value, packs.energy(x), 3e-6)
     once, twice = packs.weight_grad(record, torch.ones(20)), packs.weight_grad(record, torch.full((20,), 2.0))
@@ -84,8 +86,8 @@ def test_a_record_serves_any_coefficients_and_only_as_many_images(rng):
 
 @bf16_only
 def test_bfloat16_is_as_close_as_its_eight_bits(rng, monkeypatch):
-    energy, x = ConvNet(16, bowl=0.05, precision="bf16"), torch.rand(64, 1, 28, 28, generator=rng)
-    exact = in_torch(ConvNet(16, bowl=0.05, precision="fp32"), monkeypatch)
+    energy, x = ConvNet(16, reference_precision=0.05, precision="bf16"), torch.rand(64, 1, 28, 28, generator=rng)
+    exact = in_torch(ConvNet(16, reference_precision=0.05, precision="fp32"), monkeypatch)
     exact.load_state_dict(energy.state_dict())
     for net in (energy, exact):
         (net(x) * torch.linspace(-1, 2, 64)).sum().backward()
@@ -95,8 +97,8 @@ def test_bfloat16_is_as_close_as_its_eight_bits(rng, monkeypatch):
 
 
 def test_energies_read_as_numbers_are_not_rough():
-    assert not packed(ConvNet(4)).bf16
-    assert not packed(ConvNet(4, precision="fp32"), rough=True).bf16
+    assert not native_net(ConvNet(4)).bf16
+    assert not native_net(ConvNet(4, precision="fp32"), low_precision=True).bf16
 
 
 @pytest.mark.parametrize(
@@ -111,9 +113,9 @@ def test_energies_read_as_numbers_are_not_rough():
 )
 def test_given_the_same_noise_it_is_the_same_chain(kernel, rng, monkeypatch):
     """Step by step in PyTorch, with the noise that the C++ is given."""
-    energy, n_steps = ConvNet(8, bowl=0.05, precision="fp32"), 7
+    energy, n_steps = ConvNet(8, reference_precision=0.05, precision="fp32"), 7
     x, noise = torch.rand(5, 1, 28, 28, generator=rng), torch.randn(n_steps, 5, 1, 28, 28, generator=rng)
-    walked = packed(energy).langevin(
+    segment = native_net(energy).langevin(
         x, torch.full((n_steps, 1), kernel.step_size * kernel.temperature**0.5),
         seed=0, stream=0, chains=torch.arange(5), first_step=0,
         drift=0.5 * kernel.step_size**2, clip=kernel.clip, clip_norm=kernel.clip_norm, clamp=kernel.clamp,
@@ -124,13 +126,13 @@ def test_given_the_same_noise_it_is_the_same_chain(kernel, rng, monkeypatch):
     chain = run_chain(twin, kernel, x, n_steps, rng=rng, record=True)
     assert chain.trace is not None
     assert chain.last is not None
-    torch.testing.assert_close(walked.x, chain.x, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(walked.before, chain.last.x_before, atol=1e-6, rtol=1e-5)
-    close(walked.grad, chain.last.grad, 1e-4)
-    torch.testing.assert_close(walked.energy, chain.trace.energy)
-    torch.testing.assert_close(walked.grad_norm, chain.trace.grad_norm, rtol=1e-4, atol=0)
-    torch.testing.assert_close(walked.displacement, chain.trace.displacement, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(walked.share_clipped, chain.trace.share_clipped, atol=3 / 784, rtol=0)
+    torch.testing.assert_close(segment.x, chain.x, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(segment.before, chain.last.x_before, atol=1e-6, rtol=1e-5)
+    close(segment.grad, chain.last.grad, 1e-4)
+    torch.testing.assert_close(segment.energy, chain.trace.energy)
+    torch.testing.assert_close(segment.grad_norm, chain.trace.grad_norm, rtol=1e-4, atol=0)
+    torch.testing.assert_close(segment.displacement, chain.trace.displacement, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(segment.share_clipped, chain.trace.share_clipped, atol=3 / 784, rtol=0)
 
 
 def flat() -> ConvNet:
@@ -174,7 +176,7 @@ def test_same_seed_same_bits_on_any_number_of_threads():
 
 
 def test_a_chain_cut_anywhere_is_the_same_chain():
-    net, x, sigmas = packed(ConvNet(4)), torch.rand(40, 1, 28, 28), torch.full((9, 1), 0.1)
+    net, x, sigmas = native_net(ConvNet(4)), torch.rand(40, 1, 28, 28), torch.full((9, 1), 0.1)
     settings = {**FREE, "seed": 2**63 - 1, "stream": 3, "chains": 5 * torch.arange(40)}
     whole = net.langevin(x, sigmas, first_step=2, **settings)
     half = net.langevin(x, sigmas[:4], first_step=2, **settings).x
@@ -186,7 +188,7 @@ def test_a_chain_cut_anywhere_is_the_same_chain():
 def test_progress_is_told_of_every_step_of_a_chain_in_stretches(monkeypatch):
     energy, x = ConvNet(4), torch.rand(40, 1, 28, 28)
     whole = run_chain(energy, Langevin(), x, 9, rng=torch.Generator().manual_seed(2), record=True)
-    monkeypatch.setattr("ebmnist.sampling.fused.STRIDE", 80)
+    monkeypatch.setattr("ebmnist.sampling.native_chains.STRIDE", 80)
     told: list[int] = []
     rng = torch.Generator().manual_seed(2)
     cut = run_chain(energy, Langevin(), x, 9, rng=rng, record=True, keep=[3], progress=told.append)
@@ -254,8 +256,8 @@ def test_a_gradient_of_a_gradient_goes_to_torch():
 def test_only_a_frozen_copy_keeps_packed_weights():
     energy, x = ConvNet(4).requires_grad_(False), torch.rand(2, 1, 28, 28)
     before, still = energy(x), frozen(energy)
-    assert packed(still) is packed(still)
-    assert packed(energy) is not packed(energy)
+    assert native_net(still) is native_net(still)
+    assert native_net(energy) is not native_net(energy)
     with torch.no_grad():
         energy.head.bias.data.add_(1.0)  # a write that autograd's version counter does not see
     torch.testing.assert_close(energy(x), before + 1)
@@ -267,6 +269,6 @@ def test_only_a_frozen_copy_keeps_packed_weights():
 
 def test_the_cpp_gives_way_by_the_slack(rng):
     x = run_chain(
-        ConvNet(4), Langevin(step_size=1.0, temperature=1.0, slack=0.25), torch.rand(8, 1, 28, 28), 1, rng=rng
+        ConvNet(4), Langevin(step_size=1.0, temperature=1.0, clamp_margin=0.25), torch.rand(8, 1, 28, 28), 1, rng=rng
     ).x
     assert (x.min(), x.max()) == (-0.25, 1.25)

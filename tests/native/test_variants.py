@@ -52,11 +52,13 @@ class Expected:
         (grad,) = torch.autograd.grad(value.sum(), x)
         return value.detach(), grad
 
-    def walk(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def run_native(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Where the chain ends, ∂E/∂x of its last step, and its trace."""
         case, x, rows = self.case, self.case.images.double(), []
-        for sigma, slack, xi in zip(case.sigmas.double(), case.slacks.double(), noise.double(), strict=True):
-            begin, low, high = x, case.low - slack[:, None], case.high + slack[:, None]
+        for sigma, clamp_margin, xi in zip(
+            case.sigmas.double(), case.clamp_margins.double(), noise.double(), strict=True
+        ):
+            begin, low, high = x, case.low - clamp_margin[:, None], case.high + clamp_margin[:, None]
             if case.noise_first:
                 x = (x + sigma[:, None] * xi).clamp(low, high)
             energy, grad = self.energy_and_grad(x)
@@ -113,7 +115,7 @@ def check(found: Results, i: int) -> None:
     for ours, theirs in zip(found.biases, right.by_bias, strict=False):
         close(ours, theirs, 1e-5)
     torch.testing.assert_close(found.noise.double(), philox_normals(case), atol=3e-6, rtol=3e-6)
-    x, grad, trace = right.walk(found.noise)
+    x, grad, trace = right.run_native(found.noise)
     torch.testing.assert_close(found.given.x.double(), x, atol=1e-5, rtol=1e-5)
     close(found.given.grad, grad, 1e-4)
     torch.testing.assert_close(found.given.trace[[0, 1, 3]].double(), trace[[0, 1, 3]], rtol=1e-4, atol=1e-5)
@@ -156,7 +158,7 @@ def test_bfloat16_is_as_close_as_its_eight_bits(driver, target, tmp_path):
         close(found.grad, right.grad, 0.03)
         for ours, theirs in zip([*found.weights, found.head], right.by_weight, strict=True):
             close(ours, theirs, 0.06)
-        torch.testing.assert_close(found.given.x.double(), right.walk(found.noise)[0], atol=0.02, rtol=0)
+        torch.testing.assert_close(found.given.x.double(), right.run_native(found.noise)[0], atol=0.02, rtol=0)
         assert torch.equal(found.given.x, found.drawn.x)
 
 

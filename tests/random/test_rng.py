@@ -8,14 +8,14 @@ from ebmnist.random import Purpose, Rng, Stream
 
 
 def test_each_use_takes_the_next_call():
-    rng = Rng(3, Purpose.GALLERY)
+    rng = Rng(3, Purpose.PLOTS)
     first, second, stream = rng.normal((2, 5)), rng.uniform((2, 5)), rng.stream()
     rows = torch.arange(2)
-    assert torch.equal(first, Stream(3, Purpose.GALLERY, 0).normal(rows, 0, (5,)))
-    assert torch.equal(second, Stream(3, Purpose.GALLERY, 1).uniform(rows, 0, (5,)))
-    assert stream == Stream(3, Purpose.GALLERY, 2)
-    assert torch.equal(rng.integers(10, (2, 5)), Stream(3, Purpose.GALLERY, 3).integers(10, rows, 0, (5,)))
-    assert torch.equal(rng.permutation(9), Stream(3, Purpose.GALLERY, 4).permutation(9))
+    assert torch.equal(first, Stream(3, Purpose.PLOTS, 0).normal(rows, 0, (5,)))
+    assert torch.equal(second, Stream(3, Purpose.PLOTS, 1).uniform(rows, 0, (5,)))
+    assert stream == Stream(3, Purpose.PLOTS, 2)
+    assert torch.equal(rng.integers(10, (2, 5)), Stream(3, Purpose.PLOTS, 3).integers(10, rows, 0, (5,)))
+    assert torch.equal(rng.permutation(9), Stream(3, Purpose.PLOTS, 4).permutation(9))
     assert rng.seed == 3
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ebmnist.energy import REGISTRY
+from ebmnist.energies import REGISTRY
 from ebmnist.random import Purpose, Stream, initialised_from
 
 

@@ -1,8 +1,8 @@
 import pytest
 import yaml
 
+from ebmnist.config import load_recipe, make_recipe
 from ebmnist.errors import BadInput
-from ebmnist.recipe import load_recipe, make_recipe
 from ebmnist.recipes.plain import load_yaml
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -67,7 +67,7 @@ def test_what_is_more_than_plain_is_refused_at_once(text, said):
         ("training: {lr: 1e300}", r"training\.lr: expected 0 or a magnitude from 1e-30 to 1e\+30"),
         ("training: {lr: .inf}", r"training\.lr: expected a finite number"),
         ("training: {lr: .nan}", r"training\.lr: expected a finite number"),
-        ("sampling: {kind: cyclic, cold: 1e-200}", r"sampling\.cold: expected 0 or a magnitude"),
+        ("sampling: {kind: annealed_langevin, sigma_min: 1e-200}", r"sampling\.sigma_min: expected 0 or a magnitude"),
         ("seed:", "seed: expected a whole number"),
         ("seed: 9223372036854775808", "seed: expected a whole number"),
         ("name: ..", "name must be fit for a folder"),

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 
-from ebmnist.energy import MLP, ConvNet, energy_and_grad
+from ebmnist.energies import MLP, ConvNet, energy_and_grad
 from ebmnist.errors import BadInput
 from ebmnist.random import ChainRng, Purpose, Rng, Stream
-from ebmnist.sampling import MALA, Cyclic, Langevin, run_chain, sample, uniform_noise
+from ebmnist.sampling import MALA, AnnealedLangevin, Langevin, run_chain, sample, uniform_noise
 from targets import Gaussian
 
 WIDE = Langevin(step_size=0.5, temperature=1.0, clip=None, clamp=None)
@@ -31,15 +31,17 @@ def test_a_chain_is_its_steps_one_after_another():
 
 
 STREAM = Stream(2, Purpose.SAMPLING)
-KERNELS = pytest.mark.parametrize("kernel", [WIDE, MALA(step_size=0.5), Cyclic(n_hot=2, n_cool=3)], ids=str)
+KERNELS = pytest.mark.parametrize(
+    "kernel", [WIDE, MALA(step_size=0.5), AnnealedLangevin(n_hold=2, n_anneal=3)], ids=str
+)
 
 
 @KERNELS
 @pytest.mark.parametrize("cut", [1, 3, 6])
 def test_a_chain_cut_anywhere_is_the_same_chain(kernel, cut):
     half = run_chain(Gaussian(), kernel, START, cut, rng=STREAM)
-    clock = torch.full((8,), cut)
-    rest = run_chain(Gaussian(), kernel, half.x, 7 - cut, rng=STREAM, first_step=cut, clock=clock)
+    step_index = torch.full((8,), cut)
+    rest = run_chain(Gaussian(), kernel, half.x, 7 - cut, rng=STREAM, first_step=cut, step_index=step_index)
     assert torch.equal(rest.x, run_chain(Gaussian(), kernel, START, 7, rng=STREAM).x)
 
 
@@ -158,8 +160,8 @@ def test_progress_counts_the_steps():
         ({"n_steps": 1.0}, "n_steps"),
         ({"n_steps": 1, "temperatures": [-1.0]}, "temperatures"),
         ({"n_steps": 1, "temperatures": [float("nan")]}, "temperatures"),
-        ({"n_steps": 1, "clock": torch.zeros(8)}, "clock: give 8 whole numbers"),
-        ({"n_steps": 1, "clock": torch.zeros(1, dtype=torch.int64)}, "clock: give 8 whole numbers"),
+        ({"n_steps": 1, "step_index": torch.zeros(8)}, "step_index: give 8 whole numbers"),
+        ({"n_steps": 1, "step_index": torch.zeros(1, dtype=torch.int64)}, "step_index: give 8 whole numbers"),
         ({"n_steps": 1, "rng": 0}, "manual_seed"),
         ({"n_steps": 1, "x": START.long()}, "floating-point"),
         ({"n_steps": 1, "x": START.tolist()}, "floating-point"),

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from ebmnist.energy import MLP
+from ebmnist.energies import MLP
 from ebmnist.random import ChainRng, Rng
-from ebmnist.sampling import MALA, Cyclic, Langevin
+from ebmnist.sampling import MALA, AnnealedLangevin, Langevin
 from ebmnist.sampling.graphed import WORTH, _Held, graphed
 from ebmnist.trained import load
 
@@ -28,7 +28,7 @@ def _nothing_is_being_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EBMNIST_GRAPHS", raising=False)
 
 
-@pytest.mark.parametrize("kernel", [Langevin(), Cyclic(), MALA()])
+@pytest.mark.parametrize("kernel", [Langevin(), AnnealedLangevin(), MALA()])
 def test_long_chains_on_a_gpu_are(kernel: Any) -> None:
     assert graphed(MLP(), kernel, THERE, WORTH)
     assert graphed(load("pretrained"), kernel, THERE, WORTH)
@@ -45,7 +45,7 @@ def test_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not graphed(MLP(), Langevin(), THERE, WORTH)
 
 
-@pytest.mark.parametrize("kernel", [Langevin(), Cyclic(), MALA(step_size=0.1, temperature=1e-3)])
+@pytest.mark.parametrize("kernel", [Langevin(), AnnealedLangevin(), MALA(step_size=0.1, temperature=1e-3)])
 def test_a_step_finds_each_step_s_numbers_where_the_first_found_its_own(kernel: Any) -> None:
     """A captured step reads the same memory at every replay: filled anew, it is the next step of the chain."""
     energy, x = MLP(6, 8).requires_grad_(False), torch.rand(4, 6)

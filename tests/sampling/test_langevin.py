@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ebmnist.energy import MLP
+from ebmnist.energies import MLP
 from ebmnist.errors import BadInput
 from ebmnist.random import ChainRng
 from ebmnist.sampling import Langevin, run_chain, sample, samples_of
@@ -104,7 +104,7 @@ def test_clamp_holds_at_every_step(rng):
 
 
 def test_with_slack_chains_leave_the_box_and_samples_do_not(rng):
-    kernel = Langevin(step_size=1.0, temperature=4.0, clamp=(-0.5, 0.25), slack=0.125)
+    kernel = Langevin(step_size=1.0, temperature=4.0, clamp=(-0.5, 0.25), clamp_margin=0.125)
     chain = run_chain(Gaussian(), kernel, torch.zeros(50, 3), 5, rng=rng)
     assert (chain.x.min(), chain.x.max()) == (-0.625, 0.375)
     x = sample(Gaussian(), 50, rng=rng, kernel=kernel, n_steps=5, shape=(3,))
@@ -129,8 +129,8 @@ def test_one_step_is_as_long_as_it_says(rng):
         ({"clip": 0.0}, "clip"),
         ({"clip_norm": -1.0}, "clip_norm"),
         ({"clamp": (1.0, 0.0)}, "clamp"),
-        ({"slack": -0.1}, "slack"),
-        ({"slack": math.nan}, "slack"),
+        ({"clamp_margin": -0.1}, "clamp_margin"),
+        ({"clamp_margin": math.nan}, "clamp_margin"),
     ],
 )
 def test_bad_fields_are_named(fields, named):

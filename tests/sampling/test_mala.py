@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from ebmnist.energy import energy_and_grad
+from ebmnist.energies import energy_and_grad
 from ebmnist.errors import BadInput
 from ebmnist.random import ChainRng, Rng
 from ebmnist.sampling import MALA, run_chain

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ebmnist.training import Judgement, Snapshot, Verdict, fit
+from ebmnist.training import Action, Decision, Snapshot, fit
 from toy_run import WARM, bumps, make_state
 
 
@@ -10,8 +10,8 @@ from toy_run import WARM, bumps, make_state
 def warm() -> Snapshot:
     """A healthy run's state after `WARM` updates, none of which gave a signal."""
     state = make_state()
-    for record, judgement in fit(state, bumps()):
-        assert judgement == Judgement(Verdict.HEALTHY)
+    for record, decision in fit(state, bumps()):
+        assert decision == Decision(Action.HEALTHY)
         if record.step == WARM:
             break
     return state.snapshot()

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ebmnist.sampling import ReplayBuffer
-from ebmnist.training import Guard, Judgement, Snapshot, Verdict
+from ebmnist.training import Action, Decision, Guard, Snapshot
 from faults import FAULTS, Fault, nan_in_gradient
 from toy_run import ANSWERS, GUARD, WARM, all_finite, bumps, spread, warmed
 
@@ -16,28 +16,28 @@ def test_a_faulty_run_is_healthy_again(fault: Fault, warm: Snapshot) -> None:
     state, run = warmed(warm)
     fault.inject(state)
     judged = [next(run)[1] for _ in range(within)]
-    assert answer in {judgement.verdict for judgement in judged}
+    assert answer in {decision.action for decision in judged}
 
     # The answer was carried out, all of it.
-    if answer is Verdict.ROLLED_BACK:
+    if answer is Action.ROLLED_BACK:
         assert state.step <= WARM + 3
         assert state.stream == 1
-    if answer is Verdict.CLEANED:
+    if answer is Action.REINITIALISED:
         assert "chains replaced" in judged[-1].signals[-1]
-    elif answer is not Verdict.WATCHED:  # that one update was skipped, and is all it takes
+    elif answer is not Action.WATCHED:  # that one update was skipped, and is all it takes
         assert state.lr == pytest.approx(state.training.lr / 2)
-        assert state.training.guard.regularisation(state.memory) == pytest.approx(2.0)
+        assert state.training.guard.regularisation(state.guard_state) == pytest.approx(2.0)
     assert all_finite(state)
 
     # Healthy within a few updates, and from then on; the learning rate comes back when it has been calm.
     for _ in range(10):
         next(run)
-    later = [next(run) for _ in range(GUARD.calm_after)]
-    assert {judgement.verdict for _, judgement in later} <= {Verdict.HEALTHY, Verdict.RELAXED}
+    later = [next(run) for _ in range(GUARD.restore_after)]
+    assert {decision.action for _, decision in later} <= {Action.HEALTHY, Action.LR_RESTORED}
     assert state.lr == state.training.lr
     assert all_finite(state)
     assert later[-1][0].energy_max < 1.0  # as before the fault
-    assert state.memory.rollbacks <= 1
+    assert state.guard_state.rollbacks <= 1
     assert isinstance(state.start, ReplayBuffer)
     assert spread(state.start.images) > 0.6 * spread(bumps())
 
@@ -65,4 +65,4 @@ def test_a_guard_off_lets_nan_through_for_good(warm: Snapshot) -> None:
     nan_in_gradient(state)
     records = [next(run) for _ in range(10)]
     assert all(math.isnan(record.weight_norm) for record, _ in records)
-    assert {judgement for _, judgement in records} == {Judgement(Verdict.HEALTHY)}
+    assert {decision for _, decision in records} == {Decision(Action.HEALTHY)}

@@ -3,18 +3,18 @@
 import torch
 
 from ebmnist.sampling import FromNoise, ReplayBuffer
-from ebmnist.training import Guard, Snapshot, Verdict, fit
+from ebmnist.training import Action, Guard, Snapshot, fit
 from ebmnist.training.limits import Limits
 from ebmnist.training.loop import Snapshots
 from faults import buffer_at_clamp, nan_in_buffer, nan_in_gradient, nan_in_weight
 from toy_run import GUARD, WARM, all_finite, bumps, make_state, until_diverged, warmed
 
 
-def test_a_rollback_restores_everything_to_the_bit_but_stream_and_easing(warm: Snapshot) -> None:
+def test_a_rollback_restores_everything_to_the_bit_but_stream_and_rate(warm: Snapshot) -> None:
     state, run = warmed(warm)
     nan_in_weight(state)
-    _, judgement = next(run)
-    assert judgement.signals == ("a weight is not finite", f"rollback 1 of at most 8, to update {WARM}")
+    _, decision = next(run)
+    assert decision.signals == ("a weight is not finite", f"rollback 1 of at most 8, to update {WARM}")
     back = state.snapshot()
     assert back.tensors.keys() == warm.tensors.keys()
     for name, value in back.tensors.items():
@@ -22,7 +22,7 @@ def test_a_rollback_restores_everything_to_the_bit_but_stream_and_easing(warm: S
     assert back.facts["step"] == WARM
     assert back.facts["stream"] == warm.facts["stream"] + 1
     assert back.facts["guard"]["running"] == warm.facts["guard"]["running"]
-    assert (state.memory.ease, state.memory.rollbacks) == (1, 1)
+    assert (state.guard_state.n_lr_decays, state.guard_state.rollbacks) == (1, 1)
 
 
 def test_after_a_rollback_batches_and_noise_are_others(warm: Snapshot) -> None:
@@ -57,7 +57,7 @@ def test_a_gradient_that_stays_nan_diverges_and_leaves_the_weights_whole(warm: S
     guard = Guard(patience=4, max_rollbacks=1, limits=Limits(settling=25))
     state, run = warmed(warm, guard)
     said, caught = until_diverged(run, lambda: nan_in_gradient(state))
-    assert said == "WEWRWWWR"
+    assert said == "WLWRWWWR"
     assert "the loss or its weight gradient is not finite" in str(caught)
     assert state.step == WARM
     assert all_finite(state)
@@ -71,7 +71,7 @@ def test_a_snapshot_taken_in_trouble_is_never_the_healthy_one(warm: Snapshot) ->
         while state.step % GUARD.snapshot_every != GUARD.snapshot_every - 1:
             next(run)
         buffer_at_clamp(state)
-        assert next(run)[1].verdict is Verdict.CLEANED
+        assert next(run)[1].action is Action.REINITIALISED
     nan_in_weight(state)
     assert next(run)[1].signals[-1] == f"rollback 1 of at most 8, to update {WARM}"
 
@@ -90,10 +90,10 @@ def test_a_broken_chain_in_a_snapshot_is_found_before_it_is_drawn(warm: Snapshot
         next(run)
     assert isinstance(state.start, ReplayBuffer)
     state.start.images[:1] = torch.nan  # 1 of 256, 32 of which are drawn: missed more often than not
-    record, judgement = next(run)
+    record, decision = next(run)
     assert record.finite_images == 1.0
-    assert judgement.verdict is Verdict.CLEANED
-    assert judgement.signals[0] == "start.images is not finite"
+    assert decision.action is Action.REINITIALISED
+    assert decision.signals[0] == "start.images is not finite"
     assert all_finite(state)
 
 
@@ -115,9 +115,9 @@ def test_a_second_rollback_goes_further_back(warm: Snapshot) -> None:
 
 def test_chains_without_a_buffer_have_nothing_to_replace() -> None:
     state = make_state(Guard(limits=Limits(diversity=1e6)), start=FromNoise())
-    _, judgement = next(fit(state, bumps()))
-    assert judgement.verdict is Verdict.WATCHED
-    assert "collapsed" in judgement.signals[0]
+    _, decision = next(fit(state, bumps()))
+    assert decision.action is Action.WATCHED
+    assert "collapsed" in decision.signals[0]
 
 
 def test_replaced_chains_come_from_the_same_slots_of_the_healthy_snapshot(warm: Snapshot) -> None:
@@ -135,7 +135,7 @@ def test_before_any_chain_was_healthy_they_are_replaced_by_noise() -> None:
     run = fit(state, bumps())
     next(run)
     nan_in_buffer(state)
-    assert next(run)[1].verdict is Verdict.CLEANED
+    assert next(run)[1].action is Action.REINITIALISED
     assert isinstance(state.start, ReplayBuffer)
     assert all_finite(state)
     assert not state.start.age[::4].any()

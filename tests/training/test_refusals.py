@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from ebmnist.energy import MLP, ConvNet
+from ebmnist.energies import MLP, ConvNet
 from ebmnist.errors import BadInput
 from ebmnist.sampling import FromData, FromNoise, ReplayBuffer
 from ebmnist.training import Training

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ebmnist.energy import MLP
+from ebmnist.energies import MLP
 from ebmnist.errors import BadInput
 from ebmnist.sampling import Langevin, ReplayBuffer
 from ebmnist.training import ContrastiveDivergence, Snapshot, Training, TrainState, train_step
@@ -36,7 +36,7 @@ def test_a_state_before_its_first_update_fits_too():
 
 FACTS = {
     "step": [-1, 1.0, "1", None, 2**63],
-    "guard": [None, [], {}, {"ease": 0}],
+    "guard": [None, [], {}, {"n_lr_decays": 0}],
 }
 
 
@@ -79,7 +79,7 @@ def test_a_negative_second_moment_is_refused(state):
 
 
 def buffer(n=3):
-    numbers = {f"start.{name}": torch.zeros(n, dtype=torch.int64) for name in ("age", "clock", "lineage")}
+    numbers = {f"start.{name}": torch.zeros(n, dtype=torch.int64) for name in ("age", "step_index", "lineage")}
     images = torch.zeros(n, 1, 28, 28) if n else torch.zeros(0)
     return numbers | {"start.images": images, "start.n_born": torch.zeros((), dtype=torch.int64)}
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ebmnist.energy import MLP, ConvNet, ResNet
+from ebmnist.energies import MLP, ConvNet, ResNet
 from ebmnist.errors import BadInput
 from ebmnist.random import Purpose, Stream
 from ebmnist.sampling import FromData, FromNoise, Langevin, ReplayBuffer
-from ebmnist.training import Guard, Schedule, Snapshot, Training, TrainState, Verdict, fit
+from ebmnist.training import Action, Guard, Schedule, Snapshot, Training, TrainState, fit
 from toys import advance, ring, toy_state
 
 ENERGIES = {
@@ -117,7 +117,7 @@ def test_a_snapshot_holds_everything_by_name(rng):
     weights = state.energy.state_dict().keys()
     assert {f"energy.{name}" for name in weights} < names
     assert {f"ema.{name}" for name in weights} < names
-    assert {"start.images", "start.age", "start.clock", "start.lineage", "start.n_born"} < names
+    assert {"start.images", "start.age", "start.step_index", "start.lineage", "start.n_born"} < names
     n = len(list(state.energy.parameters()))
     moments = {f"optimiser.{i}.{key}" for i in range(n) for key in ("step", "exp_avg", "exp_avg_sq")}
     assert moments < names
@@ -149,11 +149,13 @@ def test_going_back_to_the_very_first_snapshot(rng):
 
 
 def test_the_guards_memory_is_restored():
-    state = toy_state(guard=Guard(calm_after=3))
-    state.memory = state.memory._replace(ease=2, calm=1, running=state.memory.running._replace(n_seen=5))
-    other = toy_state(guard=Guard(calm_after=3))
+    state = toy_state(guard=Guard(restore_after=3))
+    state.guard_state = state.guard_state._replace(
+        n_lr_decays=2, n_healthy=1, running=state.guard_state.running._replace(n_seen=5)
+    )
+    other = toy_state(guard=Guard(restore_after=3))
     other.restore(through_a_file(state.snapshot()))
-    assert other.memory == state.memory
+    assert other.guard_state == state.guard_state
     assert other.lr == state.lr == 0.25 * state.training.lr
 
 
@@ -196,16 +198,16 @@ def test_no_two_uses_share_a_random_number(monkeypatch):
 
     monkeypatch.setattr(Stream, "_numbers", noted)
     x = ring(64, torch.Generator().manual_seed(0))
-    state = toy_state(start=ReplayBuffer(32, 0.5, from_data=0.3, astray=0.3), guard=Guard(snapshot_every=1))
+    state = toy_state(start=ReplayBuffer(32, 0.5, from_data=0.3, corrupted_fraction=0.3), guard=Guard(snapshot_every=1))
     run = fit(state, x)
     for _ in range(3):
         next(run)
     state.start.images[5] = torch.nan
-    verdicts = [next(run)[1].verdict]
+    actions = [next(run)[1].action]
     with torch.no_grad():
         next(state.energy.parameters()).fill_(torch.nan)
-    verdicts += [next(run)[1].verdict for _ in range(3)]
-    assert Verdict.ROLLED_BACK in verdicts
+    actions += [next(run)[1].action for _ in range(3)]
+    assert Action.ROLLED_BACK in actions
     words = {word & 0xFF for _, word, *_ in addresses}
     assert {Purpose.BUFFER, Purpose.BATCHES, Purpose.DATA_NOISE, Purpose.TRAINING_CHAINS} <= words
     assert len(set(addresses)) == len(addresses)
@@ -232,9 +234,9 @@ def test_more_steps_than_can_be_numbered_are_refused():
 
 
 def test_the_learning_rate_is_base_times_schedule_times_guard():
-    state = toy_state(lr=0.1, n_updates=10, schedule=Schedule("cosine"), guard=Guard(ease_factor=0.5))
+    state = toy_state(lr=0.1, n_updates=10, schedule=Schedule("cosine"), guard=Guard(lr_decay_factor=0.5))
     assert state.lr == pytest.approx(0.1)
     state.step = 5
     assert state.lr == pytest.approx(0.05)
-    state.memory = state.memory._replace(ease=1)
+    state.guard_state = state.guard_state._replace(n_lr_decays=1)
     assert state.lr == pytest.approx(0.025)

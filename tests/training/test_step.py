@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from ebmnist.energy import MLP
-from ebmnist.sampling import Cyclic, Draw, FromData, Langevin, ReplayBuffer, run_chain
+from ebmnist.energies import MLP
+from ebmnist.sampling import AnnealedLangevin, Draw, FromData, Langevin, ReplayBuffer, run_chain
 from ebmnist.training import ContrastiveDivergence, Guard, Schedule, train_step
 from ebmnist.training.step import _smoothing, noised
 from targets import assert_moments
@@ -101,8 +101,8 @@ def test_the_learning_rate_and_regularisation_are_those_in_force(rng):
     state = cold_state(
         lr=0.1, n_updates=10, schedule=Schedule("cosine"), objective=ContrastiveDivergence(energy_l2=0.2)
     )
-    state.memory = state.memory._replace(ease=1)
-    factor = state.training.guard.lr_factor(state.memory)
+    state.guard_state = state.guard_state._replace(n_lr_decays=1)
+    factor = state.training.guard.lr_factor(state.guard_state)
     plain = [state.training.schedule.factor(step, 10) for step in range(4)]
     records = advance(state, ring(32, rng), 4)
     assert [r.step for r in records] == [1, 2, 3, 4]
@@ -229,10 +229,10 @@ def test_data_noise_stays_in_the_box(rng):
 
 
 def test_data_noise_has_the_chains_slack(rng):
-    state = toy_state(kernel=Langevin(slack=0.25), data_noise=0.5)
-    sigma, slack = _smoothing(state, Draw(torch.zeros(4, 2)))
-    assert (sigma, slack) == (0.5, 0.25)
-    x = noised(torch.full((1_000, 1), 0.9), sigma, state.kernel, rng, slack=slack)
+    state = toy_state(kernel=Langevin(clamp_margin=0.25), data_noise=0.5)
+    sigma, clamp_margin = _smoothing(state, Draw(torch.zeros(4, 2)))
+    assert (sigma, clamp_margin) == (0.5, 0.25)
+    x = noised(torch.full((1_000, 1), 0.9), sigma, state.kernel, rng, clamp_margin=clamp_margin)
     assert (x.min(), x.max()) == (-0.25, 1.25)
 
 
@@ -275,26 +275,26 @@ def test_weight_decay_takes_its_share_of_the_weights_and_nothing_else(rng):
 
 
 def test_real_images_have_the_noise_of_their_chains_place_in_the_cycle():
-    kernel = Cyclic(n_hot=2, n_cool=2, hot=0.5, cold=0.1, temperature=1e-4)
+    kernel = AnnealedLangevin(n_hold=2, n_anneal=2, sigma_max=0.5, sigma_min=0.1, temperature=1e-4)
     start = ReplayBuffer(4000, fresh_fraction=0.0)
     state = toy_state(kernel=kernel, start=start, n_steps=1)
     start.draw(torch.zeros(4000, 2), state.rng)  # fills it
-    start.clock = torch.arange(4000) % 4
+    start.step_index = torch.arange(4000) % 4
     draw = start.draw(torch.zeros(4000, 2), state.rng)
-    sigma, slack = _smoothing(state, draw)
-    assert draw.clock is not None
+    sigma, clamp_margin = _smoothing(state, draw)
+    assert draw.step_index is not None
     for place in range(4):
-        at = draw.clock == place
-        torch.testing.assert_close(sigma[at, 0], kernel.level(torch.full((1000,), place)))
-        torch.testing.assert_close(slack[at, 0], kernel.beyond(torch.full((1000,), place)))
+        at = draw.step_index == place
+        torch.testing.assert_close(sigma[at, 0], kernel.sigma(torch.full((1000,), place)))
+        torch.testing.assert_close(clamp_margin[at, 0], kernel.margin(torch.full((1000,), place)))
     free = dataclasses.replace(kernel, clamp=None)
     x = noised(torch.zeros(4000, 2), sigma, free, state.rng)
     for place in range(4):
-        assert_moments(x[draw.clock == place] / sigma[draw.clock == place], 0.0, 1.0)
+        assert_moments(x[draw.step_index == place] / sigma[draw.step_index == place], 0.0, 1.0)
 
 
 def test_starts_without_a_memory_begin_a_cycle_at_every_update():
-    kernel = Cyclic(n_hot=2, n_cool=2)
+    kernel = AnnealedLangevin(n_hold=2, n_anneal=2)
     state = toy_state(kernel=kernel, start=FromData(), n_steps=3)
     sigma, _ = _smoothing(state, state.start.draw(torch.zeros(5, 2), state.rng))
-    torch.testing.assert_close(sigma, kernel.level(torch.tensor([[2]])))
+    torch.testing.assert_close(sigma, kernel.sigma(torch.tensor([[2]])))

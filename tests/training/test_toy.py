@@ -2,9 +2,9 @@
 
 import torch
 
-from ebmnist.energy import MLP
+from ebmnist.energies import MLP
 from ebmnist.sampling import Langevin, ReplayBuffer, run_chain, uniform_noise
-from ebmnist.training import ContrastiveDivergence, Verdict, fit
+from ebmnist.training import Action, ContrastiveDivergence, fit
 from toys import off_ring, ring, toy_state
 
 
@@ -30,9 +30,9 @@ def test_it_learns_a_ring(rng):
         lr=1e-2,
         ema_decay=0.99,
     )
-    verdicts = [judgement.verdict for _, judgement in fit(state, ring(2_000, rng))]
+    actions = [decision.action for _, decision in fit(state, ring(2_000, rng))]
     assert state.step == 200
-    assert verdicts.count(Verdict.HEALTHY) > 180
+    assert actions.count(Action.HEALTHY) > 180
 
     data, noise = ring(1_000, rng), uniform_noise(1_000, (2,), rng)
     off = noise[off_ring(noise) > 0.12]

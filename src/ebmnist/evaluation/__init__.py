@@ -1,6 +1,7 @@
-"""Numbers one can trust: what a trained energy is worth, on samples from noise, beside floors and baselines."""
+"""Metrics of a trained energy, on samples from noise, beside real references and baselines."""
 
-from ebmnist.evaluation.base import Figure, Measured, Section, Subject, Unmeasurable
+from ebmnist.errors import Unmeasurable
+from ebmnist.evaluation.base import EvaluationContext, Metric, Section, SectionResult
 from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.evaluation.denoising import Denoising
 from ebmnist.evaluation.fidelity import Fidelity
@@ -21,4 +22,4 @@ REGISTRY: dict[str, type[Section]] = {
     "likelihood": Likelihood,
 }
 
-__all__ = ["REGISTRY", "Figure", "Measured", "Section", "Subject", "Unmeasurable"]
+__all__ = ["REGISTRY", "EvaluationContext", "Metric", "Section", "SectionResult", "Unmeasurable"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ebmnist.energy.base import Energy, energy_and_grad
+from ebmnist.energies.base import Energy, energy_and_grad, per_sample
 from ebmnist.random import AnyRng, Rng, StepRng
 from ebmnist.sampling.base import ChainState, Kernel, StepInfo
 from ebmnist.sampling.chain import run_chain
@@ -44,7 +44,7 @@ class ReflectedMALA(MALA):
         if self.clamp is not None:
             low, high = self.clamp
             accepted = accepted & ((y >= low) & (y <= high)).flatten(1).all(1)
-        mask = accepted.view(-1, *[1] * (x.dim() - 1))
+        mask = per_sample(accepted, x)
         after = ChainState(
             torch.where(mask, y, x), torch.where(accepted, value_y, value), torch.where(mask, grad_y, grad)
         )

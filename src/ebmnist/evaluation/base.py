@@ -1,5 +1,6 @@
-"""What an evaluation is: a trained energy goes in, figures with their error and anchors come out."""
+"""What an evaluation is: a trained energy goes in, metrics with their error and baselines come out."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, Self
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.data.base import Dataset
-from ebmnist.energy.base import Energy
+from ebmnist.energies.base import Energy
 from ebmnist.random import Rng
 from ebmnist.sampling.base import Kernel
 
@@ -19,7 +20,7 @@ def unwatched(done: int, total: int) -> None:
     """The progress that nobody looks at."""
 
 
-class Subject(NamedTuple):
+class EvaluationContext(NamedTuple):
     """What is being judged: the (EMA) energy, the kernel that samples it, the data it saw, its replay buffer if any."""
 
     energy: Energy
@@ -28,7 +29,7 @@ class Subject(NamedTuple):
     dataset: Dataset
     device: torch.device
     replay: Tensor | None = None  # (N, 1, 28, 28): labelled, never the samples
-    replay_clock: Tensor | None = None  # (N,) int64, the step each of them is at, for a kernel with a cycle
+    replay_step_index: Tensor | None = None  # (N,) int64, the step each of them is at, for a kernel with a cycle
     progress: Progress = unwatched  # told of their steps by the sections that run long chains
 
     def steps(self, total: int, before: int = 0) -> Callable[[int], None]:
@@ -36,7 +37,7 @@ class Subject(NamedTuple):
         return lambda done: self.progress(before + done, total)
 
 
-class Figure(NamedTuple):
+class Metric(NamedTuple):
     """One number: what it is, its value, its spread (None where it has none) and in which unit."""
 
     name: str
@@ -47,27 +48,40 @@ class Figure(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A section's outcome: figures, what was measured beside them, tensors for the pictures, and how it was done."""
+class SectionResult:
+    """A section's outcome: metrics, what was measured beside them, tensors for the pictures, and how it was done."""
 
-    figures: tuple[Figure, ...]
-    anchors: tuple[Figure, ...] = ()  # floors and baselines, measured in the same way
-    arrays: dict[str, Tensor] = field(default_factory=dict)  # for artifacts.figures
+    metrics: tuple[Metric, ...]
+    baselines: tuple[Metric, ...] = ()  # real references and baselines, measured in the same way
+    arrays: dict[str, Tensor] = field(default_factory=dict)  # for reporting.plots
     method: str = ""  # one paragraph: N, seeds, chain length, feature net, which split chose and which reported
 
 
+def mean_metric(name: str, values: Tensor, *, unit: str = "", note: str = "") -> Metric:
+    """Return the mean of a value per image, (N,), with its standard error; infinite values have none."""
+    x = values.double()
+    error = float(x.std() / len(x) ** 0.5)
+    return Metric(name, float(x.mean()), error if math.isfinite(error) else None, unit, note)
+
+
+def evenly_spaced(n_all: int, n: int) -> Tensor:
+    """Return n of the indices 0 … n_all − 1, evenly spaced: the halves of MNIST's test file are not alike."""
+    return torch.arange(n) * n_all // n
+
+
+def take(images: Tensor, n: int, device: torch.device) -> Tensor:
+    """Return at most n images, (N, *shape), evenly spaced among all, on `device`."""
+    return images[evenly_spaced(len(images), min(n, len(images)))].to(device)
+
+
 class Section(Protocol):
-    """One file of this room. Frozen dataclass; `measure` raises `Unmeasurable` rather than invent a number."""
+    """One section of the evaluation. Frozen dataclass; `measure` raises `Unmeasurable` rather than invent a number."""
 
     @classmethod
     def quick(cls) -> Self:
         """The section at small sizes, for a first look in seconds."""
         ...
 
-    def measure(self, subject: Subject, rng: Rng) -> Measured:
-        """Measure the subject."""
+    def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
+        """Measure the context."""
         ...
-
-
-class Unmeasurable(RuntimeError):
-    """A section could not be measured; the message says in one line which and why."""

@@ -7,12 +7,12 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from ebmnist.errors import BadInput
-from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
-from ebmnist.evaluation.feature_net import FEATURE_DIM, Seen, load_feature_net
+from ebmnist.errors import BadInput, Unmeasurable
+from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult
+from ebmnist.evaluation.feature_metrics import N_MIN, FeatureMetrics, digit_histogram, histogram_kl
+from ebmnist.evaluation.feature_net import FEATURE_DIM, FeatureOutput, load_feature_net
 from ebmnist.evaluation.frechet import leave_one_out_distances
-from ebmnist.evaluation.jackknife import group_error
-from ebmnist.evaluation.yardstick import N_MIN, Yardstick, digit_histogram, histogram_kl
+from ebmnist.inference.jackknife import group_error
 from ebmnist.random import Rng
 from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.samples import cycle_of, less_noise, samples_of
@@ -21,21 +21,21 @@ from ebmnist.sampling.start.noise import uniform_noise
 FIRST = 64  # the shortest chain that is looked at
 
 
-class Look(NamedTuple):
+class Measurement(NamedTuple):
     """What the chains of one start are like after `n_steps`."""
 
     n_steps: int
-    seen: Seen
+    seen: FeatureOutput
     images: Tensor  # (10, 1, 28, 28): the same ten chains at every look
     distance: tuple[float, float]  # Fréchet distance to test images, and its error
     on_validation: float  # Fréchet distance to validation images, on which the best length is chosen
 
 
-class Judges(NamedTuple):
+class ReferenceSets(NamedTuple):
     """The validation images, which choose, and the test images, which report."""
 
-    validation: Yardstick
-    test: Yardstick
+    validation: FeatureMetrics
+    test: FeatureMetrics
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,15 @@ class ChainLength:
         doublings = (first << i for i in range(self.long.bit_length()))
         return (*(k for k in doublings if k < last), last)
 
-    def measure(self, subject: Subject, rng: Rng) -> Measured:
-        """Measure the subject."""
-        if self.long < (cycle := cycle_of(subject.kernel)):
+    def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
+        """Measure the context."""
+        if self.long < (cycle := cycle_of(context.kernel)):
             raise Unmeasurable(f"{self.long} steps are less than one cycle of {cycle} steps")
-        starts, judges = self._starts_and_judges(subject, rng)
-        floor = self._floor(subject, judges.test, rng)
-        looks: dict[str, list[Look]] = {"from noise": [], "from data": []}
-        lost: dict[str, Figure] = {}
-        for n_steps, x in self._walk(subject, starts, rng):
+        starts, judges = self._starts_and_judges(context, rng)
+        real_reference = self._real_reference(context, judges.test, rng)
+        looks: dict[str, list[Measurement]] = {"from noise": [], "from data": []}
+        lost: dict[str, Metric] = {}
+        for n_steps, x in self._walk(context, starts, rng):
             for start, images in zip(looks, x.chunk(2), strict=True):
                 if start in lost:
                     continue
@@ -88,95 +88,95 @@ class ChainLength:
                 except Unmeasurable as error:
                     if not looks[start]:
                         raise Unmeasurable(f"{start}, after {n_steps} steps: {error}") from error
-                    # What was seen until now stands; that the chains die here is a finding, not a missing figure.
-                    lost[start] = Figure(f"{start}: chains lost at", n_steps, unit="steps", note=str(error))
+                    # What was seen until now stands; that the chains die here is a finding, not a missing metric.
+                    lost[start] = Metric(f"{start}: chains lost at", n_steps, unit="steps", note=str(error))
             if len(lost) == len(looks):
                 break
-        figures = [f for start, seen in looks.items() for f in _figures(start, seen, judges.test)]
+        metrics = [f for start, seen in looks.items() for f in _metrics(start, seen, judges.test)]
         arrays = {"digit_histogram_test": judges.test.histogram}
         for start, seen in looks.items():
             arrays |= _arrays(start.replace(" ", "_"), seen, judges.test)
-        return Measured(
-            figures=(*figures, *lost.values()),
-            anchors=floor,
+        return SectionResult(
+            metrics=(*metrics, *lost.values()),
+            baselines=real_reference,
             arrays={name: array.cpu() for name, array in arrays.items()},
-            method=self._method(subject, judges, rng),
+            method=self._method(context, judges, rng),
         )
 
-    def _starts_and_judges(self, subject: Subject, rng: Rng) -> tuple[Tensor, Judges]:
+    def _starts_and_judges(self, context: EvaluationContext, rng: Rng) -> tuple[Tensor, ReferenceSets]:
         """Return where the chains start, (2n, 1, 28, 28), noise then validation images, and the other images."""
-        validation, test = (split.images.to(subject.device) for split in subject.dataset[2:4])
+        validation, test = (split.images.to(context.device) for split in context.dataset[2:4])
         if len(validation) < self.n + N_MIN:
             raise Unmeasurable(
                 f"{len(validation)} validation images are too few; {self.n} start chains, {N_MIN} others choose"
             )
         order = rng.permutation(len(validation))
         noise = uniform_noise(self.n, tuple(test.shape[1:]), rng)
-        net = load_feature_net(subject.device)
-        judges = Judges(Yardstick(net, validation[order[self.n :]]), Yardstick(net, test))
+        net = load_feature_net(context.device)
+        judges = ReferenceSets(FeatureMetrics(net, validation[order[self.n :]]), FeatureMetrics(net, test))
         return torch.cat([noise, validation[order[: self.n]]]), judges
 
-    def _walk(self, subject: Subject, x: Tensor, rng: Rng) -> Iterator[tuple[int, Tensor]]:
+    def _walk(self, context: EvaluationContext, x: Tensor, rng: Rng) -> Iterator[tuple[int, Tensor]]:
         """Run the chains once, stopping at every length to look at them."""
         done, noise = 0, rng.stream()
-        for n_steps in self.lengths(cycle_of(subject.kernel)):
-            told = subject.steps(self.long, before=done)
+        for n_steps in self.lengths(cycle_of(context.kernel)):
+            told = context.steps(self.long, before=done)
             length = n_steps - done
-            x = run_chain(subject.energy, subject.kernel, x, length, rng=noise, first_step=done, progress=told).x
+            x = run_chain(context.energy, context.kernel, x, length, rng=noise, first_step=done, progress=told).x
             done = n_steps
-            yield n_steps, samples_of(subject.energy, subject.kernel, x)
+            yield n_steps, samples_of(context.energy, context.kernel, x)
 
-    def _floor(self, subject: Subject, test: Yardstick, rng: Rng) -> tuple[Figure, ...]:
+    def _real_reference(self, context: EvaluationContext, test: FeatureMetrics, rng: Rng) -> tuple[Metric, ...]:
         """Measure as many training images in the chains' place."""
-        train = subject.dataset.train.images
+        train = context.dataset.train.images
         order = rng.permutation(len(train))[: self.n].to(train.device)
-        seen = test.see(train[order].to(subject.device))
-        name = "floor, training images"
+        seen = test.extract(train[order].to(context.device))
+        name = "real reference, training images"
         return (
-            Figure(f"{name}: Fréchet distance", test.frechet_distance(seen), test.frechet_error(seen)),
-            Figure(f"{name}: digit-histogram KL", *test.histogram_kl(seen), unit="nats"),
+            Metric(f"{name}: Fréchet distance", test.frechet_distance(seen), test.frechet_error(seen)),
+            Metric(f"{name}: digit-histogram KL", *test.histogram_kl(seen), unit="nats"),
         )
 
-    def _method(self, subject: Subject, judges: Judges, rng: Rng) -> str:
-        lengths = self.lengths(cycle_of(subject.kernel))
+    def _method(self, context: EvaluationContext, judges: ReferenceSets, rng: Rng) -> str:
+        lengths = self.lengths(cycle_of(context.kernel))
         return (
-            f"{self.n} chains from uniform noise and {self.n} from validation images of {subject.dataset.name}, each "
-            f"run once ({subject.kernel}) and looked at after {', '.join(f'{k:,}' for k in lengths)} steps"
-            f"{less_noise(subject.kernel)}. "
+            f"{self.n} chains from uniform noise and {self.n} from validation images of {context.dataset.name}, each "
+            f"run once ({context.kernel}) and looked at after {', '.join(f'{k:,}' for k in lengths)} steps"
+            f"{less_noise(context.kernel)}. "
             f"Distances are Fréchet distances in this project's own feature space to {len(judges.test.images)} test "
-            f"images; at N = {self.n} they are biased well upwards, so read them beside the floor, as many training "
+            f"images; at N = {self.n} they are biased well upwards, so read them beside those of as many training "
             "images, and not beside distances at another N. The best K is the one closest to "
             f"{len(judges.validation.images)} validation images that start no chain; all distances reported are to the "
             "test images, so one at another K may be a little smaller. Drift: the distance at the last K over that at "
             "the best. The digit-histogram KL is KL(samples‖test) between what the classifier reads. Errors: "
             "delete-a-group jackknife over the chains, 20 groups, the test set and the choice of K held fixed; with "
-            "few more chains than features it errs on the large side (at N = 256, 2.5 for a true 1.5 at the floor). "
+            "few more chains than features it errs on the large side (at N = 256, 2.5 for a true 1.5 of real images). "
             f"Chains that turn constant or not finite are lost: their curve ends before. Seed {rng.seed}."
         )
 
 
-def _look(n_steps: int, images: Tensor, judges: Judges) -> Look:
-    seen = judges.test.see(images)
+def _look(n_steps: int, images: Tensor, judges: ReferenceSets) -> Measurement:
+    seen = judges.test.extract(images)
     distance = judges.test.frechet_distance(seen), judges.test.frechet_error(seen)
-    return Look(n_steps, seen, images[:10], distance, judges.validation.frechet_distance(seen))
+    return Measurement(n_steps, seen, images[:10], distance, judges.validation.frechet_distance(seen))
 
 
-def _figures(start: str, looks: list[Look], test: Yardstick) -> tuple[Figure, ...]:
+def _metrics(start: str, looks: list[Measurement], test: FeatureMetrics) -> tuple[Metric, ...]:
     best, last = min(looks, key=lambda look: look.on_validation), looks[-1]
     # The same chains at both, so the error is that of the ratio, chains left out of both at once.
     late, early = (leave_one_out_distances(look.seen.features, test.moments) for look in (last, best))
     drift, error = last.distance[0] / best.distance[0], group_error(late / early)
-    kl = Figure(f"{start}: digit-histogram KL at K = {last.n_steps}", *test.histogram_kl(last.seen), unit="nats")
+    kl = Metric(f"{start}: digit-histogram KL at K = {last.n_steps}", *test.histogram_kl(last.seen), unit="nats")
     return (
-        Figure(f"{start}: best K", best.n_steps, unit="steps", note="chosen on validation images"),
-        Figure(f"{start}: best distance", *best.distance),
-        Figure(f"{start}: drift", drift, error, note=f"K = {last.n_steps} over {best.n_steps}"),
-        *(Figure(f"{start}: distance at K = {look.n_steps}", *look.distance) for look in looks),
+        Metric(f"{start}: best K", best.n_steps, unit="steps", note="chosen on validation images"),
+        Metric(f"{start}: best distance", *best.distance),
+        Metric(f"{start}: drift", drift, error, note=f"K = {last.n_steps} over {best.n_steps}"),
+        *(Metric(f"{start}: distance at K = {look.n_steps}", *look.distance) for look in looks),
         kl,
     )
 
 
-def _arrays(start: str, looks: list[Look], test: Yardstick) -> dict[str, Tensor]:
+def _arrays(start: str, looks: list[Measurement], test: FeatureMetrics) -> dict[str, Tensor]:
     """Return the curves of one start, L looks long."""
     histograms = torch.stack([digit_histogram(look.seen.probabilities) for look in looks])
     return {

@@ -1,4 +1,4 @@
-"""The class-Gaussian sampler: one full-covariance Gaussian for each class, the anchor a deep energy has to beat."""
+"""The class-Gaussian sampler: one full-covariance Gaussian for each class, the baseline a deep energy has to beat."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.data.base import Split
-from ebmnist.evaluation.base import Unmeasurable
+from ebmnist.errors import Unmeasurable
 from ebmnist.random import AnyRng, Rng
 
 

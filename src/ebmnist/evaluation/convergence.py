@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from ebmnist.evaluation.base import Unmeasurable
+from ebmnist.errors import Unmeasurable
 
 
 def rhat(chains: Tensor) -> float:

@@ -8,19 +8,16 @@ import torch
 from torch import Tensor
 
 from ebmnist.data.corruptions import add_noise
-from ebmnist.energy.freezing import frozen
-from ebmnist.errors import BadInput
-from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
+from ebmnist.energies.freezing import frozen
+from ebmnist.errors import BadInput, Unmeasurable
+from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult, mean_metric, take
 from ebmnist.evaluation.denoising_autoencoder import DenoisingAutoencoder, train_autoencoder
-from ebmnist.evaluation.descent import Stop, choose_stop, denoise
-from ebmnist.evaluation.image_quality import mean_figure, psnr, ssim
-from ebmnist.evaluation.posterior import choose_posterior, choose_scale, posterior_mean, tweedie
 from ebmnist.evaluation.wiener import Wiener, fit_wiener
-from ebmnist.evaluation.yardstick import spread
+from ebmnist.inference.descent import choose_stop, denoise
+from ebmnist.inference.image_quality import psnr, ssim
+from ebmnist.inference.posterior import choose_posterior, choose_scale, posterior_mean, tweedie
 from ebmnist.random import Rng
 from ebmnist.sampling.samples import box_of
-
-__all__ = ["Denoising", "Stop", "choose_stop", "denoise", "psnr"]
 
 STEP_SCALES = (1.0, 0.5)
 N_MIN = 20  # images; below, a standard error is no longer one
@@ -34,14 +31,14 @@ class Estimate(NamedTuple):
     chosen: str = ""
 
 
-class Rivals(NamedTuple):
+class Baselines(NamedTuple):
     """What was fitted on the training images."""
 
     wiener: Wiener
     autoencoder: DenoisingAutoencoder
 
     def estimates(self, y: Tensor, sigma: float) -> dict[str, Estimate]:
-        """Return the anchors' images."""
+        """Return the baselines' images."""
         return {
             "noisy": Estimate(y),
             "Wiener": Estimate(self.wiener.denoise(y, sigma)),
@@ -51,7 +48,7 @@ class Rivals(NamedTuple):
 
 @dataclass(frozen=True)
 class Denoising:
-    """PSNR and SSIM of test images noised at several levels and cleaned in three ways, beside three anchors.
+    """PSNR and SSIM of test images noised at several levels and cleaned in three ways, beside three baselines.
 
     Raises:
         BadInput: a field out of its range.
@@ -77,42 +74,42 @@ class Denoising:
 
     @classmethod
     def quick(cls) -> Self:
-        """Two noise levels, a tenth of the images; the autoencoder is then no ceiling."""
+        """Two noise levels, a tenth of the images; the autoencoder is then no upper bound."""
         return cls(sigmas=(0.1, 0.3), n=64, n_validation=16, n_chains=2, n_updates=40)
 
-    def measure(self, subject: Subject, rng: Rng) -> Measured:
-        """Measure the subject."""
-        train = subject.dataset.train.images.to(subject.device)
-        clean = _take(subject.dataset.test.images, self.n, subject.device)
+    def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
+        """Measure the context."""
+        train = context.dataset.train.images.to(context.device)
+        clean = take(context.dataset.test.images, self.n, context.device)
         if len(clean) < N_MIN:
             raise Unmeasurable(f"{len(clean)} test images are too few; at least {N_MIN} are needed")
         autoencoder = train_autoencoder(train, self.sigmas, self.n_updates, rng=rng)
-        rivals = Rivals(fit_wiener(train), autoencoder)
-        figures: list[Figure] = []
-        anchors: list[Figure] = []
+        rivals = Baselines(fit_wiener(train), autoencoder)
+        metrics: list[Metric] = []
+        baselines: list[Metric] = []
         arrays = {"clean": clean[:N_SHOWN]}
         helped = []
         for sigma in self.sigmas:
             y = add_noise(clean, sigma, rng)
-            mine = self._estimates(subject, y, sigma, rng)
+            mine = self._estimates(context, y, sigma, rng)
             theirs = rivals.estimates(y, sigma)
-            for estimates, beside in ((mine, figures), (theirs, anchors)):
+            for estimates, beside in ((mine, metrics), (theirs, baselines)):
                 for name, estimate in estimates.items():
-                    beside += _figures(f"{name}, σ={sigma:g}", estimate, clean)
+                    beside += _metrics(f"{name}, σ={sigma:g}", estimate, clean)
                     arrays[f"{name}, σ={sigma:g}"] = estimate.images[:N_SHOWN].clamp(0, 1)
             gain = psnr(mine["Tweedie"].images, clean) - psnr(theirs["Wiener"].images, clean)
             helped += [sigma] if float(gain.mean()) > 0 else []
-        return Measured(
-            tuple(figures),
-            tuple(anchors),
+        return SectionResult(
+            tuple(metrics),
+            tuple(baselines),
             {name: array.cpu() for name, array in arrays.items()},
-            self._method(subject, len(clean), helped, rng),
+            self._method(context, len(clean), helped, rng),
         )
 
-    def _estimates(self, subject: Subject, y: Tensor, sigma: float, rng: Rng) -> dict[str, Estimate]:
+    def _estimates(self, context: EvaluationContext, y: Tensor, sigma: float, rng: Rng) -> dict[str, Estimate]:
         """Clean `y` in the three ways, each as validation images say."""
-        energy, kernel, box = frozen(subject.energy), subject.kernel, box_of(subject.kernel)  # once, for all chains
-        chosen = _take(subject.dataset.validation.images, self.n_validation, subject.device)
+        energy, kernel, box = frozen(context.energy), context.kernel, box_of(context.kernel)  # once, for all chains
+        chosen = take(context.dataset.validation.images, self.n_validation, context.device)
         stop = choose_stop(energy, kernel, chosen, sigma, rng=rng, step_scales=STEP_SCALES)
         posterior = choose_posterior(energy, chosen, sigma, rng=rng, n_chains=self.n_chains, clamp=box)
         scale = choose_scale(energy, chosen, sigma, rng=rng, clamp=box)
@@ -128,44 +125,40 @@ class Denoising:
             "Tweedie": Estimate(tweedie(energy, y, scale, clamp=box), t_step),
         }
 
-    def _method(self, subject: Subject, n: int, helped: list[float], rng: Rng) -> str:
+    def _method(self, context: EvaluationContext, n: int, helped: list[float], rng: Rng) -> str:
         without = [sigma for sigma in self.sigmas if sigma not in helped]
-        verdict = (
+        comparison = (
             f"It does not reach the linear Wiener filter at σ = {_join(without)}: E was not trained as a score of "
             "noisy data. "
             if without
             else "It beats the linear Wiener filter at every σ. "
         )
         return (
-            f"{n} test images of {subject.dataset.name}, evenly spread, with Gaussian noise of standard deviation σ on "
+            f"{n} test images of {context.dataset.name}, evenly spread, with Gaussian noise of standard deviation σ on "
             "pixels in [0, 1]. PSNR in dB of each image, clamped to [0, 1], and SSIM (Gaussian windows of σ = 1.5, 11 "
             "by 11); mean over images, error: one standard error. Descent: gradient steps at T = 0 from the "
-            f"noisy image ({subject.kernel}), step scale among {_join(STEP_SCALES)}. Posterior mean: the second halves "
+            f"noisy image ({context.kernel}), step scale among {_join(STEP_SCALES)}. Posterior mean: the second halves "
             f"of {self.n_chains} unadjusted Langevin chains on E(x)/T + ‖x − y‖²/2σ², from y, averaged; T, step size "
             "and a length of at most 20 steps are chosen, so where short chains win it is an early stop, too, and no "
             "equilibrium. Tweedie: one step y − σ²∇E/T, T by least squares. "
             "All three see the noisy image clamped to where the kernel's chains may stand. "
-            f"{verdict}Everything is chosen for each σ on {self.n_validation} validation images with noise of their "
-            f"own. Anchors: the noisy image; the Wiener filter of mean and covariance of the "
-            f"{len(subject.dataset.train.images)} training images; a small convolutional autoencoder trained for "
-            f"{self.n_updates} updates of 64 training images, one net told σ for all levels: a ceiling only as far "
-            f"as so short a training goes. Seed {rng.seed}."
+            f"{comparison}Everything is chosen for each σ on {self.n_validation} validation images with noise of their "
+            f"own. Baselines: the noisy image; the Wiener filter of mean and covariance of the "
+            f"{len(context.dataset.train.images)} training images; a small convolutional autoencoder trained for "
+            f"{self.n_updates} updates of 64 training images, one net for all σ: as good as so "
+            f"short a training makes it. Seed {rng.seed}."
         )
 
 
-def _figures(name: str, estimate: Estimate, clean: Tensor) -> list[Figure]:
+def _metrics(name: str, estimate: Estimate, clean: Tensor) -> list[Metric]:
     images, chosen = estimate
-    rotten = ~torch.isfinite(images).flatten(1).all(1)
-    if rotten.any():
-        raise Unmeasurable(f"{name}: {int(rotten.sum())} of {len(images)} images hold NaN or infinite pixels")
+    invalid = ~torch.isfinite(images).flatten(1).all(1)
+    if invalid.any():
+        raise Unmeasurable(f"{name}: {int(invalid.sum())} of {len(images)} images hold NaN or infinite pixels")
     return [
-        mean_figure(f"{name}: PSNR", psnr(images, clean), unit="dB", note=chosen),
-        mean_figure(f"{name}: SSIM", ssim(images, clean)),
+        mean_metric(f"{name}: PSNR", psnr(images, clean), unit="dB", note=chosen),
+        mean_metric(f"{name}: SSIM", ssim(images, clean)),
     ]
-
-
-def _take(images: Tensor, n: int, device: torch.device) -> Tensor:
-    return images[spread(len(images), min(n, len(images)))].to(device)
 
 
 def _join(numbers: Sequence[float]) -> str:

@@ -1,4 +1,4 @@
-"""The denoising autoencoder: a network taught to denoise and nothing else, the ceiling of an energy that was not."""
+"""The denoising autoencoder: a network taught to denoise and nothing else, an upper bound for an energy."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ebmnist.data.corruptions import add_noise
-from ebmnist.energy.precision import computing_in
+from ebmnist.energies.precision import computing_in
 from ebmnist.random import Rng, initialised_from
 
 
@@ -30,7 +30,7 @@ class DenoisingAutoencoder(nn.Module):
     def forward(self, y: Tensor, sigma: Tensor) -> Tensor:
         """Return the estimates."""
         level = sigma.view(-1, 1, 1, 1).expand_as(y)
-        with computing_in("auto", y.device, rough=self.training):
+        with computing_in("auto", y.device, low_precision=self.training):
             skip = functional.silu(self.down(torch.cat([y, level], dim=1)))
             hidden = functional.silu(self.middle(functional.silu(self.encode(skip))))
             out: Tensor = self.up(torch.cat([functional.silu(self.decode(hidden)), skip], dim=1))

@@ -1,4 +1,4 @@
-"""The feature net: a digit classifier whose 128 penultimate features are the space of every fidelity figure."""
+"""The feature net: a digit classifier whose 128 penultimate features are the space of every fidelity metric."""
 
 import hashlib
 import math
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ebmnist.data.base import Dataset, Split
-from ebmnist.energy.precision import in_full
-from ebmnist.evaluation.base import Unmeasurable
+from ebmnist.energies.precision import in_full
+from ebmnist.errors import Unmeasurable
 from ebmnist.evaluation.once import once
 from ebmnist.random import Rng, initialised_from
 
@@ -57,7 +57,7 @@ class FeatureNet(nn.Module):
         return out
 
 
-class Seen(NamedTuple):
+class FeatureOutput(NamedTuple):
     """What the feature net makes of N images."""
 
     features: Tensor  # (N, 128) float64, where the moments are taken
@@ -85,7 +85,7 @@ def load_feature_net(device: torch.device | str = "cpu") -> FeatureNet:
     return _load(WEIGHTS, torch.device(device))
 
 
-@cache  # one net a process, so that `see_once` knows it again
+@cache  # one net a process, so that `extract_cached` knows it again
 def _load(path: Path, device: torch.device) -> FeatureNet:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
@@ -97,26 +97,26 @@ def _load(path: Path, device: torch.device) -> FeatureNet:
 
 
 @torch.no_grad()
-def see(net: FeatureNet, images: Tensor, *, batch_size: int = 200) -> Seen:
+def extract(net: FeatureNet, images: Tensor, *, batch_size: int = 200) -> FeatureOutput:
     """Return features and class probabilities of images (N, 1, 28, 28), batch by batch, on the net's device.
 
     Raises:
         Unmeasurable: an image holds a NaN or an infinity.
     """
-    rotten = ~torch.isfinite(images).flatten(1).all(1)
-    if rotten.any():
-        raise Unmeasurable(f"feature net: {int(rotten.sum())} of {len(images)} images hold NaN or infinite pixels")
+    invalid = ~torch.isfinite(images).flatten(1).all(1)
+    if invalid.any():
+        raise Unmeasurable(f"feature net: {int(invalid.sum())} of {len(images)} images hold NaN or infinite pixels")
     device = next(net.parameters()).device
     starts = range(0, len(images), batch_size)
     features = torch.cat([net.features(images[i : i + batch_size].to(device)) for i in starts])
     probabilities = net.head(features).softmax(1)
-    return Seen(features.double(), probabilities)
+    return FeatureOutput(features.double(), probabilities)
 
 
 @once
-def see_once(images: Tensor, net: FeatureNet) -> Seen:
+def extract_cached(images: Tensor, net: FeatureNet) -> FeatureOutput:
     """Return what `see` does, remembered: several sections measure against the same test images."""
-    return see(net, images)
+    return extract(net, images)
 
 
 def to_bytes(net: FeatureNet) -> bytes:
@@ -126,7 +126,7 @@ def to_bytes(net: FeatureNet) -> bytes:
 
 def accuracy(net: FeatureNet, split: Split) -> float:
     """Return the share of a split's images whose likeliest digit is the label."""
-    hits = see(net, split.images).probabilities.argmax(1).to(split.labels.device) == split.labels
+    hits = extract(net, split.images).probabilities.argmax(1).to(split.labels.device) == split.labels
     return float(hits.double().mean())
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ebmnist.evaluation.jackknife import N_GROUPS, group_error
+from ebmnist.inference.jackknife import N_GROUPS, group_error
 
 
 class Moments(NamedTuple):

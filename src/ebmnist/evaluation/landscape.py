@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from ebmnist.data.base import Split
-from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
-from ebmnist.evaluation.energies import energies
-from ebmnist.evaluation.jackknife import jackknife
+from ebmnist.errors import Unmeasurable
+from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult, evenly_spaced, mean_metric
 from ebmnist.evaluation.outliers import seen_test
-from ebmnist.evaluation.path import STEP_SCALE, barrier, refined, relax, straight_line
-from ebmnist.evaluation.saliency import KINDS, saliency
-from ebmnist.evaluation.yardstick import spread
+from ebmnist.inference.jackknife import jackknife
+from ebmnist.inference.path import STEP_SCALE, barrier, refined, relax, straight_line
+from ebmnist.inference.saliency import KINDS, saliency
+from ebmnist.inference.scoring import energies
 from ebmnist.random import Rng
 from ebmnist.sampling.chain import sample
 from ebmnist.sampling.samples import less_noise
@@ -54,42 +54,42 @@ class Landscape:
         """A quarter of the work or less."""
         return cls(n=500, n_samples=64, n_pairs=50, n_relaxed=20, n_points=13, n_sweeps=20, n_corrupted=50)
 
-    def measure(self, subject: Subject, rng: Rng) -> Measured:
-        """Measure the subject."""
-        test = _take(seen_test(subject.dataset), self.n, subject.device)
+    def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
+        """Measure the context."""
+        test = _take(seen_test(context.dataset), self.n, context.device)
         if len(test.images) < N_MIN:
             raise Unmeasurable(f"{len(test.images)} test images are too few; at least {N_MIN} are needed")
-        levels = self._levels(subject, test, rng)
+        levels = self._levels(context, test, rng)
         scale = float(levels["test"].double().std())
         if not scale > 0:
             raise Unmeasurable("all test images have the same energy")
-        barriers, paths = self._barriers(subject, test, scale, rng)
-        pointers, maps = self._saliency(subject, test, rng)
+        barriers, paths = self._barriers(context, test, scale, rng)
+        pointers, maps = self._saliency(context, test, rng)
         spread_error = jackknife(lambda values: float(values.double().std()), levels["test"])
-        figures = (
-            _mean_figure("E(test), mean", levels["test"]),
-            Figure("E(test), standard deviation", scale, spread_error),
+        metrics = (
+            mean_metric("E(test), mean", levels["test"]),
+            Metric("E(test), standard deviation", scale, spread_error),
             _gap("generalisation gap, test − train", levels["test"], levels["train"], scale),
             _gap("energy gap, samples − test", levels["samples"], levels["test"], scale),
             *barriers,
             *pointers,
         )
-        anchors = (
+        baselines = (
             _gap("validation − train", levels["validation"], levels["train"], scale),
             _gap("noise − test", levels["noise"], levels["test"], scale),
         )
         arrays = {f"energies: {name}": values for name, values in levels.items()} | paths | maps
-        return Measured(
-            figures,
-            anchors,
+        return SectionResult(
+            metrics,
+            baselines,
             {name: x.cpu() for name, x in arrays.items()},
-            self._method(subject, len(test.images), rng),
+            self._method(context, len(test.images), rng),
         )
 
-    def _levels(self, subject: Subject, test: Split, rng: Rng) -> dict[str, Tensor]:
+    def _levels(self, context: EvaluationContext, test: Split, rng: Rng) -> dict[str, Tensor]:
         """Return the energies of each set of images."""
         train, validation = (
-            _take(split, self.n, subject.device) for split in (subject.dataset.train, subject.dataset.validation)
+            _take(split, self.n, context.device) for split in (context.dataset.train, context.dataset.validation)
         )
         shape = tuple(test.images.shape[1:])
         sets = {
@@ -97,60 +97,60 @@ class Landscape:
             "validation": validation.images,
             "test": test.images,
             "samples": sample(
-                subject.energy,
+                context.energy,
                 self.n_samples,
                 rng=rng,
-                kernel=subject.kernel,
-                n_steps=subject.n_steps,
+                kernel=context.kernel,
+                n_steps=context.n_steps,
                 shape=shape,
                 batch_size=BATCH_SIZE,
-                progress=subject.steps(subject.n_steps * -(-self.n_samples // BATCH_SIZE)),
+                progress=context.steps(context.n_steps * -(-self.n_samples // BATCH_SIZE)),
             ),
             "noise": uniform_noise(self.n, shape, rng),
         }
-        return {name: energies(subject.energy, images, name) for name, images in sets.items()}
+        return {name: energies(context.energy, images, name) for name, images in sets.items()}
 
     def _barriers(
-        self, subject: Subject, test: Split, scale: float, rng: Rng
-    ) -> tuple[list[Figure], dict[str, Tensor]]:
+        self, context: EvaluationContext, test: Split, scale: float, rng: Rng
+    ) -> tuple[list[Metric], dict[str, Tensor]]:
         """Measure straight lines within a digit and between two, and relax some of the latter."""
-        figures: list[Figure] = []
+        metrics: list[Metric] = []
         arrays: dict[str, Tensor] = {}
         for name, same in (("one digit", True), ("two digits", False)):
             a, b = _pairs(test.labels, self.n_pairs, rng, same=same)
             line = straight_line(test.images[a], test.images[b], self.n_points)
-            on_line = _along(line, subject)
-            figures += _barrier_figures(f"straight line, {name}", on_line, scale)
+            on_line = _along(line, context)
+            metrics += _barrier_metrics(f"straight line, {name}", on_line, scale)
             arrays[f"on straight lines: {name}"] = on_line
         line = line[: self.n_relaxed]  # between two digits, the last of the loop
-        path = relax(subject.energy, subject.kernel, line, self.n_sweeps)
-        on_path = _along(refined(path.images), subject)
-        figures += _barrier_figures("relaxed path, two digits", on_path, scale)
+        path = relax(context.energy, context.kernel, line, self.n_sweeps)
+        on_path = _along(refined(path.images), context)
+        metrics += _barrier_metrics("relaxed path, two digits", on_path, scale)
         arrays |= {
             "on relaxed paths: two digits": on_path,
             "images: straight lines": line[:N_DRAWN],
             "images: relaxed paths": path.images[:N_DRAWN],
         }
-        return figures, arrays
+        return metrics, arrays
 
-    def _saliency(self, subject: Subject, test: Split, rng: Rng) -> tuple[list[Figure], dict[str, Tensor]]:
+    def _saliency(self, context: EvaluationContext, test: Split, rng: Rng) -> tuple[list[Metric], dict[str, Tensor]]:
         """Measure how far −∇E of a corrupted digit leads back to the clean one."""
-        figures: list[Figure] = []
+        metrics: list[Metric] = []
         arrays: dict[str, Tensor] = {}
-        clean = test.images[spread(len(test.images), min(self.n_corrupted, len(test.images)))]
+        clean = test.images[evenly_spaced(len(test.images), min(self.n_corrupted, len(test.images)))]
         for kind in KINDS:
-            found = saliency(subject.energy, clean, kind, rng)
+            found = saliency(context.energy, clean, kind, rng)
             name = kind.replace("_", "-")
-            figures.append(_mean_figure(f"−∇E towards the clean digit, {name}", found.agreement, unit="cosine"))
+            metrics.append(mean_metric(f"−∇E towards the clean digit, {name}", found.agreement, unit="cosine"))
             arrays |= {f"images: {name}": found.images[:N_DRAWN], f"−∇E: {name}": found.descent[:N_DRAWN]}
-        return figures, arrays
+        return metrics, arrays
 
-    def _method(self, subject: Subject, n_test: int, rng: Rng) -> str:
+    def _method(self, context: EvaluationContext, n_test: int, rng: Rng) -> str:
         return (
-            f"{self.n} images each of train and validation and {n_test} of test of {subject.dataset.name}, evenly "
+            f"{self.n} images each of train and validation and {n_test} of test of {context.dataset.name}, evenly "
             f"spread, less digits that training was without; {self.n} images of uniform noise; {self.n_samples} "
-            f"samples, each the end of a chain of {subject.n_steps} steps from noise ({subject.kernel})"
-            f"{less_noise(subject.kernel)}. Differences "
+            f"samples, each the end of a chain of {context.n_steps} steps from noise ({context.kernel})"
+            f"{less_noise(context.kernel)}. Differences "
             "and barriers are in standard deviations of E over the test images; their errors take that unit as "
             "given. A barrier is how far E climbs above the higher end of a path between two test images, the mean "
             f"over paths; straight lines, {self.n_points} points each, join {self.n_pairs} pairs of one digit and as "
@@ -160,7 +160,7 @@ class Landscape:
             "Towards the clean digit: cosine between −∇E at a corrupted digit and clean − corrupted, over "
             f"{min(self.n_corrupted, n_test)} test images, noise at σ = 0.1; a random direction has 0 ± 0.04. Errors: "
             "one standard error; of the standard deviation, delete-a-group jackknife, 20 groups. Nothing was chosen "
-            "on these figures. "
+            "on these metrics. "
             f"Seed {rng.seed}."
         )
 
@@ -178,34 +178,29 @@ def _pairs(labels: Tensor, n: int, rng: Rng, *, same: bool) -> tuple[Tensor, Ten
     fit = ((labels[a] == labels[b]) == same).nonzero()[:, 0]
     if len(fit) < N_MIN or n < N_MIN:
         raise Unmeasurable(f"{min(len(fit), n)} pairs of test images are too few; at least {N_MIN} are needed")
-    chosen = fit[spread(len(fit), min(n, len(fit))).to(fit.device)]
+    chosen = fit[evenly_spaced(len(fit), min(n, len(fit))).to(fit.device)]
     return a[chosen], b[chosen]
 
 
-def _along(paths: Tensor, subject: Subject) -> Tensor:
+def _along(paths: Tensor, context: EvaluationContext) -> Tensor:
     """Return the energy of each image of each path, (B, P, *shape) -> (B, P)."""
-    return energies(subject.energy, paths.flatten(0, 1), "the paths between digits").view(paths.shape[:2])
+    return energies(context.energy, paths.flatten(0, 1), "the paths between digits").view(paths.shape[:2])
 
 
-def _barrier_figures(name: str, on_path: Tensor, scale: float) -> list[Figure]:
+def _barrier_metrics(name: str, on_path: Tensor, scale: float) -> list[Metric]:
     heights = barrier(on_path).double() / scale
     return [
-        _mean_figure(f"barrier, {name}", heights, unit="σ"),
-        _mean_figure(f"share without a barrier, {name}", heights == 0),
+        mean_metric(f"barrier, {name}", heights, unit="σ"),
+        mean_metric(f"share without a barrier, {name}", heights == 0),
     ]
 
 
-def _gap(name: str, above: Tensor, below: Tensor, scale: float) -> Figure:
+def _gap(name: str, above: Tensor, below: Tensor, scale: float) -> Metric:
     a, b = above.double(), below.double()
     error = (a.var() / len(a) + b.var() / len(b)).sqrt()
-    return Figure(name, float(a.mean() - b.mean()) / scale, float(error) / scale, unit="σ")
-
-
-def _mean_figure(name: str, values: Tensor, unit: str = "") -> Figure:
-    x = values.double()
-    return Figure(name, float(x.mean()), float(x.std() / len(x) ** 0.5), unit)
+    return Metric(name, float(a.mean() - b.mean()) / scale, float(error) / scale, unit="σ")
 
 
 def _take(split: Split, n: int, device: torch.device) -> Split:
-    chosen = spread(len(split.images), min(n, len(split.images)))
+    chosen = evenly_spaced(len(split.images), min(n, len(split.images)))
     return Split(split.images[chosen].to(device), split.labels[chosen].to(device))

@@ -7,17 +7,16 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from ebmnist.energy.base import Energy
-from ebmnist.energy.freezing import frozen
-from ebmnist.errors import BadInput
-from ebmnist.evaluation.base import Measured, Subject, Unmeasurable
-from ebmnist.evaluation.bidirectional import Bracket, bracket_log_z
-from ebmnist.evaluation.dequantisation import Dequantised, dequantise
-from ebmnist.evaluation.gaussian_mixture import fit_gaussian_mixture
-from ebmnist.evaluation.likelihood_figures import anchor_figures, bracket_figures, temperature_figure, verdict
-from ebmnist.evaluation.probit import ProbitEnergy, images_to_y, probit_base, y_to_images
-from ebmnist.evaluation.temperature import fit_temperature
-from ebmnist.evaluation.yardstick import spread
+from ebmnist.energies.base import Energy
+from ebmnist.energies.freezing import frozen
+from ebmnist.errors import BadInput, Unmeasurable
+from ebmnist.evaluation.base import EvaluationContext, SectionResult, evenly_spaced
+from ebmnist.evaluation.likelihood_metrics import assessment, baseline_metrics, bracket_metrics, temperature_metric
+from ebmnist.inference.bidirectional import Bracket, bracket_log_z
+from ebmnist.inference.dequantisation import Dequantised, dequantise
+from ebmnist.inference.gaussian_mixture import fit_gaussian_mixture
+from ebmnist.inference.probit import ProbitEnergy, images_to_y, probit_base, y_to_images
+from ebmnist.inference.temperature import fit_temperature
 from ebmnist.random import Rng
 
 N_STEPS = 2  # MALA steps on each rung
@@ -59,13 +58,13 @@ class Likelihood:
         """Sizes for a first look: seconds, and a wide bracket."""
         return cls(n_rungs=50, n_chains=20, n_burn=20, n_heating=5, n_fit=6000, n_test=1000)
 
-    def measure(self, subject: Subject, rng: Rng) -> Measured:
-        """Measure the subject."""
-        data = self._dequantised(subject, rng)
+    def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
+        """Measure the context."""
+        data = self._dequantised(context, rng)
         density = fit_gaussian_mixture(images_to_y(data.train)).with_best_ridge(images_to_y(data.validation))
         base = probit_base(density)
-        starts = images_to_y(data.validation[spread(len(data.validation), self.n_chains)]).float()
-        energy = frozen(in_float32(subject.energy))
+        starts = images_to_y(data.validation[evenly_spaced(len(data.validation), self.n_chains)]).float()
+        energy = frozen(in_float32(context.energy))
         fit = fit_temperature(energy, starts, data.shape, n_steps=self.n_heating, rng=rng)
         energies = _energies(energy, data.test.float().view(-1, *data.shape))
         target = ProbitEnergy(energy, data.shape, 1 / fit.value, float(energies.mean()))
@@ -84,29 +83,29 @@ class Likelihood:
             "annealed": y_to_images(base.to_y(bracket.forward), data.shape),
             "starts": y_to_images(base.to_y(bracket.starts), data.shape),
         }
-        return Measured(
-            figures=(
-                temperature_figure(fit, subject.kernel.temperature),
-                *bracket_figures(bracket, energies / fit.value, data.n_dims, self.tolerance),
+        return SectionResult(
+            metrics=(
+                temperature_metric(fit, context.kernel.temperature),
+                *bracket_metrics(bracket, energies / fit.value, data.n_dims, self.tolerance),
             ),
-            anchors=anchor_figures(data, density),
+            baselines=baseline_metrics(data, density),
             arrays={name: array.cpu() for name, array in arrays.items()},
             method=self._method(data, bracket, rng),
         )
 
-    def _dequantised(self, subject: Subject, rng: Rng) -> Dequantised:
-        train, validation, test = subject.dataset.train, subject.dataset.validation, subject.dataset.test
+    def _dequantised(self, context: EvaluationContext, rng: Rng) -> Dequantised:
+        train, validation, test = context.dataset.train, context.dataset.validation, context.dataset.test
         if min(len(train.images), len(validation.images), len(test.images)) < self.n_chains:
             raise Unmeasurable(f"a split has fewer than {self.n_chains} images, one for each chain")
-        kept = spread(len(test.images), min(self.n_test, len(test.images)))
-        chosen = spread(len(validation.images), min(self.n_test, len(validation.images)))
+        kept = evenly_spaced(len(test.images), min(self.n_test, len(test.images)))
+        chosen = evenly_spaced(len(validation.images), min(self.n_test, len(validation.images)))
         images = train.images[: self.n_fit], validation.images[chosen], test.images[kept]
-        parts = [dequantise(part.to(subject.device), rng) for part in images]
-        labels = train.labels[: self.n_fit].to(subject.device)
+        parts = [dequantise(part.to(context.device), rng) for part in images]
+        labels = train.labels[: self.n_fit].to(context.device)
         return Dequantised(parts[0], labels, parts[1], parts[2], tuple(test.images.shape[1:]))
 
     def _method(self, data: Dequantised, bracket: Bracket, rng: Rng) -> str:
-        said = verdict(bracket, self.tolerance)
+        said = assessment(bracket, self.tolerance)
         end = (
             f"The likelihood of this energy is not meaningful: {said}: this says nothing"
             if said

@@ -46,7 +46,7 @@ def neighbourhood(real: Manifold, samples: Manifold, *, rows: int = ROWS) -> Nei
     """Compare real images, N of them, with samples, M of them, in feature space.
 
     Precision and recall are Kynkäänniemi et al. 2019, eq. 2, density and coverage Naeem et al. 2020, sec. 3;
-    the means of the four tensors are the four figures.
+    the means of the four tensors are the four metrics.
     """
     n_holding = []
     recalled = torch.zeros_like(real.radii, dtype=torch.bool)

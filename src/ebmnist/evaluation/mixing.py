@@ -8,16 +8,15 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from ebmnist.energy.base import Energy
-from ebmnist.energy.freezing import frozen
-from ebmnist.errors import BadInput
+from ebmnist.energies.base import Energy
+from ebmnist.energies.freezing import frozen
+from ebmnist.errors import BadInput, Unmeasurable
 from ebmnist.evaluation.acceptance import mala_acceptance
-from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
+from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult, evenly_spaced, mean_metric
 from ebmnist.evaluation.convergence import autocorrelation, ess_bulk, ess_tail, rhat
 from ebmnist.evaluation.detectors import fit_components
 from ebmnist.evaluation.feature_net import FeatureNet, load_feature_net
-from ebmnist.evaluation.jackknife import jackknife
-from ebmnist.evaluation.yardstick import spread
+from ebmnist.inference.jackknife import jackknife
 from ebmnist.random import Rng
 from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.samples import boxed, cycle_of
@@ -25,7 +24,7 @@ from ebmnist.sampling.start.noise import uniform_noise
 
 FUNCTIONALS = {
     "energy": slice(0, 1),
-    "ink": slice(1, 2),  # mean pixel
+    "mean intensity": slice(1, 2),  # mean pixel
     "digit logits": slice(2, 12),
     "principal components": slice(12, 15),
 }
@@ -33,7 +32,7 @@ N_COMPONENTS = 3
 LABELS = FUNCTIONALS["digit logits"]
 MALA_SCALES = tuple(4.0**-i for i in range(7))
 N_MIN = 20  # the jackknife's groups
-N_CYCLES = 32  # at least, of a cyclic kernel
+N_CYCLES = 32  # at least, of a annealed_langevin kernel
 N_SETTLE = 50  # unadjusted steps before MALA, for each step size
 
 
@@ -66,24 +65,24 @@ class Mixing:
         """Half the chains, fewer steps: 5,000 image-steps."""
         return cls(n=32, n_steps=150, every=5, n_mala=5)
 
-    def measure(self, subject: Subject, rng: Rng) -> Measured:
-        """Measure the subject."""
-        if self.every % cycle_of(subject.kernel):
-            return self._once_a_cycle(cycle_of(subject.kernel)).measure(subject, rng)
+    def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
+        """Measure the context."""
+        if self.every % cycle_of(context.kernel):
+            return self._once_a_cycle(cycle_of(context.kernel)).measure(context, rng)
         if self.n < N_MIN:
             raise Unmeasurable(f"{self.n} chains are too few; take {N_MIN} or more")
-        if subject.kernel.temperature == 0:
+        if context.kernel.temperature == 0:
             raise Unmeasurable("the kernel's temperature is 0: descent does not sample")
-        draws = self._draws(subject, rng)  # (n_draws, n, 1, 28, 28)
-        components = fit_components(subject.dataset.train.images.to(subject.device))
+        draws = self._draws(context, rng)  # (n_draws, n, 1, 28, 28)
+        components = fit_components(context.dataset.train.images.to(context.device))
         basis = components.basis[:, -N_COMPONENTS:].flip(1).float()
-        values = _functionals(subject.energy, load_feature_net(subject.device), basis, draws)
+        values = _functionals(context.energy, load_feature_net(context.device), basis, draws)
         labels = values[:, :, LABELS].argmax(2)  # (n, n_draws)
         switches = (labels[:, 1:] != labels[:, :-1]).double().mean(1) * 100 / self.every
-        shares = self._acceptance(subject, draws[-1], rng)
-        figures = (
+        shares = self._acceptance(context, draws[-1], rng)
+        metrics = (
             *self._convergence(values),
-            _mean_figure("label changes per 100 steps", switches, note=f"seen every {self.every} steps"),
+            mean_metric("label changes per 100 steps", switches, note=f"seen every {self.every} steps"),
             *_acceptance(shares),
         )
         rho = torch.stack([autocorrelation(values[:, :, i]) for i in range(values.shape[2])])
@@ -91,54 +90,54 @@ class Mixing:
         arrays = {
             "autocorrelation": rho[:, :n_lags],  # (15, n_lags)
             "lags": torch.arange(n_lags) * self.every,
-            "traces": values[spread(self.n, 16)].float(),  # (16, n_draws, 15)
+            "traces": values[evenly_spaced(self.n, 16)].float(),  # (16, n_draws, 15)
             "labels": labels,
             "mala_scales": torch.tensor(MALA_SCALES),
             "mala_acceptance": shares.mean(1),
         }
-        return Measured(
-            figures=figures,
+        return SectionResult(
+            metrics=metrics,
             arrays={name: array.cpu() for name, array in arrays.items()},
-            method=self._method(subject, len(draws), rng),
+            method=self._method(context, len(draws), rng),
         )
 
     def _once_a_cycle(self, cycle: int) -> "Mixing":
         """The same measurement, looking at chains where they are samples: at the end of each cycle."""
         return replace(self, every=cycle, n_steps=max(N_CYCLES, self.n_steps // cycle) * cycle)
 
-    def _draws(self, subject: Subject, rng: Rng) -> Tensor:
+    def _draws(self, context: EvaluationContext, rng: Rng) -> Tensor:
         """Run the chains, and keep where they are every few steps, (n_draws, n, 1, 28, 28)."""
-        images = subject.dataset.validation.images
+        images = context.dataset.validation.images
         n_data = self.n - self.n // 2
         if len(images) < n_data:
             raise Unmeasurable(f"{len(images)} validation images are too few to start {n_data} chains")
         order = rng.permutation(len(images))[:n_data].to(images.device)
         noise = uniform_noise(self.n // 2, tuple(images.shape[1:]), rng)
         x = torch.cat([noise, images[order].to(noise.device)])
-        n_warmup = subject.n_steps if self.n_warmup is None else self.n_warmup
-        first, then = (subject.steps(n_warmup + self.n_steps, before) for before in (0, n_warmup))
-        x = run_chain(subject.energy, subject.kernel, x, n_warmup, rng=rng, progress=first).x
+        n_warmup = context.n_steps if self.n_warmup is None else self.n_warmup
+        first, then = (context.steps(n_warmup + self.n_steps, before) for before in (0, n_warmup))
+        x = run_chain(context.energy, context.kernel, x, n_warmup, rng=rng, progress=first).x
         kept = range(self.every, self.n_steps + 1, self.every)
-        draws = run_chain(subject.energy, subject.kernel, x, self.n_steps, rng=rng, keep=kept, progress=then).trajectory
+        draws = run_chain(context.energy, context.kernel, x, self.n_steps, rng=rng, keep=kept, progress=then).trajectory
         assert draws is not None
-        rotten = ~torch.isfinite(draws[-1]).flatten(1).all(1)
-        if rotten.any():
-            raise Unmeasurable(f"{int(rotten.sum())} of {self.n} chains hold NaN or infinite pixels")
-        return boxed(subject.kernel, draws)  # where the chains are, noise and all: it is they that mix or do not
+        invalid = ~torch.isfinite(draws[-1]).flatten(1).all(1)
+        if invalid.any():
+            raise Unmeasurable(f"{int(invalid.sum())} of {self.n} chains hold NaN or infinite pixels")
+        return boxed(context.kernel, draws)  # where the chains are, noise and all: it is they that mix or do not
 
-    def _acceptance(self, subject: Subject, ends: Tensor, rng: Rng) -> Tensor:
+    def _acceptance(self, context: EvaluationContext, ends: Tensor, rng: Rng) -> Tensor:
         """Return the share of MALA proposals accepted from where some of the chains ended, one row a step size."""
         return mala_acceptance(
-            subject.energy,
-            subject.kernel,
-            ends[spread(self.n, N_MIN)],
+            context.energy,
+            context.kernel,
+            ends[evenly_spaced(self.n, N_MIN)],
             rng=rng,
             n_steps=self.n_mala,
             n_settle=N_SETTLE,
             scales=MALA_SCALES,
         )
 
-    def _convergence(self, values: Tensor) -> list[Figure]:
+    def _convergence(self, values: Tensor) -> list[Metric]:
         """Return R̂, both effective sample sizes and one autocorrelation for each group of functionals, at worst."""
         n_draws = values.shape[1]
         lag = min(max(1, 100 // self.every), n_draws // 2)
@@ -149,24 +148,24 @@ class Mixing:
             ("tail ESS", min, ess_tail, total),
             (f"autocorrelation at {lag * self.every} steps", max, lambda x: float(autocorrelation(x)[lag]), ""),
         )
-        figures = []
+        metrics = []
         for group, columns in FUNCTIONALS.items():
             rows = values[:, :, columns]
             for name, worst, estimator, unit in statistics:
                 try:
-                    figures.append(_worst_figure(f"{group}: {name}", worst, estimator, rows, unit))
+                    metrics.append(_worst_metric(f"{group}: {name}", worst, estimator, rows, unit))
                 except Unmeasurable as error:
                     raise Unmeasurable(f"{group}: {name}: {error}") from error
-        return figures
+        return metrics
 
-    def _method(self, subject: Subject, n_draws: int, rng: Rng) -> str:
-        n_warmup = subject.n_steps if self.n_warmup is None else self.n_warmup
+    def _method(self, context: EvaluationContext, n_draws: int, rng: Rng) -> str:
+        n_warmup = context.n_steps if self.n_warmup is None else self.n_warmup
         return (
             f"{self.n // 2} chains from uniform noise and {self.n - self.n // 2} from validation images of "
-            f"{subject.dataset.name}, {n_warmup} steps of warm-up, then {self.n_steps} steps ({subject.kernel}) with "
-            f"{n_draws} draws recorded, one every {self.every} steps. Functionals: energy, ink (mean pixel), ten digit "
+            f"{context.dataset.name}, {n_warmup} steps of warm-up, then {self.n_steps} steps ({context.kernel}) with "
+            f"{n_draws} draws recorded, one every {self.every} steps. Functionals: energy, mean intensity, ten digit "
             f"logits of this project's classifier, the first {N_COMPONENTS} principal components of the training "
-            "images; each figure is the worst of its group. Rank-normalised split R̂, bulk and tail effective sample "
+            "images; each metric is the worst of its group. Rank-normalised split R̂, bulk and tail effective sample "
             "size and autocorrelation over all chains together (Vehtari et al. 2021), so that chains from noise and "
             "from data that disagree count as unmixed; above R̂ = 1.01 an effective sample size is no number of "
             "independent draws. A label that changes and changes back between two draws is not seen. MALA acceptance: "
@@ -196,22 +195,18 @@ def _functionals(energy: Energy, net: FeatureNet, basis: Tensor, draws: Tensor) 
     return torch.stack(rows, dim=1).double()
 
 
-def _worst_figure(name: str, worst: Worst, estimator: Estimator, rows: Tensor, unit: str) -> Figure:
+def _worst_metric(name: str, worst: Worst, estimator: Estimator, rows: Tensor, unit: str) -> Metric:
     def statistic(x: Tensor) -> float:
         return worst([estimator(x[:, :, i]) for i in range(x.shape[2])])
 
     error = jackknife(statistic, rows)
-    return Figure(name, statistic(rows), error if math.isfinite(error) else None, unit)
+    return Metric(name, statistic(rows), error if math.isfinite(error) else None, unit)
 
 
-def _acceptance(shares: Tensor) -> list[Figure]:
+def _acceptance(shares: Tensor) -> list[Metric]:
     """Return the acceptance at the kernel's own step size, and the largest step accepted half the time, if any is."""
-    figures = [_mean_figure("MALA acceptance", shares[0], note="at the kernel's own step size")]
+    metrics = [mean_metric("MALA acceptance", shares[0], note="at the kernel's own step size")]
     half = [scale for scale, share in zip(MALA_SCALES, shares.mean(1), strict=True) if share >= 0.5]
     if half:
-        figures.append(Figure("MALA step accepted half the time", half[0], unit="× the kernel's step size"))
-    return figures
-
-
-def _mean_figure(name: str, values: Tensor, note: str) -> Figure:
-    return Figure(name, float(values.mean()), float(values.std() / len(values) ** 0.5), note=note)
+        metrics.append(Metric("MALA step accepted half the time", half[0], unit="× the kernel's step size"))
+    return metrics

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ebmnist.data.base import Dataset
 from ebmnist.data.corruptions import add_noise
-from ebmnist.energy.base import Energy
-from ebmnist.evaluation.base import Figure, Measured, Subject, Unmeasurable
+from ebmnist.energies.base import Energy
+from ebmnist.errors import Unmeasurable
+from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult, evenly_spaced
 from ebmnist.evaluation.detectors import (
     PrincipalComponents,
     fit_components,
@@ -18,17 +19,16 @@ from ebmnist.evaluation.detectors import (
     mahalanobis,
     reconstruction_error,
 )
-from ebmnist.evaluation.energies import energies, energies_and_grads
 from ebmnist.evaluation.outliers import held_out, other_sets, seen_test, synthetic_sets
 from ebmnist.evaluation.ranking import N_MIN, rank
-from ebmnist.evaluation.yardstick import spread
+from ebmnist.inference.scoring import energies, energies_and_grads
 from ebmnist.random import Rng
-from ebmnist.sampling.base import Levelled
+from ebmnist.sampling.base import NoiseSchedule
 
 METRICS = {"auroc": "AUROC", "aupr": "AUPR", "fpr_at_95": "FPR@95"}
-OF_THE_ENERGY = ("E", "|E − median|", "‖∇E‖", "warm E")
-WARM = 0.3  # σ of the noise on images whose warm energy is taken, chosen on validation images (docs/log.md, 2026-11-25)
-N_NOISES = 16  # over which the warm energy is averaged
+OF_THE_ENERGY = ("E", "|E − median|", "‖∇E‖", "noise-averaged E")
+SIGMA = 0.3  # of the noise that E is averaged over, chosen on validation images (docs/log.md, 2026-11-25)
+N_NOISES = 16  # over which the noise-averaged energy is averaged
 N_EXAMPLES = 10  # images of each set that are kept for the pictures
 
 
@@ -46,25 +46,26 @@ class Scorer(NamedTuple):
     median: Tensor  # of E over validation images
     components: PrincipalComponents
     references: Tensor  # training images, for the nearest neighbours
-    warm: float | None  # σ of the noise on images whose warm energy is taken, for a kernel with levels of noise
+    averaging_sigma: float | None  # σ of the noise that E is averaged over, for a kernel with a noise schedule
     rng: Rng
 
     def scores(self, images: Tensor, name: str) -> dict[str, Tensor]:
         """Return each score's values, (N, 1, 28, 28) -> (N,). Raises: Unmeasurable."""
         value, grad = energies_and_grads(self.energy, images, name)
         coordinates = self.components.coordinates(images)
-        warm = {} if self.warm is None else {"warm E": self._warm_energy(images, self.warm, name)}
+        sigma = self.averaging_sigma
+        averaged = {} if sigma is None else {"noise-averaged E": self._noise_averaged(images, sigma, name)}
         return {
             "E": value,
             "|E − median|": (value - self.median).abs(),
             "‖∇E‖": grad.flatten(1).norm(dim=1),
-            **warm,
+            **averaged,
             "Mahalanobis": mahalanobis(coordinates, self.components.eigenvalues),
             "PCA": reconstruction_error(coordinates),
             "5-NN": kth_nearest(images, self.references),
         }
 
-    def _warm_energy(self, images: Tensor, sigma: float, name: str) -> Tensor:
+    def _noise_averaged(self, images: Tensor, sigma: float, name: str) -> Tensor:
         """Mean of E(x + σξ) over several ξ: where E is large against its temperature (docs/theory.md, section 7.1)."""
         noisy = (add_noise(images, sigma, self.rng) for _ in range(N_NOISES))
         return torch.stack([energies(self.energy, x, name) for x in noisy]).mean(0)
@@ -90,14 +91,14 @@ class OutOfDistribution:
         """A quarter of the images."""
         return cls(n=500, n_reference=2500)
 
-    def measure(self, subject: Subject, rng: Rng) -> Measured:
-        """Measure the subject."""
-        scorer = self._scorer(subject, rng)
-        trial, missing = self._trial(subject, rng)
-        aside = _held_out_trial(subject.dataset, 5 * len(trial.inside), subject.device)
+    def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
+        """Measure the context."""
+        scorer = self._scorer(context, rng)
+        trial, missing = self._trial(context, rng)
+        aside = _held_out_trial(context.dataset, 5 * len(trial.inside), context.device)
         trials = (trial, aside) if aside.outside else (trial,)
-        figures: list[Figure] = []
-        anchors = [chance for each in trials for chance in _chances(each)]
+        metrics: list[Metric] = []
+        baselines = [chance for each in trials for chance in _chances(each)]
         arrays: dict[str, Tensor] = {}
         for inside, outside in trials:
             of_digits = scorer.scores(inside, "test")
@@ -105,52 +106,52 @@ class OutOfDistribution:
             for name, images in outside.items():
                 of_outliers = scorer.scores(images, name)
                 for score, values in of_outliers.items():
-                    beside = figures if score in OF_THE_ENERGY else anchors
-                    beside += _figures(f"{score}: {name}", of_digits[score], values)
+                    beside = metrics if score in OF_THE_ENERGY else baselines
+                    beside += _metrics(f"{score}: {name}", of_digits[score], values)
                 arrays |= {f"energies: {name}": of_outliers["E"], f"images: {name}": images[:N_EXAMPLES]}
-        return Measured(
-            tuple(figures),
-            tuple(anchors),
+        return SectionResult(
+            tuple(metrics),
+            tuple(baselines),
             {name: array.cpu() for name, array in arrays.items()},
-            self._method(subject, len(trial.inside), missing, rng),
+            self._method(context, len(trial.inside), missing, rng),
         )
 
-    def _scorer(self, subject: Subject, rng: Rng) -> Scorer:
-        train, validation = subject.dataset.train.images, subject.dataset.validation.images
+    def _scorer(self, context: EvaluationContext, rng: Rng) -> Scorer:
+        train, validation = context.dataset.train.images, context.dataset.validation.images
         n_reference = min(self.n_reference, len(train))
-        chosen = validation[spread(len(validation), min(self.n, len(validation)))].to(subject.device)
+        chosen = validation[evenly_spaced(len(validation), min(self.n, len(validation)))].to(context.device)
         return Scorer(
-            subject.energy,
-            energies(subject.energy, chosen, "validation").median(),
-            fit_components(train.to(subject.device)),
-            train[spread(len(train), n_reference)].to(subject.device),
-            _warm_level(subject),
+            context.energy,
+            energies(context.energy, chosen, "validation").median(),
+            fit_components(train.to(context.device)),
+            train[evenly_spaced(len(train), n_reference)].to(context.device),
+            _averaging_sigma(context),
             rng,
         )
 
-    def _trial(self, subject: Subject, rng: Rng) -> tuple[Trial, list[str]]:
+    def _trial(self, context: EvaluationContext, rng: Rng) -> tuple[Trial, list[str]]:
         """Return the trial, and what could not be had. Every other test image is inside, the others are corrupted."""
-        test = seen_test(subject.dataset).images
+        test = seen_test(context.dataset).images
         n = min(self.n, len(test) // 2)
         if n < N_MIN:
             raise Unmeasurable(f"{len(test)} test images are too few; at least {2 * N_MIN} are needed")
-        halves = test[spread(len(test), 2 * n)].to(subject.device)
+        halves = test[evenly_spaced(len(test), 2 * n)].to(context.device)
         inside, source = halves[0::2], halves[1::2]
-        others, missing = other_sets(subject.dataset, n, self.given)
-        outside = {name: x.to(subject.device) for name, x in others.items()} | synthetic_sets(source, rng)
+        others, missing = other_sets(context.dataset, n, self.given)
+        outside = {name: x.to(context.device) for name, x in others.items()} | synthetic_sets(source, rng)
         return Trial(inside, outside), missing
 
-    def _method(self, subject: Subject, n: int, missing: list[str], rng: Rng) -> str:
-        n_train = len(subject.dataset.train.images)
+    def _method(self, context: EvaluationContext, n: int, missing: list[str], rng: Rng) -> str:
+        n_train = len(context.dataset.train.images)
         n_reference = min(self.n_reference, n_train)
-        without, warm = held_out(subject.dataset), ""
-        if (level := _warm_level(subject)) is not None:
-            warm = f"; warm E is E's mean over {N_NOISES} draws of noise, σ = {level:.2f}, the level nearest to {WARM}"
+        without, averaged = held_out(context.dataset), ""
+        if (level := _averaging_sigma(context)) is not None:
+            averaged = f"; noise-averaged E is the mean of E over {N_NOISES} draws of noise, σ = {level:.2f}"
         return (
-            f"{n} test images of {subject.dataset.name}, evenly spread, are in-distribution; outliers are {n} images "
+            f"{n} test images of {context.dataset.name}, evenly spread, are in-distribution; outliers are {n} images "
             "of each kind, the corrupted ones made from as many other test images. Scores, high for an outlier: E, "
             "its distance from the median over validation images, and ‖∇E‖, all of the unclipped energy"
-            f"{warm}. Outliers "
+            f"{averaged}. Outliers "
             "are the positive class: AUROC is the chance that an outlier scores above a digit, AUPR the average "
             "precision (0.5 by chance where both are equally many), FPR@95 the share of digits flagged at the "
             "threshold that catches 95 % of the outliers; ties count exactly. Errors: DeLong for the AUROC (0 where "
@@ -166,22 +167,22 @@ class OutOfDistribution:
                 if without
                 else ""
             )
-            + f"No sign, threshold or size was chosen on these figures. Seed {rng.seed}."
+            + f"No sign, threshold or size was chosen on these metrics. Seed {rng.seed}."
         )
 
 
-def _warm_level(subject: Subject) -> float | None:
+def _averaging_sigma(context: EvaluationContext) -> float | None:
     """σ = 0.3, where noise hides strokes and not digits, or what a cycle has nearest to it; None without cycles."""
-    if not isinstance(kernel := subject.kernel, Levelled):
+    if not isinstance(kernel := context.kernel, NoiseSchedule):
         return None
-    levels = kernel.level(torch.arange(kernel.cycle))
-    return float(levels[(levels - WARM).abs().argmin()])
+    levels = kernel.sigma(torch.arange(kernel.cycle))
+    return float(levels[(levels - SIGMA).abs().argmin()])
 
 
 def _held_out_trial(dataset: Dataset, n: int, device: torch.device) -> Trial:
     """Return the labels that training was without, if any, against the others, among n test images evenly spread."""
     digits = held_out(dataset)
-    images, labels = (part[spread(len(part), min(n, len(part)))] for part in dataset.test)
+    images, labels = (part[evenly_spaced(len(part), min(n, len(part)))] for part in dataset.test)
     anomalous = torch.isin(labels, torch.tensor(digits))
     if digits and int(anomalous.sum()) < N_MIN:
         raise Unmeasurable(f"{int(anomalous.sum())} held-out test images are too few; at least {N_MIN} are needed")
@@ -189,17 +190,17 @@ def _held_out_trial(dataset: Dataset, n: int, device: torch.device) -> Trial:
     return Trial(images[~anomalous].to(device), outside)
 
 
-def _chances(trial: Trial) -> Iterator[Figure]:
+def _chances(trial: Trial) -> Iterator[Metric]:
     """The AUPR that chance has of outliers that are more, or fewer, than the digits: their share."""
     n = len(trial.inside)
     for name, images in trial.outside.items():
         if len(images) != n:
-            yield Figure(f"chance: {name} AUPR", len(images) / (len(images) + n), note="share of outliers")
+            yield Metric(f"chance: {name} AUPR", len(images) / (len(images) + n), note="share of outliers")
 
 
-def _figures(name: str, inside: Tensor, outside: Tensor) -> Iterator[Figure]:
+def _metrics(name: str, inside: Tensor, outside: Tensor) -> Iterator[Metric]:
     for metric, estimate in rank(inside, outside)._asdict().items():
-        yield Figure(f"{name} {METRICS[metric]}", *estimate)
+        yield Metric(f"{name} {METRICS[metric]}", *estimate)
 
 
 def _join(labels: list[int]) -> str:

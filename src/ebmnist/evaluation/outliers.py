@@ -14,8 +14,8 @@ from ebmnist.data.layout import FILES
 from ebmnist.data.locate import Published, present
 from ebmnist.data.mnist import MNIST
 from ebmnist.errors import BadInput
+from ebmnist.evaluation.base import evenly_spaced
 from ebmnist.evaluation.ranking import N_MIN
-from ebmnist.evaluation.yardstick import spread
 from ebmnist.random import AnyRng
 
 PUBLISHED = {"fashion": fashion_mnist.PUBLISHED, "kmnist": kmnist.PUBLISHED}
@@ -87,4 +87,4 @@ def _read(published: Published) -> Tensor:
 
 
 def _first(images: Tensor, n: int) -> Tensor:
-    return images[spread(len(images), min(n, len(images)))]
+    return images[evenly_spaced(len(images), min(n, len(images)))]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ebmnist.evaluation.jackknife import N_GROUPS, group_error
+from ebmnist.inference.jackknife import N_GROUPS, group_error
 
 N_MIN = N_GROUPS  # scores on each side
 
@@ -23,7 +23,7 @@ class Estimate(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """One score on one set of outliers; the names are what the figures are called."""
+    """One score on one set of outliers; the names are what the metrics are called."""
 
     auroc: Estimate
     aupr: Estimate

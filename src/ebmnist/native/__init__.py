@@ -2,7 +2,7 @@
 
 from ebmnist.native.build import bf16_is_fast, engine, library
 from ebmnist.native.conv import Conv
-from ebmnist.native.network import Packed, Walked
+from ebmnist.native.network import NativeNet, NativeSegment
 from ebmnist.native.random import normals, philox
 
-__all__ = ["Conv", "Packed", "Walked", "bf16_is_fast", "engine", "library", "normals", "philox"]
+__all__ = ["Conv", "NativeNet", "NativeSegment", "bf16_is_fast", "engine", "library", "normals", "philox"]

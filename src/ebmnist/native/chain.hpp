@@ -21,9 +21,9 @@ struct Chains {  // of one tile
     }
 
     // seen: energy, ‖∇E‖₂, share of clipped components, ‖x_after − x_before‖₂, of each image of the tile.
-    // For each image of the tile, sigma: the noise's standard deviation; slack: how far beyond the clamp it may go.
-    void step(Floats sigma, Floats slack, Floats (&seen)[4]) {
-        Floats low = k.low - slack, high = k.high + slack;
+    // For each image of the tile, sigma: the noise's standard deviation; clamp_margin: how far beyond the clamp it may go.
+    void step(Floats sigma, Floats clamp_margin, Floats (&seen)[4]) {
+        Floats low = k.low - clamp_margin, high = k.high + clamp_margin;
         before = x;
         if (k.noise_first)
             for (int i = 0; i < pixels; i++) x[i] = bounded(x[i] + sigma * noise[i], low, high);
@@ -60,7 +60,7 @@ inline bool any(Floats x) {
 struct Buffers {  // as `langevin_chain` in engine.h has them
     float* images;
     const int64_t* chains;
-    const float *sigmas, *slacks, *noise;
+    const float *sigmas, *clamp_margins, *noise;
     float *before, *grad, *trace;
 };
 
@@ -74,13 +74,13 @@ void run_chains(const Network<W>& net, const Langevin& kernel, int n_images, con
             if (b.chains) load(b.chains, n_images, tile, chains);
             load(b.images, n_images, net.order, tile, tile_chains.x.data());
             for (size_t i = 0; i < n_steps; i++) {
-                Floats sigma, slack, seen[4];
+                Floats sigma, clamp_margin, seen[4];
                 load(b.sigmas + i * n, n_images, tile, sigma);
-                load(b.slacks + i * n, n_images, tile, slack);
+                load(b.clamp_margins + i * n, n_images, tile, clamp_margin);
                 if (b.noise)
                     load(b.noise + i * n * (size_t)net.pixels(), n_images, net.order, tile, tile_chains.noise.data());
                 else if (any(sigma)) tile_chains.draw((int)i, chains);
-                tile_chains.step(sigma, slack, seen);
+                tile_chains.step(sigma, clamp_margin, seen);
                 for (size_t j = 0; j < 4; j++) store(seen[j], n_images, tile, b.trace + (j * n_steps + i) * n);
             }
             store(tile_chains.x.data(), n_images, net.order, tile, b.images);

@@ -103,17 +103,17 @@ uint32_t processor(void) {
 }
 
 int32_t pack(int32_t bf16, int32_t n_layers, const Shape* shapes, const float* const* weights,
-             const float* const* biases, const float* head, double head_bias, double scale, double shift, double bowl,
+             const float* const* biases, const float* head, double head_bias, double scale, double shift, double reference_precision,
              const int32_t* order, Handle** out) {
     return status_of([&] {
         require(weights && biases && head && order && out && (!bf16 || BF16));
-        require(std::isfinite(scale) && scale != 0 && std::isfinite(shift) && std::isfinite(bowl));
+        require(std::isfinite(scale) && scale != 0 && std::isfinite(shift) && std::isfinite(reference_precision));
         check_shapes(shapes, n_layers);
         for (int l = 0; l < n_layers; l++) require(weights[l] && biases[l]);
         auto handle = std::make_unique<Handle>();
         auto fill = [&](auto& net, auto made) {
             net = std::move(made);
-            net->head_bias = head_bias, net->scale = scale, net->shift = shift, net->bowl = bowl;
+            net->head_bias = head_bias, net->scale = scale, net->shift = shift, net->reference_precision = reference_precision;
         };
 #ifdef __AVX512BF16__
         if (bf16) fill(handle->pair, packed<Pair>(n_layers, shapes, weights, biases, head, order));
@@ -168,14 +168,14 @@ int32_t weight_grad(const Handle* handle, const void* record, int32_t n, const f
 }
 
 int32_t langevin_chain(const Handle* handle, const Langevin* kernel, float* images, int32_t n, const int64_t* chains,
-                       const float* sigmas, const float* slacks, const float* noise, float* before, float* grad,
+                       const float* sigmas, const float* clamp_margins, const float* noise, float* before, float* grad,
                        float* trace, int32_t n_threads) {
     return status_of([&] {
         check_batch(n, n_threads);
-        require(kernel && images && sigmas && slacks && before && grad && trace && kernel->n_steps >= 1);
+        require(kernel && images && sigmas && clamp_margins && before && grad && trace && kernel->n_steps >= 1);
         require((uint64_t)kernel->first_step + (uint64_t)kernel->n_steps - 1 <= UINT32_MAX);
         if (!noise) check_chains(chains, n);
-        Buffers buffers{images, noise ? nullptr : chains, sigmas, slacks, noise, before, grad, trace};
+        Buffers buffers{images, noise ? nullptr : chains, sigmas, clamp_margins, noise, before, grad, trace};
         with(handle, [&](const auto& net) { run_chains(net, *kernel, n, buffers, n_threads); });
     });
 }

@@ -43,7 +43,7 @@ EBMNIST_ENTRY uint32_t processor(void);
 // order: a permutation, (c_in·h_in·w_in of the first layer,); out: receives the handle, which `release` frees.
 EBMNIST_ENTRY int32_t pack(int32_t bf16, int32_t n_layers, const struct Shape* shapes, const float* const* weights,
                            const float* const* biases, const float* head, double head_bias, double scale, double shift,
-                           double bowl, const int32_t* order, struct Handle** out);
+                           double reference_precision, const int32_t* order, struct Handle** out);
 EBMNIST_ENTRY void release(struct Handle* handle);
 
 // images, grad: (n, pixels), energy: (n,). grad may be null.
@@ -62,10 +62,10 @@ EBMNIST_ENTRY int32_t weight_grad(const struct Handle* handle, const void* recor
                                   const float* coefficients, float* const* weights, float* const* biases, float* head,
                                   int32_t n_threads);
 
-// images: (n, pixels), moved; chains: (n,), each in [0, 2³²), may be null where noise is given; sigmas, slacks:
+// images: (n, pixels), moved; chains: (n,), each in [0, 2³²), may be null where noise is given; sigmas, clamp_margins:
 // (n_steps, n); noise: (n_steps, n, pixels) or null; before, grad: (n, pixels); trace: (4, n_steps, n).
 EBMNIST_ENTRY int32_t langevin_chain(const struct Handle* handle, const struct Langevin* kernel, float* images,
-                                     int32_t n, const int64_t* chains, const float* sigmas, const float* slacks,
+                                     int32_t n, const int64_t* chains, const float* sigmas, const float* clamp_margins,
                                      const float* noise, float* before, float* grad, float* trace, int32_t n_threads);
 
 // Standard normals of one draw: chains: (n,), each in [0, 2³²); out: (n, n_values).

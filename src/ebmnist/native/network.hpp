@@ -13,7 +13,7 @@ struct Network {
     std::vector<float> head;  // of the last linear layer, to one number; in float32, as energies near 10 need it
     double head_bias;
     double scale, shift;  // the network sees scale·x + shift
-    double bowl;          // E has bowl/2 · ‖x + shift/scale‖² besides what the network says
+    double reference_precision;          // E has reference_precision/2 · ‖x + shift/scale‖² besides what the network says
     std::vector<int32_t> order;  // pixel p of the first layer's input is order[p] of an image's row
     std::vector<int32_t> place;  // the other way: pixel i of a row is pixel place[i] of the input
 
@@ -43,7 +43,7 @@ struct Pass {
         Sum squares, features;
         enter(x, squares);
         for (size_t l = 0; l < net.layers.size(); l++) layer_forward<Total>(l, features);
-        double factor = 0.5 * net.bowl / (net.scale * net.scale);
+        double factor = 0.5 * net.reference_precision / (net.scale * net.scale);
         return __builtin_convertvector(features.value() + factor * squares.value() + net.head_bias, Floats);
     }
 
@@ -110,12 +110,12 @@ struct Pass {
     void backward(const Floats* x, Floats* grad) {
         backward_hidden();
         const Shape& s = net.layers[0].s;
-        const float scale = (float)net.scale, bowl = (float)net.bowl, centre = (float)(net.shift / net.scale);
+        const float scale = (float)net.scale, reference_precision = (float)net.reference_precision, centre = (float)(net.shift / net.scale);
         auto finish = [&](const Stencil::Site* sites, int c0, auto& sum) {
             for (int c = 0; c < (int)std::size(sum) && c0 + c < s.c_in; c++)
                 for (int m = 0; m < (int)std::size(sum[0]); m++) {
                     int i = (c0 + c) * s.h_in * s.w_in + sites[m].output;
-                    grad[i] = sum[c][m] * scale + bowl * (x[i] + centre);
+                    grad[i] = sum[c][m] * scale + reference_precision * (x[i] + centre);
                 }
         };
         convolve<W, Floats>(back(net.layers[0]), slope[0].data(), finish);

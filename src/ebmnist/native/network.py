@@ -16,7 +16,7 @@ from ebmnist.native.interface import Settings, Shape
 from ebmnist.native.random import WORD, check_stream, checked_chains
 
 
-class Walked(NamedTuple):
+class NativeSegment(NamedTuple):
     """What a Langevin chain of n_steps leaves behind."""
 
     x: Tensor  # (B, 1, side, side)
@@ -28,10 +28,10 @@ class Walked(NamedTuple):
     displacement: Tensor  # (n_steps, B)
 
 
-class Packed:
+class NativeNet:
     """A network's weights in the order the C++ reads them: a copy, which does not follow later changes.
 
-    E(x) = head · SiLU(conv(… SiLU(conv(scale·x + shift)))) + b + bowl/2 · ‖x + shift/scale‖². Images are
+    E(x) = head · SiLU(conv(… SiLU(conv(scale·x + shift)))) + b + reference_precision/2 · ‖x + shift/scale‖². Images are
     (B, 1, side, side), float32, on the CPU. Any number of threads may use one at once.
 
     Args:
@@ -39,7 +39,7 @@ class Packed:
         head: weight (1, n) and bias (1,) of the last linear layer.
         scale: of the pixels, before `shift` is added.
         shift: what a padded pixel is equal to, once scaled, is 0.
-        bowl: curvature of the quadratic beside the network, about the pixel that a padded one is equal to.
+        reference_precision: κ of the quadratic reference term, about the pixel that a padded one is equal to.
         bf16: multiply in bfloat16, summing in float32; False for float32 throughout.
 
     Raises:
@@ -53,7 +53,7 @@ class Packed:
         scale: float,
         shift: float,
         *,
-        bowl: float = 0.0,
+        reference_precision: float = 0.0,
         bf16: bool,
     ) -> None:
         self._lib = given(library())
@@ -66,9 +66,11 @@ class Packed:
         self._first = first
         self._convs = [folded(first) if self._folds else first, *convs[1:]]
         self._side = first.side
-        self._handle = self._packed(head, scale, shift, bowl)
+        self._handle = self._packed(head, scale, shift, reference_precision)
 
-    def _packed(self, head: tuple[Tensor, Tensor], scale: float, shift: float, bowl: float) -> ctypes.c_void_p:
+    def _packed(
+        self, head: tuple[Tensor, Tensor], scale: float, shift: float, reference_precision: float
+    ) -> ctypes.c_void_p:
         """Lay the weights out, each checked; the shapes among each other are checked beyond the border."""
         pixels = torch.arange(self._side**2, dtype=torch.int32, device="cpu").view(1, 1, self._side, self._side)
         order = functional.pixel_unshuffle(pixels, 2).flatten().contiguous() if self._folds else pixels
@@ -81,7 +83,7 @@ class Packed:
         handle = ctypes.c_void_p()
         self._lib.pack(
             int(bool(self.bf16)), len(shapes), shapes, addresses(weights), addresses(biases), address(head_weight),
-            head_bias.item(), scale, shift, bowl, address(order), ctypes.pointer(handle),
+            head_bias.item(), scale, shift, reference_precision, address(order), ctypes.pointer(handle),
         )  # fmt: skip
         return handle
 
@@ -92,11 +94,11 @@ class Packed:
         if hasattr(self, "_handle"):
             self._lib.release(self._handle)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Packed":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "NativeNet":
         return self  # it never changes
 
     def takes(self, x: Tensor) -> bool:
-        """Whether `x` is a batch of images as this network was packed for."""
+        """Whether `x` is a batch of images as this network was native_net for."""
         shape = (1, self._side, self._side)
         plain = x.device.type == "cpu" and x.dtype == torch.float32 and x.layout == torch.strided
         return plain and x.shape[1:] == shape and len(x) > 0
@@ -158,9 +160,9 @@ class Packed:
         clip_norm: float | None,
         clamp: tuple[float, float] | None,
         noise_first: bool,
-        slacks: Tensor | None = None,
+        clamp_margins: Tensor | None = None,
         noise: Tensor | None = None,
-    ) -> Walked:
+    ) -> NativeSegment:
         """Move chains by one step per row of `sigmas`, the noise's standard deviation.
 
         The noise of step i is `normals(seed, stream, chains, first_step + i, side²)`, pixel by pixel, row by row.
@@ -174,7 +176,7 @@ class Packed:
             first_step: ≥ 0; no step may reach 2³².
             drift: ε²/2.
             clip: as in `sampling.Langevin`, like `clip_norm`, `clamp` and `noise_first`.
-            slacks: how far beyond `clamp` each step may lead, as sigmas; 0 if not given.
+            clamp_margins: how far beyond `clamp` each step may lead, as sigmas; 0 if not given.
             noise: standard normal numbers to use in place of drawn ones, (n_steps, B, 1, side, side).
 
         Raises:
@@ -191,18 +193,23 @@ class Packed:
         settings = Settings(seed, stream, first_step, n_steps, noise_first, drift, clip, clip_norm, low, high)
         moved = self._images(x).clone()
         before, grad, seen = empty(*moved.shape), empty(*moved.shape), empty(4, n_steps, len(x))
-        slacks = torch.zeros(n_steps, 1, dtype=torch.float32, device="cpu") if slacks is None else slacks
-        sigmas, slacks = (_every("sigmas", sigmas, n_steps, len(x)), _every("slacks", slacks, n_steps, len(x)))
+        clamp_margins = (
+            torch.zeros(n_steps, 1, dtype=torch.float32, device="cpu") if clamp_margins is None else clamp_margins
+        )
+        sigmas, clamp_margins = (
+            _every("sigmas", sigmas, n_steps, len(x)),
+            _every("clamp_margins", clamp_margins, n_steps, len(x)),
+        )
         chains = checked_chains(chains)
         if len(chains) != len(x):
             raise BadInput(f"chains must be one index for each of {len(x)} chains, not {len(chains)}")
         drawn = None if noise is None else floats("noise", noise, (n_steps, *x.shape))
         self._lib.langevin_chain(
             self._handle, ctypes.pointer(settings), address(moved), len(x), address(chains), address(sigmas),
-            address(slacks), None if drawn is None else address(drawn), address(before), address(grad),
+            address(clamp_margins), None if drawn is None else address(drawn), address(before), address(grad),
             address(seen), torch.get_num_threads(),
         )  # fmt: skip
-        return Walked(moved, before, grad, *seen)
+        return NativeSegment(moved, before, grad, *seen)
 
     def _images(self, x: Tensor) -> Tensor:
         if len(x) < 1:

@@ -30,7 +30,7 @@ class Purpose(IntEnum):
     DATA_NOISE = 4
     TRAINING_CHAINS = 5
     SAMPLING = 6  # what people draw
-    GALLERY = 7
+    PLOTS = 7
     CLASSIFIER = 8  # weights, batches and augmentation of the feature net
     EVALUATION = 128  # and on: one for each section, by its place in the registry
 

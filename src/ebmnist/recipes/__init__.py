@@ -1,4 +1,4 @@
-"""Recipes as files: one named experiment per YAML file in this folder; its sections are the rooms."""
+"""Recipes as files: one named experiment per YAML file in this folder; its sections are the packages."""
 
 import os
 from importlib.resources import files

@@ -18,12 +18,12 @@ LARGEST: Mapping[str, int] = {
     "MLP.width": 1024,
     "MLP.depth": 32,
     "MLP.n_inputs": 100_000,
-    "Cyclic.n_hot": 1_000_000,
-    "Cyclic.n_cool": 1_000_000,
+    "AnnealedLangevin.n_hold": 1_000_000,
+    "AnnealedLangevin.n_anneal": 1_000_000,
     "ReplayBuffer.size": 1_000_000,
     "Training.batch_size": 1_000_000,
     "Generation.n_images": 10_000,
-    "Guard.max_ease": 100,
+    "Guard.max_lr_decays": 100,
 }
 MANY = 10**12  # of anything else that is counted
 SMALLEST, LARGE = 1e-30, 1e30  # magnitudes of numbers, so that squares and quotients of them are finite and not 0

@@ -1,27 +1,27 @@
 """Samples x⁻ ~ p(x) ∝ exp(−E(x)/T) by Markov chains: x ← x − (ε²/2)∇E + ε√T ξ."""
 
-from ebmnist.sampling.base import ChainState, Draw, Kernel, Levelled, Start, StepInfo
+from ebmnist.sampling.annealed_langevin import AnnealedLangevin
+from ebmnist.sampling.base import ChainState, Draw, Kernel, NoiseSchedule, Start, StepInfo
 from ebmnist.sampling.chain import Chain, Trace, run_chain, sample
-from ebmnist.sampling.cyclic import Cyclic
 from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.mala import MALA
 from ebmnist.sampling.samples import check_whole_cycles, cycle_of, samples_of
 from ebmnist.sampling.start import FromData, FromNoise, ReplayBuffer, uniform_noise
 
-REGISTRY = {"langevin": Langevin, "cyclic": Cyclic, "mala": MALA}
+REGISTRY = {"langevin": Langevin, "annealed_langevin": AnnealedLangevin, "mala": MALA}
 
 __all__ = [
     "MALA",
     "REGISTRY",
+    "AnnealedLangevin",
     "Chain",
     "ChainState",
-    "Cyclic",
     "Draw",
     "FromData",
     "FromNoise",
     "Kernel",
     "Langevin",
-    "Levelled",
+    "NoiseSchedule",
     "ReplayBuffer",
     "Start",
     "StepInfo",

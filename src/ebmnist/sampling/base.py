@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from ebmnist.energy.base import Energy
+from ebmnist.energies.base import Energy
 from ebmnist.random import AnySource, StepRng
 
 
@@ -14,7 +14,7 @@ class ChainState(NamedTuple):
     x: Tensor  # (B, *shape)
     energy: Tensor | None = None  # (B,)
     grad: Tensor | None = None  # (B, *shape)
-    clock: Tensor | None = None  # (B,) int64, the step each is at, for the kernels that change with it
+    step_index: Tensor | None = None  # (B,) int64, the step each is at, for the kernels that change with it
 
 
 class StepInfo(NamedTuple):
@@ -68,11 +68,11 @@ class Kernel(Protocol):
 
     @property
     def clamp(self) -> tuple[float, float] | None:
-        """The box the samples live in; None for the whole space. Chains may leave it by their slack (`samples_of`)."""
+        """The box the samples live in; None for the whole space. Chains may leave it by `clamp_margin`."""
         ...
 
-    def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:
-        """Return the state of chains at `x`, (B, *shape), after `clock` steps, (B,); at their start if not given."""
+    def init(self, energy: Energy, x: Tensor, step_index: Tensor | None = None) -> ChainState:
+        """Return the state of chains at `x`, (B, *shape), after `step_index` steps, (B,); 0 if not given."""
         ...
 
     def step(self, energy: Energy, state: ChainState, rng: StepRng) -> tuple[ChainState, StepInfo]:
@@ -81,11 +81,11 @@ class Kernel(Protocol):
 
 
 @runtime_checkable
-class Levelled(Kernel, Protocol):
-    """A kernel whose chains go round through levels of noise, and are samples at the end of a cycle only.
+class NoiseSchedule(Kernel, Protocol):
+    """A kernel whose noise level σ follows a schedule that repeats; chains are samples at the end of a cycle only.
 
     Training gives each real image the noise of one chain's place; what a chain stands for is its image less the last
-    level's noise (docs/theory.md, section 7.1). Clocks and levels may have any shape.
+    level's noise (docs/theory.md, section 7.1). `step_index` and σ may have any shape.
     """
 
     @property
@@ -98,12 +98,12 @@ class Levelled(Kernel, Protocol):
         """κ of the energy around the data, at every level; 0 for none, as at T = 0."""
         ...
 
-    def level(self, clock: Tensor) -> Tensor:
-        """σ of the noise on data that chains are held to by the step of this clock, in pixels."""
+    def sigma(self, step_index: Tensor) -> Tensor:
+        """σ of the noise on data that chains are held to by step `step_index`, in pixels."""
         ...
 
-    def beyond(self, clock: Tensor) -> Tensor:
-        """How far beyond `clamp` the step of this clock may lead, in pixels."""
+    def margin(self, step_index: Tensor) -> Tensor:
+        """How far beyond `clamp` step `step_index` may lead, in pixels."""
         ...
 
 
@@ -127,7 +127,7 @@ class Draw(NamedTuple):
 
     x: Tensor  # (B, *shape)
     slots: Tensor | None = None  # (B,) int64, the buffer's slots drawn
-    clock: Tensor | None = None  # (B,) int64, the step each chain is at; None where all begin here
+    step_index: Tensor | None = None  # (B,) int64, the step each chain is at; None where all begin here
 
 
 class Start(Protocol):

@@ -1,4 +1,4 @@
-"""What a chain refuses: starts, clocks, steps and temperatures of another kind or range, each in one line."""
+"""What a chain refuses: starts, step_indices, steps and temperatures of another kind or range, each in one line."""
 
 from collections.abc import Collection, Sequence
 
@@ -6,16 +6,20 @@ import torch
 from torch import Tensor
 
 from ebmnist.errors import BadInput
-from ebmnist.sampling.base import Kernel, Levelled
+from ebmnist.sampling.base import Kernel, NoiseSchedule
 
 
-def check_start(x: object, clock: Tensor | None) -> None:
-    """Raise `BadInput` unless `x` are floating-point numbers, (B, *shape), and `clock` one whole number for each."""
+def check_start(x: object, step_index: Tensor | None) -> None:
+    """Raise `BadInput` unless `x` is floating point, (B, *shape), and `step_index` has a whole number for each."""
     if not isinstance(x, Tensor) or x.dim() < 1 or x.layout != torch.strided or not x.is_floating_point():
         raise BadInput("x: chains start at a dense tensor of floating-point numbers, (B, *shape)")
-    if clock is not None and (clock.shape, clock.dtype, clock.device) != (x.shape[:1], torch.int64, x.device):
-        given = f"{tuple(clock.shape)} {clock.dtype} on {clock.device}"
-        raise BadInput(f"clock: give {len(x)} whole numbers, int64, on {x.device}, not {given}")
+    if step_index is not None and (step_index.shape, step_index.dtype, step_index.device) != (
+        x.shape[:1],
+        torch.int64,
+        x.device,
+    ):
+        given = f"{tuple(step_index.shape)} {step_index.dtype} on {step_index.device}"
+        raise BadInput(f"step_index: give {len(x)} whole numbers, int64, on {x.device}, not {given}")
 
 
 def check_steps(kernel: Kernel, n_steps: int, temperatures: Sequence[float] | None, keep: Collection[int]) -> None:
@@ -24,7 +28,7 @@ def check_steps(kernel: Kernel, n_steps: int, temperatures: Sequence[float] | No
         raise BadInput(f"n_steps must be ≥ 0 and whole, not {n_steps}")
     if temperatures is not None and len(temperatures) != n_steps:
         raise BadInput(f"temperatures: {len(temperatures)} of them for {n_steps} steps; give one per step")
-    if temperatures is not None and isinstance(kernel, Levelled):
+    if temperatures is not None and isinstance(kernel, NoiseSchedule):
         raise BadInput("temperatures: this kernel has a schedule of its own")
     if temperatures is not None and not all(0 <= t < float("inf") for t in temperatures):
         raise BadInput("temperatures must be ≥ 0 and finite")

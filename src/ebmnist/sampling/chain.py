@@ -7,18 +7,18 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from ebmnist.energy.base import Energy
-from ebmnist.energy.freezing import frozen
+from ebmnist.energies.base import Energy
+from ebmnist.energies.freezing import frozen
 from ebmnist.errors import BadInput
-from ebmnist.native import Packed
+from ebmnist.native import NativeNet
 from ebmnist.random import AnyRng, ChainRng, Rng, Stream
+from ebmnist.sampling.annealed_langevin import AnnealedLangevin
 from ebmnist.sampling.base import ChainState, Kernel, Samplable, StepInfo
 from ebmnist.sampling.border import check_start, check_steps
 from ebmnist.sampling.clipping import clip_grad
-from ebmnist.sampling.cyclic import Cyclic
-from ebmnist.sampling.fused import fused, walk
 from ebmnist.sampling.graphed import graphed, replay
 from ebmnist.sampling.langevin import Langevin
+from ebmnist.sampling.native_chains import native_net_for, run_native
 from ebmnist.sampling.samples import check_whole_cycles, cycle_of, samples_of
 
 
@@ -50,7 +50,7 @@ def run_chain(
     rng: AnyRng | Stream,
     chains: Tensor | None = None,
     first_step: int = 0,
-    clock: Tensor | None = None,
+    step_index: Tensor | None = None,
     temperatures: Sequence[float] | None = None,
     keep: Collection[int] = (),
     record: bool = False,
@@ -67,7 +67,7 @@ def run_chain(
             call of this function numbers of its own; with a `Stream`, a chain cut in two is the same chain.
         chains: (B,) int64 in [0, 2³²), on the device of `x`: the number of each chain; 0 to B − 1 if not given.
         first_step: the number of the first step, ≥ 0; the last is below 2³².
-        clock: the step that each chain is at, (B,), for a kernel that changes with it; 0 if not given.
+        step_index: the step that each chain is at, (B,), for a kernel that changes with it; 0 if not given.
         temperatures: one per step, in place of the kernel's own (annealing); not for a kernel with its own schedule.
         keep: steps whose `x` is kept in `trajectory`, in rising order; 0 is the start.
         record: keep a `Trace` of every step.
@@ -76,15 +76,17 @@ def run_chain(
     Raises:
         BadInput: an argument of another kind, shape or range; `temperatures` beside a schedule.
     """
-    check_start(x, clock)
+    check_start(x, step_index)
     check_steps(kernel, n_steps, temperatures, keep)
     numbers = ChainRng.of(rng, x, n_steps, chains, first_step)
     energy = frozen(energy)
-    packed = fused(energy, kernel, x)
-    if packed is not None:
-        steps = _walked(packed, cast(Langevin | Cyclic, kernel), x, numbers, clock, temperatures, keep)
+    native_net = native_net_for(energy, kernel, x)
+    if native_net is not None:
+        steps = _native_segments(
+            native_net, cast(Langevin | AnnealedLangevin, kernel), x, numbers, step_index, temperatures, keep
+        )
     else:
-        steps = _stepped(energy, kernel, x, numbers, clock, temperatures, record)
+        steps = _stepped(energy, kernel, x, numbers, step_index, temperatures, record)
     return _collected(steps, x.detach(), keep, record, progress)
 
 
@@ -130,12 +132,12 @@ def _stepped(
     kernel: Kernel,
     x: Tensor,
     numbers: ChainRng,
-    clock: Tensor | None,
+    step_index: Tensor | None,
     temperatures: Sequence[float] | None,
     record: bool,
 ) -> Iterator[_Stretch]:
     """One step after the other: any energy, any kernel, any device."""
-    begin = kernel.init(energy, x, clock)
+    begin = kernel.init(energy, x, step_index)
     if temperatures is None and graphed(energy, kernel, begin, len(numbers.steps)):
         steps = replay(energy, kernel, begin, numbers)
     else:
@@ -158,17 +160,19 @@ def _one_by_one(
         yield state, info
 
 
-def _walked(
-    packed: Packed,
-    kernel: Langevin | Cyclic,
+def _native_segments(
+    native_net: NativeNet,
+    kernel: Langevin | AnnealedLangevin,
     x: Tensor,
     numbers: ChainRng,
-    clock: Tensor | None,
+    step_index: Tensor | None,
     temperatures: Sequence[float] | None,
     keep: Collection[int],
 ) -> Iterator[_Stretch]:
     """The same steps in C++, many at a time."""
-    for done, w in walk(packed, kernel, x, numbers, clock=clock, temperatures=temperatures, stops=list(keep)):
+    for done, w in run_native(
+        native_net, kernel, x, numbers, step_index=step_index, temperatures=temperatures, stops=list(keep)
+    ):
         drift_grad = clip_grad(w.grad, kernel.clip, kernel.clip_norm)
         info = StepInfo(w.energy[-1], w.grad, drift_grad, w.before, w.x)
         trace = Trace(w.energy, w.grad_norm, w.share_clipped, w.displacement, torch.ones_like(w.energy))
@@ -220,15 +224,15 @@ def sample(
     return torch.cat(parts)
 
 
-def samples_from(energy: Energy, kernel: Kernel, x: Tensor, clock: Tensor, *, rng: AnyRng) -> Tensor:
-    """Walk each of the chains at `x`, (B, *shape), after `clock` steps, (B,), on to the end of its cycle: samples."""
+def samples_from(energy: Energy, kernel: Kernel, x: Tensor, step_index: Tensor, *, rng: AnyRng) -> Tensor:
+    """Run each chain at `x`, (B, *shape), from step `step_index`, (B,), to the end of its annealing cycle: samples."""
     cycle = cycle_of(kernel)
     # A chain that has done no step is no sample yet.
-    x, left = x.clone(), torch.where(clock > 0, -clock % cycle, cycle if cycle > 1 else 0)
+    x, left = x.clone(), torch.where(step_index > 0, -step_index % cycle, cycle if cycle > 1 else 0)
     noise, chains = Rng.of(rng).stream(), torch.arange(len(x), dtype=torch.int64, device=x.device)
     for n_steps in sorted(set(left.tolist())):
         at = left == n_steps
-        x[at] = run_chain(energy, kernel, x[at], n_steps, rng=noise, chains=chains[at], clock=clock[at]).x
+        x[at] = run_chain(energy, kernel, x[at], n_steps, rng=noise, chains=chains[at], step_index=step_index[at]).x
     return samples_of(energy, kernel, x)
 
 

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from ebmnist.energies.base import per_sample
 from ebmnist.errors import BadInput
 
 
@@ -15,7 +16,7 @@ def clip_grad(grad: Tensor, clip: float | None, clip_norm: float | None) -> Tens
         grad = grad.clamp(-clip, clip)
     if clip_norm is not None:
         norm = grad.flatten(1).norm(dim=1).clamp_min(clip_norm)
-        grad = grad * (clip_norm / norm).view(-1, *[1] * (grad.dim() - 1))
+        grad = grad * per_sample(clip_norm / norm, grad)
     return grad
 
 

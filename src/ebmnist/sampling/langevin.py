@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ebmnist.energy.base import Energy, energy_and_grad
+from ebmnist.energies.base import Energy, energy_and_grad
 from ebmnist.errors import BadInput
 from ebmnist.random import StepRng
 from ebmnist.sampling.base import ChainState, StepInfo
@@ -15,8 +15,8 @@ from ebmnist.sampling.clipping import check_bounds, clip_grad
 class Langevin:
     """x ← clamp(x − (ε²/2)·clip(∇E(x)) + ε√T ξ), ξ ~ N(0, 1).
 
-    With `slack`, chains may leave the box a little, and samples are brought back to it: a wall that chains stand at
-    hides from training what the energy would do with them (docs/theory.md, section 7.2).
+    With `clamp_margin`, chains may leave the box a little, and samples are brought back to it. A wall that chains
+    stand at hides from training what the energy would do with them (docs/theory.md, section 7.2).
 
     The Euler–Maruyama step of dX = −∇E dt + √(2T) dW with dt = ε²/2 (Roberts & Tweedie 1996; Welling & Teh 2011).
     T = 0 is gradient descent, to the bit. The defaults are the UvA tutorial 8's, in [0, 1] pixels.
@@ -35,7 +35,7 @@ class Langevin:
     """Bound on the Euclidean norm of one sample's ∇E; null for none."""
     clamp: tuple[float, float] | None = (0.0, 1.0)
     """Range that samples are in; null for none."""
-    slack: float = 0.0
+    clamp_margin: float = 0.0
     """How far beyond `clamp` chains may go on their way, ≥ 0; four times the noise on the data lets it be."""
     noise_first: bool = False
     """Add the noise (and clamp) before the gradient is taken, as the tutorial does: same steps, other phase."""
@@ -46,11 +46,11 @@ class Langevin:
                 f"langevin: step_size > 0 and temperature ≥ 0, both finite, are needed, not {self.step_size} "
                 f"and {self.temperature}"
             )
-        if not self.slack >= 0:
-            raise BadInput(f"langevin: slack must be ≥ 0, not {self.slack}")
+        if not self.clamp_margin >= 0:
+            raise BadInput(f"langevin: clamp_margin must be ≥ 0, not {self.clamp_margin}")
         check_bounds("langevin", self.clip, self.clip_norm, self.clamp)
 
-    def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
+    def init(self, energy: Energy, x: Tensor, step_index: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
         """Chains that start at `x`, (B, *shape)."""
         return ChainState(x.detach())
 
@@ -72,4 +72,6 @@ class Langevin:
         return x + self.step_size * self.temperature**0.5 * noise
 
     def _bounded(self, x: Tensor) -> Tensor:
-        return x if self.clamp is None else x.clamp(self.clamp[0] - self.slack, self.clamp[1] + self.slack)
+        return (
+            x if self.clamp is None else x.clamp(self.clamp[0] - self.clamp_margin, self.clamp[1] + self.clamp_margin)
+        )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ebmnist.energy.base import Energy, energy_and_grad
+from ebmnist.energies.base import Energy, energy_and_grad, per_sample
 from ebmnist.errors import BadInput
 from ebmnist.random import StepRng
 from ebmnist.sampling.base import ChainState, StepInfo
@@ -41,7 +41,7 @@ class MALA:
             )
         check_bounds("mala", self.clip, self.clip_norm, self.clamp)
 
-    def init(self, energy: Energy, x: Tensor, clock: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
+    def init(self, energy: Energy, x: Tensor, step_index: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
         """Chains that start at `x`, (B, *shape), with the energy and gradient there."""
         return ChainState(x.detach(), *energy_and_grad(energy, x))
 
@@ -66,7 +66,7 @@ class MALA:
 
         u = rng.uniform_like(value)
         accepted = u.log() < log_alpha  # (B,); False for a NaN energy: such a proposal is never taken
-        mask = accepted.view(-1, *[1] * (x.dim() - 1))
+        mask = per_sample(accepted, x)
         after = ChainState(
             torch.where(mask, y, x), torch.where(accepted, value_y, value), torch.where(mask, grad_y, grad)
         )

@@ -5,10 +5,10 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from ebmnist.energy.base import Energy, energy_and_grad
-from ebmnist.energy.freezing import frozen
+from ebmnist.energies.base import Energy, energy_and_grad
+from ebmnist.energies.freezing import frozen
 from ebmnist.errors import BadInput
-from ebmnist.sampling.base import Kernel, Levelled
+from ebmnist.sampling.base import Kernel, NoiseSchedule
 
 
 def samples_of(energy: Energy, kernel: Kernel, x: Tensor) -> Tensor:
@@ -27,18 +27,18 @@ def less_noise(kernel: Kernel) -> str:
     return ", less the noise that a cycle ends with (y − ∇E(y)/κ)" if _ends_with_noise(kernel) else ""
 
 
-def _ends_with_noise(kernel: Kernel) -> TypeGuard[Levelled]:
-    return isinstance(kernel, Levelled) and kernel.curvature > 0  # at T = 0 there is none
+def _ends_with_noise(kernel: Kernel) -> TypeGuard[NoiseSchedule]:
+    return isinstance(kernel, NoiseSchedule) and kernel.curvature > 0  # at T = 0 there is none
 
 
 def boxed(kernel: Kernel, x: Tensor) -> Tensor:
-    """Bring chains, which may leave it by their slack, back into the kernel's box."""
+    """Bring chains, which may leave it by their clamp_margin, back into the kernel's box."""
     return x if kernel.clamp is None else x.clamp(*kernel.clamp)
 
 
 def cycle_of(kernel: Kernel) -> int:
     """Steps from one sample to the next along a chain: a kernel's cycle, or 1 where it has none."""
-    return kernel.cycle if isinstance(kernel, Levelled) else 1
+    return kernel.cycle if isinstance(kernel, NoiseSchedule) else 1
 
 
 def check_whole_cycles(kernel: Kernel, n_steps: int) -> None:
@@ -47,23 +47,31 @@ def check_whole_cycles(kernel: Kernel, n_steps: int) -> None:
         raise BadInput(f"n_steps must be a multiple of the kernel's cycle, {cycle}, not {n_steps}")
 
 
-def slack_of(kernel: Kernel) -> float:
+def clamp_margin_of(kernel: Kernel) -> float:
     """How far beyond the kernel's clamp its chains may stand, at most, in pixels."""
-    if isinstance(kernel, Levelled):
-        return float(kernel.beyond(torch.arange(kernel.cycle, device="cpu")).max())
-    return float(getattr(kernel, "slack", 0.0))
+    if isinstance(kernel, NoiseSchedule):
+        return float(kernel.margin(torch.arange(kernel.cycle, device="cpu")).max())
+    return float(getattr(kernel, "clamp_margin", 0.0))
 
 
 def box_of(kernel: Kernel) -> tuple[float, float] | None:
-    """The box that the kernel's chains stand in, slack and all; None for the whole space."""
-    return None if kernel.clamp is None else (kernel.clamp[0] - slack_of(kernel), kernel.clamp[1] + slack_of(kernel))
+    """The box that the kernel's chains stand in, clamp_margin and all; None for the whole space."""
+    return (
+        None
+        if kernel.clamp is None
+        else (kernel.clamp[0] - clamp_margin_of(kernel), kernel.clamp[1] + clamp_margin_of(kernel))
+    )
 
 
 def walls_of(kernel: Kernel) -> set[float]:
-    """Where the kernel clamps its chains, slack and all: at each level of a cycle, on either side."""
+    """Where the kernel clamps its chains, clamp_margin and all: at each level of a cycle, on either side."""
     if kernel.clamp is None:
         return set()
-    slacks = [slack_of(kernel)]
-    if isinstance(kernel, Levelled):
-        slacks = kernel.beyond(torch.arange(kernel.cycle, device="cpu")).tolist()
-    return {wall for slack in slacks for wall in (kernel.clamp[0] - slack, kernel.clamp[1] + slack)}
+    clamp_margins = [clamp_margin_of(kernel)]
+    if isinstance(kernel, NoiseSchedule):
+        clamp_margins = kernel.margin(torch.arange(kernel.cycle, device="cpu")).tolist()
+    return {
+        wall
+        for clamp_margin in clamp_margins
+        for wall in (kernel.clamp[0] - clamp_margin, kernel.clamp[1] + clamp_margin)
+    }

@@ -1,11 +1,11 @@
-"""What training says of itself: a record per update, and the guard's verdict on it."""
+"""What training says of itself: a record per update, and the guard's action on it."""
 
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from ebmnist.energy.base import Energy
+from ebmnist.energies.base import Energy
 
 
 class StepRecord(NamedTuple):
@@ -34,21 +34,21 @@ class StepRecord(NamedTuple):
         return self.energy_neg - self.energy_pos
 
 
-class Verdict(Enum):
+class Action(Enum):
     """What the guard decided after an update; the values are what people read."""
 
     HEALTHY = "healthy"
     WATCHED = "watched: answered only if it lasts"
-    EASED = "unstable: learning rate lowered, regularisation, if any, raised"
-    RELAXED = "calm again: learning rate and regularisation relaxed"
-    CLEANED = "rotten chains replaced by healthy or fresh ones"
+    LR_LOWERED = "unstable: learning rate lowered, regularisation, if any, raised"
+    LR_RESTORED = "stable again: learning rate and regularisation restored"
+    REINITIALISED = "invalid chains reinitialised, from the last healthy snapshot or from noise"
     ROLLED_BACK = "rolled back to the last healthy snapshot, with a new random stream"
 
 
-class Judgement(NamedTuple):
-    """A verdict with the signals that led to it, in words."""
+class Decision(NamedTuple):
+    """A action with the signals that led to it, in words."""
 
-    verdict: Verdict
+    action: Action
     signals: tuple[str, ...] = ()
 
 

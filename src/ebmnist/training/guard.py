@@ -1,26 +1,26 @@
-"""The guard: after every update it judges the run, and answers trouble with the mildest thing that mends it."""
+"""The stability guard: after every update it decides what to do, and takes the mildest action that helps."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ebmnist.errors import BadInput
-from ebmnist.training.base import Judgement, StepRecord, Verdict
+from ebmnist.training.base import Action, Decision, StepRecord
+from ebmnist.training.instability import Severity, Signal, signals_in
 from ebmnist.training.limits import Limits
 from ebmnist.training.running import Running
-from ebmnist.training.signals import Severity, Signal, signals_in
 
 
 class Diverged(RuntimeError):
     """Training failed after every answer the guard has; the message is a report of what was seen."""
 
 
-class Memory(NamedTuple):
+class GuardState(NamedTuple):
     """What the guard remembers between updates. Plain numbers: it travels in the checkpoint."""
 
-    ease: int = 0  # easings in force
-    calm: int = 0  # healthy updates in a row
-    trouble: int = 0  # troubled updates since it was last calm for `cooldown` updates in a row
-    since_eased: int = 0  # updates since `ease` last rose
+    n_lr_decays: int = 0  # how often the learning rate is lowered now
+    n_healthy: int = 0  # healthy updates in a row
+    n_unhealthy: int = 0  # unhealthy updates since the last `cooldown` healthy ones in a row
+    since_lowered: int = 0  # updates since `n_lr_decays` last rose
     rollbacks: int = 0
     running: Running = Running()
 
@@ -29,28 +29,28 @@ class Memory(NamedTuple):
 class Guard:
     """When the guard answers, and how far it goes.
 
-    Answers, mildest first: lower the learning rate and raise the regularisation (and relax both after a calm
-    stretch); replace rotten chains; roll back to the last healthy snapshot with a new random stream; raise `Diverged`.
+    Actions, mildest first: lower the learning rate and raise the regularisation, and restore both once healthy;
+    reinitialise invalid chains; roll back to the last healthy snapshot with a new random stream; raise `Diverged`.
 
     Raises:
         BadInput: a field out of its range.
     """
 
     enabled: bool = True
-    """False: record, judge nothing, mend nothing (to see what happens without)."""
-    ease_factor: float = 0.5
-    """Each easing multiplies the learning rate by this and divides it into the regularisation; in (0, 1)."""
-    max_ease: int = 6
-    """Easings in force at once, at most."""
+    """False: only record (to see what happens without a guard)."""
+    lr_decay_factor: float = 0.5
+    """Each time, the learning rate is multiplied by this and the regularisation divided by it; in (0, 1)."""
+    max_lr_decays: int = 6
+    """How often the rate may be lowered at most, before it is restored."""
     cooldown: int = 10
-    """Updates between two easings, for the first to act; and healthy updates in a row that end a trouble."""
-    calm_after: int = 100
-    """Healthy updates in a row after which one easing is taken back; twice as many for each rollback but the first:
-    a run that fell again where it was let go is let go later."""
-    ease_after: int = 2
-    """Troubled updates, counted as for `patience`, from which on easing answers; the clip sees to a lone spike."""
+    """Updates before the rate is lowered again; and healthy updates in a row that end an unstable phase."""
+    restore_after: int = 100
+    """Healthy updates in a row after which the rate is restored by one step; doubled by each rollback but the first:
+    a run that failed again after that is restored later."""
+    lower_after: int = 2
+    """Unhealthy updates, counted as for `patience`, from which on the rate is lowered; one spike is clipped."""
     patience: int = 20
-    """Troubled updates, with no `cooldown` healthy ones in a row between them, after which the answer is a rollback."""
+    """Unhealthy updates, with no `cooldown` healthy ones in a row between them, after which the run is rolled back."""
     snapshot_every: int = 50
     """Updates between snapshots; one counts as healthy when no signal came up to the next."""
     max_rollbacks: int = 8
@@ -58,59 +58,61 @@ class Guard:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        if not 0 < self.ease_factor < 1:
-            raise BadInput(f"guard: ease_factor must be in (0, 1), not {self.ease_factor}")
-        counts = (self.cooldown, self.calm_after, self.ease_after, self.patience, self.snapshot_every)
-        if min(counts) < 1 or min(self.max_ease, self.max_rollbacks) < 0:
-            raise BadInput("guard: ease_after, cooldown, calm_after, patience, snapshot_every must be ≥ 1, caps ≥ 0")
+        if not 0 < self.lr_decay_factor < 1:
+            raise BadInput(f"guard: lr_decay_factor must be in (0, 1), not {self.lr_decay_factor}")
+        counts = (self.cooldown, self.restore_after, self.lower_after, self.patience, self.snapshot_every)
+        if min(counts) < 1 or min(self.max_lr_decays, self.max_rollbacks) < 0:
+            raise BadInput(
+                "guard: lower_after, cooldown, restore_after, patience, snapshot_every must be ≥ 1, caps ≥ 0"
+            )
 
-    def lr_factor(self, memory: Memory) -> float:
+    def lr_factor(self, state: GuardState) -> float:
         """What the learning rate is multiplied by now."""
-        return float(self.ease_factor**memory.ease)
+        return float(self.lr_decay_factor**state.n_lr_decays)
 
-    def regularisation(self, memory: Memory) -> float:
+    def regularisation(self, state: GuardState) -> float:
         """What the energy regulariser is multiplied by now."""
-        return 1 / self.lr_factor(memory)
+        return 1 / self.lr_factor(state)
 
-    def judge(self, record: StepRecord, memory: Memory, *seen: Signal) -> tuple[Judgement, Memory]:
-        """Return the verdict on one update and what to remember. Changes nothing: `fit` carries the answer out.
+    def decide(self, record: StepRecord, state: GuardState, *seen: Signal) -> tuple[Decision, GuardState]:
+        """Return the action on one update and what to remember. Changes nothing: `fit` carries the answer out.
 
         `seen` are signals that come from elsewhere than the record.
         """
         if not self.enabled:
-            return Judgement(Verdict.HEALTHY), memory
-        # The regulariser's scale for |E|, 1/(2λ), is the one before easing: energies follow a new λ only slowly.
-        l2 = record.energy_l2 / self.regularisation(memory)
+            return Decision(Action.HEALTHY), state
+        # The regulariser's scale for |E|, 1/(2λ), is that of the recipe's own λ: energies follow a new λ only slowly.
+        l2 = record.energy_l2 / self.regularisation(state)
         natural = 0.5 / l2 if l2 > 0 else 0.0
-        signals = [*signals_in(record, memory.running, self.limits, natural), *seen]
+        signals = [*signals_in(record, state.running, self.limits, natural), *seen]
         worst = max((signal.severity for signal in signals), default=Severity.WATCH)
-        if worst < Severity.CLEAN:
-            running = memory.running.after(record, settling=self.limits.settling)
-            memory = memory._replace(running=running)
-        memory = memory._replace(since_eased=memory.since_eased + 1)
-        verdict, memory = self._answer(worst, memory) if signals else self._calm(memory)
-        return Judgement(verdict, tuple(signal.words for signal in signals)), memory
+        if worst < Severity.REINITIALISE:
+            running = state.running.after(record, settling=self.limits.settling)
+            state = state._replace(running=running)
+        state = state._replace(since_lowered=state.since_lowered + 1)
+        action, state = self._answer(worst, state) if signals else self._after_healthy(state)
+        return Decision(action, tuple(signal.words for signal in signals)), state
 
-    def after_rollback(self, now: Memory, then: Memory) -> Memory:
-        """Memory for a run put back to a snapshot: its statistics, today's count, and a gentler learning rate."""
-        ease = min(max(now.ease, then.ease) + 1, self.max_ease)
-        return Memory(ease=ease, rollbacks=now.rollbacks + 1, running=then.running)
+    def after_rollback(self, now: GuardState, then: GuardState) -> GuardState:
+        """GuardState for a run put back to a snapshot: its statistics, today's count, and a gentler learning rate."""
+        n_lr_decays = min(max(now.n_lr_decays, then.n_lr_decays) + 1, self.max_lr_decays)
+        return GuardState(n_lr_decays=n_lr_decays, rollbacks=now.rollbacks + 1, running=then.running)
 
-    def _answer(self, severity: Severity, memory: Memory) -> tuple[Verdict, Memory]:
-        memory = memory._replace(calm=0, trouble=memory.trouble + 1)
-        if severity is Severity.ROLL_BACK or memory.trouble >= self.patience:
-            return Verdict.ROLLED_BACK, memory
-        if severity is Severity.CLEAN:
-            return Verdict.CLEANED, memory
-        waited = memory.ease == 0 or memory.since_eased >= self.cooldown
-        may_ease = memory.ease < self.max_ease and waited and memory.trouble >= self.ease_after
-        if severity is Severity.EASE and may_ease:
-            return Verdict.EASED, memory._replace(ease=memory.ease + 1, since_eased=0)
-        return Verdict.WATCHED, memory
+    def _answer(self, severity: Severity, state: GuardState) -> tuple[Action, GuardState]:
+        state = state._replace(n_healthy=0, n_unhealthy=state.n_unhealthy + 1)
+        if severity is Severity.ROLL_BACK or state.n_unhealthy >= self.patience:
+            return Action.ROLLED_BACK, state
+        if severity is Severity.REINITIALISE:
+            return Action.REINITIALISED, state
+        waited = state.n_lr_decays == 0 or state.since_lowered >= self.cooldown
+        may_ease = state.n_lr_decays < self.max_lr_decays and waited and state.n_unhealthy >= self.lower_after
+        if severity is Severity.LOWER_LR and may_ease:
+            return Action.LR_LOWERED, state._replace(n_lr_decays=state.n_lr_decays + 1, since_lowered=0)
+        return Action.WATCHED, state
 
-    def _calm(self, memory: Memory) -> tuple[Verdict, Memory]:
-        calm = memory.calm + 1
-        memory = memory._replace(calm=calm, trouble=memory.trouble if calm < self.cooldown else 0)
-        if memory.ease and calm >= self.calm_after * 2 ** max(memory.rollbacks - 1, 0):
-            return Verdict.RELAXED, memory._replace(ease=memory.ease - 1, calm=0)
-        return Verdict.HEALTHY, memory
+    def _after_healthy(self, state: GuardState) -> tuple[Action, GuardState]:
+        n_healthy = state.n_healthy + 1
+        state = state._replace(n_healthy=n_healthy, n_unhealthy=state.n_unhealthy if n_healthy < self.cooldown else 0)
+        if state.n_lr_decays and n_healthy >= self.restore_after * 2 ** max(state.rollbacks - 1, 0):
+            return Action.LR_RESTORED, state._replace(n_lr_decays=state.n_lr_decays - 1, n_healthy=0)
+        return Action.HEALTHY, state

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from ebmnist.errors import BadInput
 from ebmnist.reading.schema import check, number, record, whole
-from ebmnist.training.guard import Memory
+from ebmnist.training.guard import GuardState
 from ebmnist.training.running import Running
 from ebmnist.training.state import Snapshot, TrainState
 
 COUNT = whole(0, 2**62)
-MEMORY = {name: COUNT for name in Memory._fields if name != "running"}
+MEMORY = {name: COUNT for name in GuardState._fields if name != "running"}
 RUNNING = {name: number(0) for name in Running._fields if name != "n_seen"}
 FACTS = record(
     {
@@ -89,7 +89,7 @@ def check_buffer(tensors: Mapping[str, Tensor], name: str) -> None:
     if not buffer:
         return
     n = len(buffer["images"]) if "images" in buffer and buffer["images"].ndim else 0
-    expected = {key: torch.Size([n]) for key in ("age", "clock", "lineage")} | {"n_born": torch.Size()}
+    expected = {key: torch.Size([n]) for key in ("age", "step_index", "lineage")} | {"n_born": torch.Size()}
     expected["images"] = torch.Size([n, 1, 28, 28] if n else [0])
     if wrong := sorted(expected.keys() - buffer.keys()):
         raise BadInput(f"{name}: the buffer's {wrong[0]!r} is missing; {MEND}")

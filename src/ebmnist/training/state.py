@@ -13,7 +13,7 @@ from ebmnist.random import Purpose, StepRng, Stream, check_seed
 from ebmnist.random.streams import N_STEPS
 from ebmnist.sampling.base import Kernel, Start
 from ebmnist.training.base import Objective
-from ebmnist.training.guard import Guard, Memory
+from ebmnist.training.guard import Guard, GuardState
 from ebmnist.training.running import Running
 from ebmnist.training.schedule import Schedule
 
@@ -34,7 +34,7 @@ class Training:
     """Langevin steps per update, ≥ 1."""
     data_noise: float = 0.0025
     """σ of the Gaussian noise on real images, pixels on [0, 1]; at least the Langevin noise ε√T. Not used
-    with a kernel that has levels of noise (`cyclic`): there each real image has the noise of one chain's place."""
+    with a noise schedule (`annealed_langevin`): there each real image has the noise of one chain's step."""
     lr: float = 6e-4
     """Adam's learning rate, > 0."""
     beta1: float = 0.0
@@ -118,7 +118,7 @@ class TrainState:
             energy.parameters(), lr=training.lr, betas=betas, weight_decay=training.weight_decay
         )
         self.device = next(energy.parameters()).device
-        self.memory = Memory()
+        self.guard_state = GuardState()
         self.step = 0
 
     def stream_of(self, purpose: Purpose) -> Stream:
@@ -138,7 +138,7 @@ class TrainState:
     def lr(self) -> float:
         """The learning rate in force: base × schedule × guard."""
         t = self.training
-        return t.lr * t.schedule.factor(self.step, t.n_updates) * t.guard.lr_factor(self.memory)
+        return t.lr * t.schedule.factor(self.step, t.n_updates) * t.guard.lr_factor(self.guard_state)
 
     def snapshot(self) -> Snapshot:
         """A copy of the state that later updates leave alone."""
@@ -147,7 +147,7 @@ class TrainState:
         tensors |= {f"start.{k}": v for k, v in self.start.tensors().items()}
         for i, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{i}.{k}": v for k, v in moments.items()}
-        memory = {**self.memory._asdict(), "running": self.memory.running._asdict()}
+        memory = {**self.guard_state._asdict(), "running": self.guard_state.running._asdict()}
         facts = {"step": self.step, "seed": self.seed, "stream": self.stream, "guard": memory}
         return Snapshot({k: v.detach().clone() for k, v in tensors.items()}, facts)
 
@@ -164,7 +164,7 @@ class TrainState:
         self.start.restore({k: v.to(self.device) for k, v in _under(tensors, "start.").items()})
         self.step, self.seed, self.stream = facts["step"], facts["seed"], facts["stream"]
         guard = dict(facts["guard"])
-        self.memory = Memory(**{**guard, "running": Running(**guard["running"])})
+        self.guard_state = GuardState(**{**guard, "running": Running(**guard["running"])})
 
     def _restore_optimiser(self, tensors: dict[str, Tensor]) -> None:
         parameters = list(self.energy.parameters())

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from ebmnist.energies.base import per_sample
 from ebmnist.random import AnySource, Purpose, source_of
-from ebmnist.sampling.base import Draw, Kernel, Levelled
+from ebmnist.sampling.base import Draw, Kernel, NoiseSchedule
 from ebmnist.sampling.chain import run_chain
-from ebmnist.sampling.samples import slack_of
+from ebmnist.sampling.samples import clamp_margin_of
 from ebmnist.training.base import StepRecord
 from ebmnist.training.state import TrainState
 
@@ -24,20 +25,30 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     """
     begin = time.perf_counter()
     t, energy = state.training, state.energy
-    regularisation = t.guard.regularisation(state.memory)
+    regularisation = t.guard.regularisation(state.guard_state)
 
     # Draw negatives, move them, put them back.
     draw = state.start.draw(x_pos, state.rng)
     noise, first = state.stream_of(Purpose.TRAINING_CHAINS), state.step * t.n_steps
     chain = run_chain(
-        energy, state.kernel, draw.x, t.n_steps, rng=noise, chains=draw.slots, first_step=first, clock=draw.clock
+        energy,
+        state.kernel,
+        draw.x,
+        t.n_steps,
+        rng=noise,
+        chains=draw.slots,
+        first_step=first,
+        step_index=draw.step_index,
     )
     state.start.put(draw, chain.x, t.n_steps)
 
     # Real images carry as much noise as the chains.
-    sigma, slack = _smoothing(state, draw)
+    sigma, clamp_margin = _smoothing(state, draw)
     levels = sigma.flatten() if isinstance(sigma, Tensor) else None
-    clean, x_pos = x_pos, noised(x_pos, sigma, state.kernel, state.rng_of(Purpose.DATA_NOISE), slack=slack)
+    clean, x_pos = (
+        x_pos,
+        noised(x_pos, sigma, state.kernel, state.rng_of(Purpose.DATA_NOISE), clamp_margin=clamp_margin),
+    )
 
     # The gradient of the objective.
     loss, terms = state.objective(energy, x_pos, chain.x, regularisation=regularisation, levels=levels)
@@ -73,14 +84,16 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     )
 
 
-def noised(x: Tensor, sigma: float | Tensor, kernel: Kernel, rng: AnySource, *, slack: float | Tensor = 0.0) -> Tensor:
-    """Add Gaussian noise of standard deviation `sigma`, at most `slack` beyond the kernel's box."""
+def noised(
+    x: Tensor, sigma: float | Tensor, kernel: Kernel, rng: AnySource, *, clamp_margin: float | Tensor = 0.0
+) -> Tensor:
+    """Add Gaussian noise of standard deviation `sigma`, at most `clamp_margin` beyond the kernel's box."""
     if isinstance(sigma, float) and sigma == 0:
         return x
     x = x + sigma * source_of(rng).normal(tuple(x.shape), x.dtype)
     if kernel.clamp is None:
         return x
-    (low, high), beyond = kernel.clamp, x.new_zeros(()) + slack
+    (low, high), beyond = kernel.clamp, x.new_zeros(()) + clamp_margin
     return x.clamp(low - beyond, high + beyond)
 
 
@@ -89,11 +102,11 @@ def _smoothing(state: TrainState, draw: Draw) -> tuple[float | Tensor, float | T
 
     With levels of noise, one for each step of a cycle, each real image has that of one chain.
     """
-    if not isinstance(state.kernel, Levelled):
-        return state.training.data_noise, slack_of(state.kernel)
-    begun = torch.zeros(1, dtype=torch.int64, device=state.device) if draw.clock is None else draw.clock
-    last = (begun + state.training.n_steps - 1).view(-1, *[1] * (draw.x.dim() - 1))
-    return state.kernel.level(last), state.kernel.beyond(last)
+    if not isinstance(state.kernel, NoiseSchedule):
+        return state.training.data_noise, clamp_margin_of(state.kernel)
+    begun = torch.zeros(1, dtype=torch.int64, device=state.device) if draw.step_index is None else draw.step_index
+    last = per_sample(begun + state.training.n_steps - 1, draw.x)
+    return state.kernel.sigma(last), state.kernel.margin(last)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ebmnist.sampling.start.noise import coarse_noise, veiled
+from ebmnist.sampling.start.noise import coarse_noise, corrupted
 
 
 def side(image):
@@ -51,7 +51,7 @@ def test_a_veil_is_one_share_for_all_pixels_of_an_image(rng):
     """x + s(c − x), s uniform: of noise alike but for x, a difference is 1 − s."""
     x = torch.zeros(20_000, 1, 2, 2)
     x[:, 0, 0, 1] = 5
-    y = veiled(x, rng).squeeze(1)
+    y = corrupted(x, rng).squeeze(1)
     assert y[:, 0, 1].mean().item() == pytest.approx(5 / 2 + 1 / 8, abs=0.05)
     assert y[:, 1, 1].mean().item() == pytest.approx(1 / 8, abs=0.005)
     plain = y[:, 0, 0] == y[:, 1, 0]  # of one grey

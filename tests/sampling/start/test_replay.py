@@ -36,7 +36,7 @@ def test_chains_are_written_back_to_the_slots_they_came_from(rng):
     assert torch.equal(draw.x, before[draw.slots])
     assert torch.equal(buffer.images, before)  # drawing moves nothing
     buffer.put(draw, draw.x + 1, 20)
-    assert sorted(buffer.clock.tolist()) == sorted(buffer.age.tolist()) == [0] * 6 + [20] * 4
+    assert sorted(buffer.step_index.tolist()) == sorted(buffer.age.tolist()) == [0] * 6 + [20] * 4
     others = torch.ones(10, dtype=torch.bool)
     others[draw.slots] = False
     assert torch.equal(buffer.images[draw.slots], before[draw.slots] + 1)
@@ -128,7 +128,7 @@ def test_a_batch_larger_than_the_buffer_is_refused(rng):
 @pytest.mark.parametrize(("age", "rate"), [(0, 0.2), (300, 0.1), (2_700, 0.02)])
 def test_old_chains_restart_more_rarely(age, rate, rng):
     """fresh_fraction · a₀/(a₀ + age), with a₀ = 300."""
-    buffer = ReplayBuffer(4, 0.2, old_age=300)
+    buffer = ReplayBuffer(4, 0.2, age_scale=300)
     buffer.draw(BATCH, rng)
     n_born = buffer.n_born.item()
     for _ in range(1_000):
@@ -145,19 +145,19 @@ def test_a_share_of_the_restarts_begins_at_real_images(share, rng):
     assert abs(n_real - 4_000 * share) <= 4.5 * math.sqrt(4_000 * share * (1 - share))
 
 
-@pytest.mark.parametrize("fields", [{"old_age": 0}, {"from_data": -0.1}, {"from_data": 1.1}])
+@pytest.mark.parametrize("fields", [{"age_scale": 0}, {"from_data": -0.1}, {"from_data": 1.1}])
 def test_bad_ages_and_shares_are_refused(fields):
-    with pytest.raises(BadInput, match="replay: old_age must be ≥ 1 or null, from_data in"):
+    with pytest.raises(BadInput, match="replay: age_scale must be ≥ 1 or null, from_data in"):
         ReplayBuffer(8, **fields)
 
 
 @pytest.mark.parametrize(("share", "from_data"), [(0.0, 0.0), (0.3, 0.0), (0.2, 0.8), (1.0, 0.0)])
 def test_a_share_of_the_restarts_begins_astray_and_anywhere_in_a_cycle(share, from_data, rng):
-    """Strays are those whose clock does not begin at 0: veiled 5s, of mean 5/2 + 1/8."""
-    buffer, real = ReplayBuffer(100, 1.0, astray=share, from_data=from_data), torch.full((100, 8, 8), 5.0)
+    """Strays are those whose step_index does not begin at 0: corrupted 5s, of mean 5/2 + 1/8."""
+    buffer, real = ReplayBuffer(100, 1.0, corrupted_fraction=share, from_data=from_data), torch.full((100, 8, 8), 5.0)
     draws = [buffer.draw(real, rng) for _ in range(20)]
-    x, clock = (torch.cat(parts) for parts in zip(*((draw.x, draw.clock) for draw in draws), strict=True))
-    strayed = clock > 0
+    x, step_index = (torch.cat(parts) for parts in zip(*((draw.x, draw.step_index) for draw in draws), strict=True))
+    strayed = step_index > 0
     assert abs(strayed.sum().item() - 2000 * share) <= 4.5 * math.sqrt(2000 * share * (1 - share)) + 1
     if from_data:
         assert x[~strayed].eq(5).all()
@@ -167,21 +167,23 @@ def test_a_share_of_the_restarts_begins_astray_and_anywhere_in_a_cycle(share, fr
         n = int(strayed.sum())
         assert x[strayed].mean().item() == pytest.approx(5 / 2 + 1 / 8, abs=4.5 * 5 / math.sqrt(12 * n))
         assert len(x[strayed].flatten(1).unique(dim=0)) == n
-        quarters = torch.bincount(clock[strayed] % 128 // 32, minlength=4)
+        quarters = torch.bincount(step_index[strayed] % 128 // 32, minlength=4)
         assert ((quarters - n / 4).abs() < 4.5 * math.sqrt(n * 3 / 16)).all()
 
 
 def test_a_strays_clock_runs_on_while_its_age_begins_anew(rng):
-    buffer = ReplayBuffer(4, 1.0, astray=1.0)
+    buffer = ReplayBuffer(4, 1.0, corrupted_fraction=1.0)
     draw = buffer.draw(BATCH, rng)
     buffer.put(draw, draw.x, 7)
     assert buffer.age.tolist() == [7] * 4
-    assert torch.equal(buffer.clock[draw.slots], draw.clock + 7)
+    assert torch.equal(buffer.step_index[draw.slots], draw.step_index + 7)
 
 
-@pytest.mark.parametrize("fields", [{"astray": -0.1}, {"astray": 1.1}, {"astray": 0.6, "from_data": 0.5}])
+@pytest.mark.parametrize(
+    "fields", [{"corrupted_fraction": -0.1}, {"corrupted_fraction": 1.1}, {"corrupted_fraction": 0.6, "from_data": 0.5}]
+)
 def test_shares_of_more_than_all_restarts_are_refused(fields):
-    with pytest.raises(BadInput, match="replay: astray must be in"):
+    with pytest.raises(BadInput, match="replay: corrupted_fraction must be in"):
         ReplayBuffer(8, **fields)
 
 
@@ -197,12 +199,12 @@ def test_bad_fields_are_refused(size, fraction):
 def test_rotten_chains_are_replaced_by_noise(rng):
     buffer = filled(rng)
     buffer.put(draw := buffer.draw(BATCH, rng), torch.full_like(BATCH, math.nan), 7)
-    rotten = buffer.images.isnan().flatten(1).all(1)
-    kept = buffer.images[~rotten].clone()
-    buffer.replace(rotten, None, rng)
+    invalid = buffer.images.isnan().flatten(1).all(1)
+    kept = buffer.images[~invalid].clone()
+    buffer.replace(invalid, None, rng)
     assert buffer.images.isfinite().all()
-    assert torch.equal(buffer.images[~rotten], kept)
-    assert buffer.age[draw.slots].tolist() == buffer.clock[draw.slots].tolist() == [0] * 4
+    assert torch.equal(buffer.images[~invalid], kept)
+    assert buffer.age[draw.slots].tolist() == buffer.step_index[draw.slots].tolist() == [0] * 4
     assert sorted(buffer.lineage[draw.slots].tolist()) == [10, 11, 12, 13]
     assert buffer.n_born == 14
 
@@ -211,8 +213,8 @@ def test_rotten_chains_are_replaced_by_their_healthy_past(rng):
     buffer = filled(rng)
     past = {name: value.clone() for name, value in buffer.tensors().items()}
     buffer.put(buffer.draw(BATCH, rng), torch.full_like(BATCH, math.nan), 7)
-    rotten = buffer.images.isnan().flatten(1).all(1)
-    buffer.replace(rotten, past, rng)
+    invalid = buffer.images.isnan().flatten(1).all(1)
+    buffer.replace(invalid, past, rng)
     assert all(torch.equal(now, past[name]) for name, now in buffer.tensors().items())
 
 
@@ -229,7 +231,7 @@ def test_restore_takes_a_copy(rng):
     saved = {name: value.clone() for name, value in buffer.tensors().items()}
     other.put(Draw(BATCH, torch.arange(4)), BATCH - 1, 3)
     assert all(torch.equal(now, saved[name]) for name, now in buffer.tensors().items())
-    assert other.age.tolist() == other.clock.tolist() == [3] * 4 + [0] * 6
+    assert other.age.tolist() == other.step_index.tolist() == [3] * 4 + [0] * 6
 
 
 def test_an_empty_buffer_restores_to_an_empty_one(rng):
@@ -242,8 +244,11 @@ def test_an_empty_buffer_restores_to_an_empty_one(rng):
 @pytest.mark.parametrize(
     ("tensors", "words"),
     [
-        ({}, "do not both have age, clock, images, lineage, n_born: use the kind of start, and the version"),
-        ({k: v for k, v in ReplayBuffer(10).tensors().items() if k != "clock"}, "do not both have clock: use"),
+        ({}, "do not both have age, images, lineage, n_born, step_index: use the kind of start, and the version"),
+        (
+            {k: v for k, v in ReplayBuffer(10).tensors().items() if k != "step_index"},
+            "do not both have step_index: use",
+        ),
         ({**ReplayBuffer(10).tensors(), "draw": BATCH}, "do not both have draw: use"),
         ({**ReplayBuffer(10).tensors(), "images": torch.zeros(7, 2, 3)}, "has 7 chains, this one 10"),
     ],

@@ -29,7 +29,7 @@ def coarse_noise(n: int, shape: tuple[int, ...], rng: AnySource) -> Tensor:
     return (brightness * squares).view(n, *shape)
 
 
-def veiled(x: Tensor, rng: AnySource) -> Tensor:
+def corrupted(x: Tensor, rng: AnySource) -> Tensor:
     """Return real images `x`, (B, *shape), each a share of the way to coarse noise; the share is uniform in [0, 1]."""
     rng = source_of(rng)
     share = uniform_noise(len(x), (1,) * (x.dim() - 1), rng)

@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor
 
+from ebmnist.energies.base import per_sample
 from ebmnist.errors import BadInput
 from ebmnist.random import AnySource, Source, source_of
 from ebmnist.sampling.base import Draw
-from ebmnist.sampling.start.noise import uniform_noise, veiled
+from ebmnist.sampling.start.noise import corrupted, uniform_noise
 
-ANYWHERE = 2**20  # steps; a clock drawn below it is at any place of a far shorter cycle, each as likely
+ANYWHERE = 2**20  # steps; a step_index drawn below it is at any place of a far shorter cycle, each as likely
 
 
 class ReplayBuffer:
@@ -16,20 +17,21 @@ class ReplayBuffer:
 
     Persistent contrastive divergence (Tieleman 2008) with the restarts of Du & Mordatch 2019. Moved chains are written
     back to the slots they were drawn from, so every slot is one chain through time: `age` counts the Langevin
-    steps since its fresh start, `lineage` numbers that start, `clock` is the step a kernel with a cycle is at. The
+    steps since its fresh start, `lineage` numbers that start, `step_index` is the step a kernel with a cycle is at. The
     buffer fills with noise at its first draw.
 
     With one restart rate for all, ages are exponential, and no chain is as old as the ones a user may run. With
-    `old_age` a₀, a chain of age a restarts with probability fresh_fraction · a₀/(a₀ + a): beyond a₀, ages have a power
-    law's tail, so that every doubling of age has its share of the buffer.
+    `age_scale` a₀, a chain of age a restarts with probability fresh_fraction · a₀/(a₀ + a). Beyond a₀, ages then have
+    the tail of a power law: every doubling of age has its share of the buffer.
 
     Args:
         size: number of chains kept, ≥ 1.
         fresh_fraction: probability that a drawn chain is restarted, in [0, 1].
-        old_age: a₀ in Langevin steps, ≥ 1, from which on restarts become rarer; null for one rate at all ages.
+        age_scale: a₀ in Langevin steps, ≥ 1, from which on restarts become rarer; null for one rate at all ages.
         from_data: share of the restarts that begin at a real image instead of noise, in [0, 1].
-        astray: share of the restarts that begin at a real image on its way to coarse noise, and anywhere in a cycle, so
-            that some chains are cold where no others come by; from_data + astray ≤ 1.
+        corrupted_fraction: share of the restarts that begin at corrupted data, between a real image and coarse noise,
+            at any step of a cycle. Some chains then have low noise where no others pass.
+            from_data + corrupted_fraction ≤ 1.
 
     Raises:
         BadInput: a field out of its range.
@@ -39,24 +41,29 @@ class ReplayBuffer:
         self,
         size: int = 8192,
         fresh_fraction: float = 0.05,
-        old_age: int | None = None,
+        age_scale: int | None = None,
         from_data: float = 0.0,
-        astray: float = 0.0,
+        corrupted_fraction: float = 0.0,
     ) -> None:
         if size < 1 or not 0 <= fresh_fraction <= 1:
             raise BadInput(f"replay: size must be ≥ 1 and fresh_fraction in [0, 1], not {size} and {fresh_fraction}")
-        if (old_age is not None and old_age < 1) or not 0 <= from_data <= 1:
-            raise BadInput(f"replay: old_age must be ≥ 1 or null, from_data in [0, 1], not {old_age} and {from_data}")
-        if not (astray >= 0 and from_data + astray <= 1):
-            raise BadInput(f"replay: astray must be in [0, 1] and from_data + astray ≤ 1, not {from_data} + {astray}")
+        if (age_scale is not None and age_scale < 1) or not 0 <= from_data <= 1:
+            raise BadInput(
+                f"replay: age_scale must be ≥ 1 or null, from_data in [0, 1], not {age_scale} and {from_data}"
+            )
+        if not (corrupted_fraction >= 0 and from_data + corrupted_fraction <= 1):
+            raise BadInput(
+                f"replay: corrupted_fraction must be in [0, 1] and from_data + corrupted_fraction ≤ 1, "
+                f"not {from_data} + {corrupted_fraction}"
+            )
         self.size = size
         self.fresh_fraction = fresh_fraction
-        self.old_age = old_age
+        self.age_scale = age_scale
         self.from_data = from_data
-        self.astray = astray
+        self.corrupted_fraction = corrupted_fraction
         self.images = torch.empty(0)  # (size, *shape)
         self.age = torch.empty(0, dtype=torch.int64)  # (size,)
-        self.clock = torch.empty(0, dtype=torch.int64)  # (size,)
+        self.step_index = torch.empty(0, dtype=torch.int64)  # (size,)
         self.lineage = torch.empty(0, dtype=torch.int64)  # (size,)
         self.n_born = torch.zeros((), dtype=torch.int64)  # fresh starts so far
 
@@ -73,35 +80,35 @@ class ReplayBuffer:
             self._fill(shape, rng)
         slots = rng.permutation(self.size)[:n]
         fresh = rng.uniform((n,)) < self._restart_rate(slots)
-        begin, clock = self._beginnings(x_pos, rng)
-        self._restart(slots, fresh, clock)
-        x = torch.where(_per_image(fresh, x_pos), begin, self.images[slots])
-        return Draw(x, slots, self.clock[slots])
+        begin, step_index = self._beginnings(x_pos, rng)
+        self._restart(slots, fresh, step_index)
+        x = torch.where(per_sample(fresh, x_pos), begin, self.images[slots])
+        return Draw(x, slots, self.step_index[slots])
 
     def put(self, draw: Draw, x: Tensor, n_steps: int) -> None:
         """Write the moved chains back to their slots; they have aged by `n_steps`."""
         assert draw.slots is not None
         self.images[draw.slots] = x.detach()
         self.age[draw.slots] += n_steps
-        self.clock[draw.slots] += n_steps
+        self.step_index[draw.slots] += n_steps
 
-    def replace(self, rotten: Tensor, healthy: dict[str, Tensor] | None, rng: AnySource) -> None:
-        """Replace the chains where `rotten`, (size,) bool, is true.
+    def replace(self, invalid: Tensor, healthy: dict[str, Tensor] | None, rng: AnySource) -> None:
+        """Replace the chains where `invalid`, (size,) bool, is true.
 
         By the same slots of `healthy`, an earlier `tensors()`, or by fresh noise where there is none.
         """
         if healthy:
             for name, now in self.tensors().items():
                 if name != "n_born":
-                    now[rotten] = healthy[name].to(now.device)[rotten]
+                    now[invalid] = healthy[name].to(now.device)[invalid]
             return
-        slots = rotten.nonzero().squeeze(1)
+        slots = invalid.nonzero().squeeze(1)
         self._restart(slots, torch.ones_like(slots, dtype=torch.bool), torch.zeros_like(slots))
         self.images[slots] = uniform_noise(len(slots), tuple(self.images.shape[1:]), rng)
 
     def tensors(self) -> dict[str, Tensor]:
         """The buffer's whole state; the tensors are the live ones, not copies."""
-        names = ("images", "age", "clock", "lineage", "n_born")
+        names = ("images", "age", "step_index", "lineage", "n_born")
         return {name: getattr(self, name) for name in names}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -123,39 +130,34 @@ class ReplayBuffer:
     def _fill(self, shape: tuple[int, ...], rng: Source) -> None:
         self.images = uniform_noise(self.size, shape, rng)
         self.age = torch.zeros(self.size, dtype=torch.int64, device=rng.device)
-        self.clock = torch.zeros_like(self.age)
+        self.step_index = torch.zeros_like(self.age)
         self.lineage = torch.arange(self.size, device=rng.device)
         self.n_born = torch.tensor(self.size, device=rng.device)
 
     def _beginnings(self, x_pos: Tensor, rng: Source) -> tuple[Tensor, Tensor]:
-        """Where each chain would begin if it restarted, like `x_pos`, and with its clock at what, (B,)."""
+        """Where each chain would begin if it restarted, like `x_pos`, and with its step_index at what, (B,)."""
         # For all, though few restart: to know how many the host would wait for the device.
         n, shape = len(x_pos), tuple(x_pos.shape[1:])
-        begin, clock = uniform_noise(n, shape, rng), torch.zeros(n, dtype=torch.int64, device=rng.device)
-        if self.from_data + self.astray > 0:
+        begin, step_index = uniform_noise(n, shape, rng), torch.zeros(n, dtype=torch.int64, device=rng.device)
+        if self.from_data + self.corrupted_fraction > 0:
             lot = rng.uniform((n,))
-            begin = torch.where(_per_image(lot < self.from_data, x_pos), x_pos, begin)
-            if self.astray > 0:
-                strays = lot >= 1 - self.astray
-                begin = torch.where(_per_image(strays, x_pos), veiled(x_pos, rng), begin)
+            begin = torch.where(per_sample(lot < self.from_data, x_pos), x_pos, begin)
+            if self.corrupted_fraction > 0:
+                from_corrupted = lot >= 1 - self.corrupted_fraction
+                begin = torch.where(per_sample(from_corrupted, x_pos), corrupted(x_pos, rng), begin)
                 anywhere = rng.integers(ANYWHERE, (n,))
-                clock = torch.where(strays, anywhere, clock)
-        return begin, clock
+                step_index = torch.where(from_corrupted, anywhere, step_index)
+        return begin, step_index
 
     def _restart_rate(self, slots: Tensor) -> Tensor | float:
-        if self.old_age is None:
+        if self.age_scale is None:
             return self.fresh_fraction
-        return self.fresh_fraction * self.old_age / (self.old_age + self.age[slots])
+        return self.fresh_fraction * self.age_scale / (self.age_scale + self.age[slots])
 
-    def _restart(self, slots: Tensor, fresh: Tensor, clock: Tensor) -> None:
-        """Age 0, this clock and a lineage of its own for every slot where `fresh`, with no host sync."""
+    def _restart(self, slots: Tensor, fresh: Tensor, step_index: Tensor) -> None:
+        """Age 0, this step_index and a lineage of its own for every slot where `fresh`, with no host sync."""
         born = fresh.cumsum(0)
         self.age[slots] = torch.where(fresh, 0, self.age[slots])
-        self.clock[slots] = torch.where(fresh, clock, self.clock[slots])
+        self.step_index[slots] = torch.where(fresh, step_index, self.step_index[slots])
         self.lineage[slots] = torch.where(fresh, self.n_born + born - 1, self.lineage[slots])
         self.n_born = self.n_born + fresh.sum()
-
-
-def _per_image(flags: Tensor, x: Tensor) -> Tensor:
-    """(B,) for where in (B, *shape)."""
-    return flags.view(-1, *[1] * (x.dim() - 1))

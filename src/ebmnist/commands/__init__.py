@@ -1,0 +1,22 @@
+"""What each command of the command line does: call the library, print what comes back, return an exit code."""
+
+import argparse
+from collections.abc import Callable
+
+from ebmnist.commands import judging, models, training
+
+VERBS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
+    "run": training.run,
+    "train": training.run,
+    "resume": training.resume,
+    "report": training.report,
+    "recipe": training.recipe,
+    "info": models.info,
+    "export": models.export,
+    "sample": models.sample_images,
+    "denoise": models.denoise_images,
+    "evaluate": judging.evaluate,
+    "compare": judging.compare,
+    "train-feature-net": judging.train_classifier,
+    "score": models.score,
+}

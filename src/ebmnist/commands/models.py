@@ -1,0 +1,157 @@
+"""The commands that use a trained model: say what it is, pass it on, sample, denoise, score."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from ebmnist.commands.ends import may_write
+from ebmnist.console import say, steps_bar
+from ebmnist.data import read_images
+from ebmnist.data.corruptions import add_noise
+from ebmnist.errors import BadInput
+from ebmnist.inference.image_quality import psnr
+from ebmnist.native import engine
+from ebmnist.output import put
+from ebmnist.random import Rng
+from ebmnist.reporting import RunFolder, load_checkpoint, write_images
+from ebmnist.reporting.history import in_words, read_history
+from ebmnist.reporting.measurements import read_measurements_of, to_json
+from ebmnist.reporting.plots import save_animation, save_grid
+from ebmnist.reporting.plots.chain import FILM_IMAGES
+from ebmnist.reporting.tables import gallery_of, parts_of
+from ebmnist.run_plots import energy_of
+from ebmnist.sampling import check_whole_cycles, run_chain, sample, uniform_noise
+from ebmnist.trained import export as export_model
+from ebmnist.trained import identity_of, load, make_trained
+
+# What a file of each kind may hold: a .png of 90 megapixels, a film of its width; .npy is bounded by --n itself.
+MOST_IMAGES = {".png": 100_000, ".webp": FILM_IMAGES, ".gif": FILM_IMAGES, ".npy": 1_000_000}
+
+
+def info(args: argparse.Namespace, _: list[str]) -> int:
+    """Say what a model is."""
+    checkpoint = load_checkpoint(args.model)
+    model = make_trained(checkpoint, args.model, "cpu")
+    basics, training = model.recipe.basics, model.recipe.make_training()
+    facts: dict[str, object] = {
+        "recipe": basics.name,
+        "about": basics.about,
+        "energy": model.recipe.fields["energy"],
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "updates": f"{model.step} of {training.n_updates}",
+        "seed": basics.seed,
+        "kernel": model.recipe.fields["sampling"],
+        "steps from noise": model.n_steps,
+        "engine here": engine(),
+    }
+    if (args.model / "recipe.yaml").is_file():
+        facts |= _of_run(RunFolder.open(args.model), identity_of(checkpoint, args.model))
+    else:
+        facts |= {name: checkpoint.facts[name] for name in ("made", "resumed", "figures") if name in checkpoint.facts}
+    put(json.dumps(facts, indent=1) if args.json else yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
+    return 0
+
+
+def _of_run(run: RunFolder, identity: dict[str, Any]) -> dict[str, object]:
+    """What a run folder tells of the weights `model`: nothing that was measured or drawn of others."""
+    pictures, left_out = gallery_of(run.figures, identity["checkpoint"])
+    shown = [picture for part in pictures for picture in part.pictures]
+    facts: dict[str, object] = {"guard": _told(lambda: _guard(run)), "made": _told(run.read_environment)}
+    if run.history.is_file():
+        facts["resumed"] = _told(lambda: [in_words(session) for session in read_history(run.history)])
+    not_shown = [left_out] if left_out else []
+    if run.evaluation.is_file():
+        try:
+            measured = read_measurements_of(run.evaluation, identity)
+        except BadInput as error:
+            not_shown.append(str(error))
+        else:
+            facts["figures"] = to_json(measured)
+            shown += [p for part in parts_of(measured, run.figures) for p in part.pictures]
+    return facts | {"pictures": sorted(map(str, shown))} | ({"left out": not_shown} if not_shown else {})
+
+
+def _guard(run: RunFolder) -> str:
+    events = run.read_events()
+    return f"{len(events)} events" + (f", the last: {events[-1].action.value}" if events else "")
+
+
+def _told(read: Callable[[], object]) -> object:
+    """What a file says, or why it cannot be read: the rest of what is known is shown all the same."""
+    try:
+        return read()
+    except BadInput as error:
+        return str(error)
+
+
+def export(args: argparse.Namespace, _: list[str]) -> int:
+    """Write a model without its training state."""
+    say(f"wrote {export_model(args.model, args.out)}")
+    return 0
+
+
+def sample_images(args: argparse.Namespace, _: list[str]) -> int:
+    """Draw images from noise."""
+    may_write(args.out, tuple(MOST_IMAGES), force=args.force)
+    if args.n > (most := MOST_IMAGES[args.out.suffix]):
+        raise BadInput(f"--n {args.n}: a {args.out.suffix} holds at most {most:,} images; ask for fewer, or for .npy")
+    model = load(args.model, args.device)
+    n_steps = model.n_steps if args.steps is None else args.steps
+    check_whole_cycles(model.kernel, n_steps)
+    rng = Rng(args.seed, device=model.device)
+    if args.out.suffix in (".webp", ".gif"):
+        with steps_bar("sampling", n_steps) as progress:
+            keep = sorted({round(i * n_steps / 60) for i in range(61)})
+            noise = uniform_noise(args.n, (1, 28, 28), rng)
+            chain = run_chain(model, model.kernel, noise, n_steps, rng=rng, keep=keep, progress=progress)
+        assert chain.trajectory is not None
+        save_animation(chain.trajectory.cpu(), keep, args.out)
+    else:
+        batches = -(-args.n // 256)
+        with steps_bar("sampling", n_steps * batches) as progress:
+            x = sample(model, args.n, rng=rng, n_steps=n_steps, progress=progress)
+        _write(x, args.out)
+    say(f"drew {args.out}")
+    return 0
+
+
+def denoise_images(args: argparse.Namespace, _: list[str]) -> int:
+    """Clean noisy images, or show how test images fare."""
+    may_write(args.out, (".png", ".npy"), force=args.force, source=args.input)
+    model = load(args.model, args.device, args.data_root)
+    rng = Rng(args.seed, device=model.device)
+    if args.input is not None:
+        noisy = read_images(args.input, args.sigma).to(model.device)
+        _write(model.denoise(noisy, args.sigma, rng), args.out)
+    else:
+        clean = model.recipe.load_data().test.images[:10].to(model.device)
+        noisy = add_noise(clean, args.sigma, rng)
+        cleaned = model.denoise(noisy, args.sigma, rng)
+        _write(torch.cat([clean, noisy.clamp(0, 1), cleaned]), args.out, n_columns=10)
+        before, after = (float(psnr(x, clean).mean()) for x in (noisy, cleaned))
+        say(f"10 test images, σ = {args.sigma:g}: {before:.1f} dB noisy, {after:.1f} dB cleaned")
+    say(f"wrote {args.out}")
+    return 0
+
+
+def score(args: argparse.Namespace, _: list[str]) -> int:
+    """Print one energy per image."""
+    model = load(args.model, args.device)
+    values = energy_of(model, read_images(args.input)).tolist()
+    if args.json:
+        put(json.dumps(values))
+    else:
+        put("\n".join(["index,energy", *(f"{i},{value!r}" for i, value in enumerate(values))]))
+    return 0
+
+
+def _write(x: torch.Tensor, path: Path, n_columns: int | None = None) -> None:
+    if path.suffix == ".npy":
+        write_images(x, path)
+    else:
+        save_grid(x, path, n_columns=n_columns)

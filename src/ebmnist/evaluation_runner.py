@@ -1,0 +1,131 @@
+"""Runs the sections of the evaluation one by one."""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ebmnist import evaluation
+from ebmnist.data.base import Dataset
+from ebmnist.errors import BadInput
+from ebmnist.evaluation import REGISTRY, EvaluationContext, Unmeasurable
+from ebmnist.evaluation.base import Progress, SectionResult, unwatched
+from ebmnist.evaluation.chain_length import ChainLength
+from ebmnist.evaluation.ood import OutOfDistribution
+from ebmnist.evaluation.outliers import given_sets
+from ebmnist.inference.scoring import energies
+from ebmnist.random import Purpose, Rng
+from ebmnist.reporting.measurements import Section, section_of, section_to_json
+from ebmnist.trained import Trained
+
+log = logging.getLogger(__name__)
+
+LONG = "chain_length"  # the section whose chains may be as long, and as many, as a reader has patience
+# What sections say of themselves, in words that need no class name.
+EXPECTED = (Unmeasurable, BadInput, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
+OUTLIERS = "ood"  # the section that takes outliers by folder
+
+
+class SectionStarted(NamedTuple):
+    """A section is about to be measured, which may take minutes."""
+
+    name: str
+    number: int  # from 1
+    n_sections: int
+
+
+class SectionDone(NamedTuple):
+    """A section was measured, or could not be."""
+
+    name: str
+    outcome: Section | str  # a string says why not
+    measured: SectionResult | None  # with the tensors for a picture; None where it could not be measured
+
+
+def sections_asked_for(
+    only: Collection[str] = (),
+    *,
+    quick: bool = False,
+    long: int | None = None,
+    chains: int | None = None,
+    outliers: Sequence[Path] = (),
+) -> dict[str, evaluation.Section]:
+    """The sections by name, all of them if none is named, at full or `quick` sizes.
+
+    `long` is how many steps the chains of `chain_length` run and `chains` how many there are of each start, in place
+    of its own numbers; `outliers` are folders of IDX files, each of which `ood` takes for one more set of outliers.
+
+    Raises:
+        BadInput: an unknown section; a `long` that is too short, `chains` that are too few; a folder without test
+            images in the format of MNIST; a `long`, `chains` or `outliers` that no section would use.
+    """
+    for name in only:
+        if name not in REGISTRY:
+            raise BadInput(f"section {name!r} is unknown: use {', '.join(REGISTRY)}")
+    sections = {name: made.quick() if quick else made() for name, made in REGISTRY.items() if not only or name in only}
+    if asked := {name: n for name, n in (("long", long), ("n", chains)) if n is not None}:
+        if not isinstance(section := sections.get(LONG), ChainLength):
+            raise BadInput(f"--long and --chains are for the section {LONG}, which --only leaves out")
+        sections[LONG] = replace(section, **asked)
+    if outliers:
+        if not isinstance(ood := sections.get(OUTLIERS), OutOfDistribution):
+            raise BadInput(f"--outliers are for the section {OUTLIERS}, which --only leaves out")
+        sections[OUTLIERS] = replace(ood, given=given_sets(outliers))
+    return sections
+
+
+def context_of(
+    model: Trained, dataset: Dataset, start: Mapping[str, torch.Tensor], progress: Progress = unwatched
+) -> EvaluationContext:
+    """What the sections measure of a model; `start` has the buffer, by the names of a checkpoint."""
+    replay, step_index = start.get("start.images"), start.get("start.step_index")
+    return EvaluationContext(model, model.kernel, model.n_steps, dataset, model.device, replay, step_index, progress)
+
+
+def run_sections(
+    context: EvaluationContext, sections: Mapping[str, evaluation.Section], *, seed: int
+) -> Iterator[SectionStarted | SectionDone]:
+    """Measure section by section; one that fails, whatever it raises, leaves the others alone."""
+    glance = context.dataset.test.images[:100].to(context.device)
+    for number, (name, section) in enumerate(sections.items(), 1):
+        yield SectionStarted(name, number, len(sections))
+        # A stream of its own, so that a section's figures do not depend on which others were asked for.
+        rng = Rng(seed, Purpose.EVALUATION + [*REGISTRY].index(name), context.device)
+        begin = time.perf_counter()
+        try:
+            energies(context.energy, glance, "test")  # of a diverged model, before minutes of chains
+            measured = section.measure(context, rng)
+            _check(measured)
+            outcome = section_of(measured, time.perf_counter() - begin)
+            json.dumps(section_to_json(outcome), allow_nan=False)  # what could not be written fails here, alone
+        except BrokenPipeError:  # of `progress`: whoever looked on has left
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, memory included, it costs this section alone
+            yield SectionDone(name, f"{name}: {_why(error).removeprefix(f'{name}: ')}", None)
+            continue
+        yield SectionDone(name, outcome, measured)
+
+
+def _why(error: Exception) -> str:
+    (why, *_) = str(error).splitlines() or [""]
+    return why if why and isinstance(error, EXPECTED) else unforeseen(error)
+
+
+def unforeseen(error: Exception) -> str:
+    """Return an exception's kind and message in one line; where it arose goes to the log."""
+    log.debug("what was not foreseen", exc_info=error)
+    (why, *_) = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {why}".removesuffix(": ")
+
+
+def _check(measured: SectionResult) -> None:
+    """Refuse figures that are no numbers. Raises: Unmeasurable."""
+    invalid = [f.name for f in (*measured.metrics, *measured.baselines) if math.isnan(f.value)]
+    if invalid:
+        raise Unmeasurable(f"NaN is what was measured as {', '.join(invalid)}")

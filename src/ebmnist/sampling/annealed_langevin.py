@@ -1,0 +1,130 @@
+"""Langevin dynamics in annealing cycles: high noise, where chains change digit, annealed to where they are images."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from ebmnist.energies.base import Energy, energy_and_grad, per_sample
+from ebmnist.errors import BadInput
+from ebmnist.random import StepRng
+from ebmnist.sampling.base import ChainState, StepInfo
+from ebmnist.sampling.clipping import check_bounds, clip_grad
+
+
+@dataclass(frozen=True)
+class AnnealedLangevin:
+    """x ← clamp(x − (ε²/2)·clip(∇E(x)) + ε√T_j ξ), j the step's place in its cycle, ξ ~ N(0, 1).
+
+    At temperature T_j = κσ_j² the energy is to hold data smoothed by Gaussian noise σ_j: near the data, at whatever
+    noise, E is κ/2 times the squared distance to them (docs/theory.md, section 7.1). The first step of a cycle has
+    noise of σ = `sigma_max` itself instead of ε√T_j. A chain stays there for `n_hold` steps in all. Then σ falls by
+    equal ratios, in `n_anneal` steps, to `sigma_min`, where the chain is an image.
+    Holding and jumping are due to Saremi & Hyvärinen (2019), cycles to Zhang et al. (2020).
+    Chains are samples at the end of a cycle only; a chain's `step_index` counts its steps.
+
+    Raises:
+        BadInput: a field out of its range.
+    """
+
+    step_size: float = 5**0.5
+    """ε, in pixels on [0, 1]; the drift is ε²/2 = 2.5 times the clipped gradient."""
+    temperature: float = 5e-6
+    """T at the end of a cycle, ≥ 0, in units of energy; it is κσ², and so sets the energy's scale."""
+    sigma_max: float = 2.0
+    """σ at the beginning of a cycle, ≥ `sigma_min`, in pixels on [0, 1]; at 2, most cycles end at another digit."""
+    sigma_min: float = 0.01
+    """σ at its end, > 0."""
+    n_hold: int = 8
+    """Steps at σ = `sigma_max`, the jump included, ≥ 1."""
+    n_anneal: int = 120
+    """Steps from there to σ = `sigma_min`, ≥ 1."""
+    clip: float | None = 1.0
+    """Bound on each component of ∇E; null for none."""
+    clip_norm: float | None = None
+    """Bound on the Euclidean norm of one sample's ∇E; null for none."""
+    clamp: tuple[float, float] | None = (0.0, 1.0)
+    """Range that samples are in; null for none."""
+    clamp_margin: float = 4.0
+    """How far beyond `clamp` chains, and the noise on data, may go, ≥ 0, in σ of their place (theory, section 7.2)."""
+
+    def __post_init__(self) -> None:
+        if not (0 < self.step_size < float("inf") and 0 <= self.temperature < float("inf")):
+            raise BadInput(
+                f"annealed_langevin: step_size > 0 and temperature ≥ 0, both finite, are needed, not {self.step_size} "
+                f"and {self.temperature}"
+            )
+        if not 0 < self.sigma_min <= self.sigma_max or min(self.n_hold, self.n_anneal) < 1:
+            raise BadInput(
+                f"annealed_langevin: 0 < sigma_min ≤ sigma_max and n_hold, n_anneal ≥ 1 are needed, "
+                f"not {self.sigma_min}, {self.sigma_max}, {self.n_hold} and {self.n_anneal}"
+            )
+        if not 0.5 * self.step_size**2 * self.curvature < 1:
+            raise BadInput(
+                f"annealed_langevin: ε²κ/2 must be < 1, or steps overshoot; "
+                f"it is {0.5 * self.step_size**2 * self.curvature:.3g}"
+            )
+        if not self.clamp_margin >= 0:
+            raise BadInput(f"annealed_langevin: clamp_margin must be ≥ 0, not {self.clamp_margin}")
+        check_bounds("annealed_langevin", self.clip, self.clip_norm, self.clamp)
+
+    @property
+    def curvature(self) -> float:
+        """κ = T/σ², the curvature of E around the data; a step goes the share ε²κ/2 of its way to them."""
+        return self.temperature / self.sigma_min**2
+
+    @property
+    def cycle(self) -> int:
+        """Steps of a cycle."""
+        return self.n_hold + self.n_anneal
+
+    def sigma(self, step_index: Tensor) -> Tensor:
+        """σ of the noise on data that chains are held to by step `step_index`, any shape."""
+        return _table(self, step_index.device)[1][step_index % self.cycle]
+
+    def noise(self, step_index: Tensor) -> Tensor:
+        """Standard deviation of the noise that this step adds, ε√T_j; `sigma_max` in the first of a cycle."""
+        return _table(self, step_index.device)[0][step_index % self.cycle]
+
+    def margin(self, step_index: Tensor) -> Tensor:
+        """How far beyond `clamp` step `step_index` may lead, in pixels."""
+        return self.clamp_margin * self.sigma(step_index)
+
+    def init(self, energy: Energy, x: Tensor, step_index: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
+        """Chains at `x`, (B, *shape), after `step_index` steps, (B,); at their start if not given."""
+        start = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        return ChainState(x.detach(), step_index=start if step_index is None else step_index)
+
+    def step(self, energy: Energy, state: ChainState, rng: StepRng) -> tuple[ChainState, StepInfo]:
+        """Move every chain one step."""
+        x, step_index = state.x, state.step_index
+        assert step_index is not None
+        value, grad = energy_and_grad(energy, x)
+        drift_grad = clip_grad(grad, self.clip, self.clip_norm)
+        noise = rng.normal_like(x)
+        noise *= per_sample(self.noise(step_index).to(x.dtype), x)
+        x_after = x - 0.5 * self.step_size**2 * drift_grad + noise
+        if self.clamp is not None:
+            low, high = self.clamp
+            clamp_margin = per_sample(self.margin(step_index).to(x.dtype), x)
+            x_after = x_after.clamp(low - clamp_margin, high + clamp_margin)
+        return ChainState(x_after, step_index=step_index + 1), StepInfo(value, grad, drift_grad, x, x_after)
+
+
+@cache  # once a kernel and device: a step on a GPU then waits for nothing from the host
+@torch.inference_mode(mode=False)  # they outlive it
+def _table(kernel: AnnealedLangevin, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of each step of a cycle: the noise it adds, and the σ that a chain then has where E = κ‖x − data‖²/2.
+
+    A step makes a chain's variance v into (1 − hκ)²v + noise², h = ε²/2; from cycle to cycle v soon comes round.
+    """
+    share = 0.5 * kernel.step_size**2 * kernel.curvature
+    cooled = (torch.arange(kernel.cycle) - kernel.n_hold + 1).clamp_min(0) / kernel.n_anneal
+    noise = (2 * share) ** 0.5 * kernel.sigma_max * (kernel.sigma_min / kernel.sigma_max) ** cooled.double()
+    noise[0] = kernel.sigma_max
+    variance, level = kernel.sigma_min**2, torch.empty_like(noise)
+    for place in [*range(kernel.cycle)] * 3:
+        variance = (1 - share) ** 2 * variance + float(noise[place]) ** 2
+        level[place] = variance**0.5
+    return noise.float().to(device), level.float().to(device)
