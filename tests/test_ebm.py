@@ -94,6 +94,8 @@ def test_what_is_saved_is_loaded_to_the_bit(tmp_path: Path, images: torch.Tensor
 def test_an_energy_that_its_recipe_does_not_build_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="the recipe does not build this energy"):
         EBM(ConvNet(width=4)).save_pretrained(tmp_path / "mine")
+    with pytest.raises(BadInput, match="other fields give other energies"):
+        EBM(ConvNet(width=4), "mnist", SMALL).save_pretrained(tmp_path / "mine")  # of another reference_precision
     assert not (tmp_path / "mine").exists()
 
 

@@ -1,5 +1,6 @@
 """The front door: an energy-based model to load, train, sample and use, with the methods of scikit-learn."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,9 +168,13 @@ class EBM:
         """
         module = self.module.energy if isinstance(self.module, Trained) else self.module
         try:
-            load_weights(self.recipe.make_energy(), module.state_dict())
+            built = self.recipe.make_energy()
+            load_weights(built, module.state_dict())
         except BadInput as error:
             raise BadInput(f"save_pretrained: the recipe does not build this energy ({error})") from error
+        x = torch.linspace(0, 1, math.prod(self.shape)).view(1, *self.shape)
+        if not torch.allclose(frozen(built)(x), EBM(module, self.recipe).energy(x)):
+            raise BadInput("save_pretrained: the recipe does not build this energy: other fields give other energies")
         tensors = {f"ema.{name}": value for name, value in module.state_dict().items()}
         facts = {"step": self.n_updates, "seed": self.recipe.basics.seed, "recipe": self.recipe.fields}
         return save_checkpoint(new_folder(Path(folder)), tensors=tensors, facts=facts)
