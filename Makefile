@@ -1,11 +1,12 @@
 # make run: train the default recipe.  make test: lint, types, tests.  make bench: speed.  make fuzz: 20,000 mutated files.
-# make sanitize: the C++ under sanitizers.  make docs: run the notebook.  Each makes .venv itself on a fresh machine.
+# make sanitize: the C++ under sanitizers.  make docs: run the notebook.  make prose: how the texts read.
+# Each makes .venv itself on a fresh machine, but prose, which needs none.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RECIPE ?= mnist
 
-.PHONY: run test check bench fuzz sanitize docs clean
+.PHONY: run test check bench fuzz sanitize docs prose clean
 
 run: $(VENV)/.run
 	$(BIN)/python main.py $(RECIPE) $(ARGS)
@@ -29,6 +30,10 @@ sanitize: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/jupyter-execute --inplace notebook.ipynb
+
+# The standard library is all it needs.
+prose:
+	$(PYTHON) benchmarks/prose.py --limit $(ARGS)
 
 # Installing compiles the C++, so what is edited of it is installed again.
 $(VENV)/.run: requirements.txt pyproject.toml hatch_build.py src/ebmnist/native/variants.py $(wildcard src/ebmnist/native/*.h src/ebmnist/native/*pp)

@@ -6,7 +6,7 @@
 
 Tables, charts and raw rounds go to benchmarks/results/; docs/performance.md says how to read them. Every script can
 be run alone and has a --help. guard.py, stability.py, ablation.py, curvature.py, pulse.py, side_by_side.py and
-same_quality.py are about quality, and not part of this.
+same_quality.py are about quality, prose.py is about the texts; they are not part of this.
 """
 
 import subprocess
