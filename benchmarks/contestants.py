@@ -26,7 +26,7 @@ def start(batch: int = BATCH) -> Tensor:
 
 def same_weights(net: nn.Sequential, precision: str = "fp32") -> ConvNet:
     """The tutorial's network as an energy of ours: the same function of the image, E(x) = −net(2x − 1)."""
-    energy = ConvNet(width=net[0].out_channels, precision=precision)
+    energy = ConvNet(width=net[0].out_channels, reference_precision=0.0, precision=precision)
     energy.net.load_state_dict(net[:-1].state_dict())
     with torch.no_grad():
         energy.head.weight.copy_(-net[-1].weight)

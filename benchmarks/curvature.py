@@ -63,7 +63,7 @@ def main() -> None:
             e = model.energy(x)
         found = h * sharpest(model.energy, x, rng, args.iterations)
         cells = (e.mean(), e.max(), found.median(), found.max())
-        place = "from_corrupted" if sigma is None else f"σ = {sigma:g}"
+        place = "corrupted data" if sigma is None else f"σ = {sigma:g}"
         print(f"| {place} | {' | '.join(f'{float(v):.2f}' for v in cells)} |")
 
 

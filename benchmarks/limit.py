@@ -98,7 +98,7 @@ def shares(times: Rounds, multiply_adds: int) -> Rounds:
 
 def measure(what: str, width: int, rounds: int) -> list[Table]:
     """A network's rates, two operations a multiply-add, and the shares they come to."""
-    energy, x, rng = ConvNet(width=width), start(), torch.Generator().manual_seed(0)
+    energy, x, rng = ConvNet(width=width, reference_precision=0.0), start(), torch.Generator().manual_seed(0)
     gemms = layer_gemms(tutorial_net(width), x)  # the same layers, as plain modules
     total = step_multiply_adds(gemms)
     works: dict[str, Work] = {STEP: partial(run_chain, energy, Langevin(), x, STEPS, rng=rng)}

@@ -1,12 +1,14 @@
 """The front door: each verb gives what the functions behind it give."""
 
+import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 import ebmnist
-from ebmnist import EBM, BadInput, ConvNet
+from ebmnist import EBM, BadInput, ConvNet, Diverged, TrainState, fit
 from ebmnist.energies.base import energy_and_grad
 
 SMALL = ["--training.n_updates", "3", "--training.batch_size", "8", "--training.n_steps", "2"]
@@ -24,8 +26,7 @@ def images() -> torch.Tensor:
 
 
 def small() -> EBM:
-    torch.manual_seed(0)
-    return EBM(ConvNet(width=4, reference_precision=0.05), "mnist", SMALL)
+    return EBM(recipe="mnist", overrides=SMALL)
 
 
 def test_samples_are_those_of_the_function_and_of_the_seed(best: EBM) -> None:
@@ -46,7 +47,7 @@ def test_score_is_minus_the_energy(best: EBM, images: torch.Tensor) -> None:
 
 def test_an_annealed_energy_denoises_by_one_gradient(best: EBM, images: torch.Tensor) -> None:
     y = images[:4]
-    expected = (y - energy_and_grad(best.module, y)[1] / 0.05).clamp(0, 1)
+    expected = (y - energy_and_grad(best.trained, y)[1] / 0.05).clamp(0, 1)
     torch.testing.assert_close(best.denoise(y, sigma=0.3), expected)
 
 
@@ -58,9 +59,8 @@ def test_denoising_digits_gains_decibels(best: EBM) -> None:
 
 
 def test_one_temperature_denoises_by_descent(images: torch.Tensor) -> None:
-    model = EBM(ConvNet(width=4), "mnist-classic")
-    rng = torch.Generator()
-    expected = ebmnist.denoise(model.module, model.kernel, images[:2], 5, rng=rng)
+    model = EBM(recipe="mnist-classic", overrides=["--energy.width", "4"])
+    expected = ebmnist.denoise(model.trained, model.kernel, images[:2], 5, rng=torch.Generator())
     assert torch.equal(model.denoise(images[:2], sigma=0.1, n_steps=5), expected)
 
 
@@ -73,14 +73,59 @@ def test_inpainting_keeps_what_is_known(best: EBM, images: torch.Tensor) -> None
     assert 0 <= filled.min() <= filled.max() <= 1
 
 
-def test_fit_trains_and_uses_the_averaged_weights(images: torch.Tensor) -> None:
-    model = small()
+def test_fit_trains_a_copy_and_uses_the_averaged_weights(images: torch.Tensor) -> None:
+    mine = ConvNet(width=4)
+    weights = [p.clone() for p in mine.parameters()]
+    model = EBM(mine, overrides=SMALL)
     before = model.energy(images[:4])
+    torch.testing.assert_close(before, copy.deepcopy(mine).eval()(images[:4]).detach())
     assert model.fit(images, progress=False) is model
-    assert model.n_updates == 3
+    assert model.trained.step == 3
     assert not torch.equal(model.energy(images[:4]), before)
     assert model.sample(2, n_steps=128).shape == (2, 1, 28, 28)
-    assert torch.equal(model.energy(images[:4]), small().fit(images, progress=False).energy(images[:4]))
+    assert all(torch.equal(p, w) for p, w in zip(mine.parameters(), weights, strict=True))
+    assert mine.training
+
+
+def test_a_fit_is_that_of_its_seed_from_a_tensor_or_an_array(images: torch.Tensor) -> None:
+    one = small().fit(images, seed=1, progress=False)
+    same = small().fit(images.numpy(), seed=1, progress=False)
+    other = small().fit(images, seed=2, progress=False)
+    assert torch.equal(one.energy(images), same.energy(images))
+    assert not torch.equal(one.energy(images), other.energy(images))
+    assert small().fit(images, n_updates=2, progress=False).trained.step == 2
+
+
+def test_ctrl_c_keeps_the_weights_so_far(images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(state: TrainState, x: torch.Tensor) -> Iterator[object]:
+        yield next(fit(state, x))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ebmnist.ebm.fit", interrupted)
+    model = small().fit(images, progress=False)
+    monkeypatch.undo()
+    assert model.trained.step == 1
+    assert torch.equal(model.energy(images), small().fit(images, n_updates=1, progress=False).energy(images))
+
+
+def test_a_diverged_fit_leaves_the_model_as_it_was(images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverged(state: TrainState, x: torch.Tensor) -> Iterator[object]:
+        yield next(fit(state, x))
+        raise Diverged("no action helped")
+
+    model = small()
+    before = model.energy(images)
+    monkeypatch.setattr("ebmnist.ebm.fit", diverged)
+    with pytest.raises(Diverged):
+        model.fit(images, progress=False)
+    assert torch.equal(model.energy(images), before)
+    assert not any(p.requires_grad for p in model.trained.parameters())
+
+
+def test_the_default_energy_and_recipe_belong_together(tmp_path: Path) -> None:
+    model = EBM(ConvNet())
+    assert model.kernel.curvature == pytest.approx(model.trained.energy.reference_precision)
+    model.save_pretrained(tmp_path / "mine")
 
 
 def test_what_is_saved_is_loaded_to_the_bit(tmp_path: Path, images: torch.Tensor) -> None:
@@ -92,11 +137,35 @@ def test_what_is_saved_is_loaded_to_the_bit(tmp_path: Path, images: torch.Tensor
 
 
 def test_an_energy_that_its_recipe_does_not_build_is_not_saved(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="the recipe does not build this energy"):
+    with pytest.raises(BadInput, match=r"builds another energy .*: EBM\(recipe=…\)$"):
         EBM(ConvNet(width=4)).save_pretrained(tmp_path / "mine")
-    with pytest.raises(BadInput, match="other fields give other energies"):
-        EBM(ConvNet(width=4), "mnist", SMALL).save_pretrained(tmp_path / "mine")  # of another reference_precision
+    with pytest.raises(BadInput, match="an energy of other values"):
+        EBM(ConvNet(width=4, reference_precision=0.0), overrides=SMALL).save_pretrained(tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
+
+
+BAD = {
+    "bytes": lambda x: (255 * x).to(torch.uint8),
+    "0 to 255": lambda x: 255 * x,
+    "-1 to 1": lambda x: 2 * (x > 0.9).float() - 1,
+    "no channel": lambda x: x[:, 0],
+    "colours": lambda x: x.expand(-1, 3, -1, -1),
+}
+
+
+@pytest.mark.parametrize("spoil", BAD.values(), ids=BAD)
+def test_what_are_no_images_is_refused_by_each(spoil: Callable, images: torch.Tensor) -> None:
+    x, model, mask = spoil(images[:16]), small(), torch.ones(1, 28, 28, dtype=torch.bool)
+    for use in (
+        model.energy,
+        model.score_samples,
+        lambda x: model.denoise(x, 0.1),
+        lambda x: model.inpaint(x, mask, n_steps=128),
+        lambda x: model.fit(x, progress=False),
+    ):
+        with pytest.raises(BadInput) as caught:
+            use(x)
+        assert len(str(caught.value).splitlines()) == 1
 
 
 def test_what_cannot_be_meant_is_refused(best: EBM, images: torch.Tensor) -> None:
@@ -106,7 +175,11 @@ def test_what_cannot_be_meant_is_refused(best: EBM, images: torch.Tensor) -> Non
         best.denoise(images[:1], sigma=0.0)
     with pytest.raises(BadInput, match="bool mask"):
         best.inpaint(images[:1], torch.ones(1, 28, 28))
-    with pytest.raises(BadInput):
-        small().fit(255 * images, progress=False)
-    with pytest.raises(BadInput, match="nothing"):
-        EBM(ConvNet(width=4), "nothing")
+    with pytest.raises(BadInput, match="1 values are NaN"):
+        small().fit(images.index_fill(0, torch.tensor(0), 0.5).where(images != images[1, 0, 0, 0], torch.nan))
+    with pytest.raises(BadInput, match="n_updates must be ≥ 1"):
+        small().fit(images, n_updates=0)
+    with pytest.raises(BadInput, match="no parameters"):
+        EBM(torch.nn.Flatten())
+    with pytest.raises(BadInput, match="recipe 'nothing' not found"):
+        EBM(recipe="nothing")

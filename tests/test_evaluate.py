@@ -344,7 +344,7 @@ def test_everything_is_computed_where_the_recipe_says_unless_told(model: Path, m
     assert read_measurements(model / "evaluation.json").model["device"] == "cpu"
 
 
-def test_the_buffer_is_judged_with_the_clocks_that_training_saved(model: Path) -> None:
+def test_the_buffer_is_judged_with_the_step_indices_that_training_saved(model: Path) -> None:
     trained, buffer = load(model), ReplayBuffer(5).tensors()
     images, step_index = torch.rand(5, 1, 28, 28), torch.arange(5)
     start = {f"start.{name}": value for name, value in {**buffer, "images": images, "step_index": step_index}.items()}

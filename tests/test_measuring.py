@@ -229,7 +229,7 @@ def test_pictures_and_figures_of_other_weights_are_left_out_and_named(
     sections(monkeypatch, fidelity=Fine)
     list(pipeline.evaluate(run))
     old = read_measurements(run / "evaluation.json").model["checkpoint"]
-    write_parts(run / "figures" / "run_plots.json", [Part("Drawn of update 2")], old)
+    write_parts(run / "figures" / "plots.json", [Part("Drawn of update 2")], old)
 
     def shown() -> dict[str, object]:
         capsys.readouterr()
@@ -248,9 +248,7 @@ def test_pictures_and_figures_of_other_weights_are_left_out_and_named(
     facts = shown()
     assert "figures" not in facts
     (run_plots, figures) = facts["left out"]  # type: ignore[misc]
-    assert run_plots.endswith(
-        f"run_plots.json: its pictures are of other weights; draw again with: ebmnist report {run}"
-    )
+    assert run_plots.endswith(f"plots.json: its pictures are of other weights; draw again with: ebmnist report {run}")
     assert figures.endswith(f"; measure these with: ebmnist evaluate {run}")
     list(pipeline.evaluate(run))
     page = (run / "report.html").read_text(encoding="utf-8")

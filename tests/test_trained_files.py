@@ -82,7 +82,7 @@ def test_info_goes_on_without_a_damaged_file_and_says_so(name, key, mine, capsys
 def test_a_report_goes_on_without_its_pictures_and_says_so(run_plots, said, mine):
     measured = read_measurements(mine / "run" / "evaluation.json")
     of_these = run_plots.replace("}", f', "checkpoint": "{measured.model["checkpoint"]}"}}')
-    (mine / "run" / "figures" / "run_plots.json").write_text(of_these, encoding="utf-8")
+    (mine / "run" / "figures" / "plots.json").write_text(of_these, encoding="utf-8")
     page = write_page(mine / "run", measured, []).read_text(encoding="utf-8")
     assert "left out" in page
     assert said in page

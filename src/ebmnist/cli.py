@@ -52,7 +52,7 @@ SEED = Whole(0, 2**63 - 1)
 MODEL = "a run folder (its latest checkpoint), one checkpoint, or pretrained, which comes with ebmnist"
 MOST_STEPS = 10**9  # of one chain
 
-Verbs: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
+Subparsers: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -65,49 +65,49 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="VERB", parser_class=OneLineParser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=OneLineParser)
 
-    _training_verbs(commands)
-    _model_verbs(commands)
-    _judging_verbs(commands)
+    _training_commands(commands)
+    _model_commands(commands)
+    _evaluation_commands(commands)
     return parser
 
 
-def _training_verbs(commands: Verbs) -> None:
+def _training_commands(commands: Subparsers) -> None:
     fields = "Any field of the recipe may follow as --section.field value; `ebmnist recipe NAME` explains them all."
     for name, about in (
         ("run", "train a recipe, draw its pictures, write its report"),
         ("train", "train a recipe, and no more"),
     ):
-        p = _verb(
+        p = _add_command(
             commands, name, about, fields + f"\n\nexample: ebmnist {name} mnist --out runs/wide --energy.width 48"
         )
         p.add_argument("recipe", type=text, nargs="?", default="mnist", help="name or .yaml file (default: mnist)")
         p.add_argument("--out", type=file_path, help="the run's folder; must not exist (default: runs/NAME)")
 
-    p = _verb(commands, "resume", "go on with a run where its latest checkpoint left it, then draw and report", fields)
+    p = _add_command(commands, "resume", "go on with a run from its latest checkpoint, then draw and report", fields)
     p.add_argument("dir", type=file_path, help="the run folder")
     p.add_argument("--restart", action="store_true", help="from update 0: of a run killed before its first checkpoint")
 
-    p = _verb(commands, "report", "draw a run's pictures again and write its report.html")
+    p = _add_command(commands, "report", "draw a run's pictures again and write its report.html")
     p.add_argument("dir", type=file_path, help="the run folder")
     _data_root(p)
     _device(p, default=None)
 
-    p = _verb(commands, "recipe", "print a recipe, every field with its value and meaning, or list the recipes")
+    p = _add_command(commands, "recipe", "print a recipe, every field with its value and meaning, or list the recipes")
     p.add_argument("recipe", type=text, nargs="?", help="name or .yaml file; none: list them")
 
 
-def _model_verbs(commands: Verbs) -> None:
-    p = _verb(commands, "info", "say what a run or checkpoint is, how it was made, and its figures")
+def _model_commands(commands: Subparsers) -> None:
+    p = _add_command(commands, "info", "say what a run or checkpoint is, how it was made, and its figures")
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--json", action="store_true", help="as JSON")
 
-    p = _verb(commands, "export", "write a run's averaged weights, recipe and figures alone, to pass on")
+    p = _add_command(commands, "export", "write a run's averaged weights, recipe and figures alone, to pass on")
     p.add_argument("model", type=file_path, help="an evaluated run folder")
     p.add_argument("--out", type=file_path, required=True, metavar="FOLDER", help="must not exist; 1 to 4 MB")
 
-    p = _verb(commands, "sample", "draw images by Langevin chains from uniform noise")
+    p = _add_command(commands, "sample", "draw images by Langevin chains from uniform noise")
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--n", type=Whole(1, 10**6), default=64, help="images (default: 64)")
     p.add_argument(
@@ -121,7 +121,7 @@ def _model_verbs(commands: Verbs) -> None:
     _common(p)
 
     note = "Without --input, ten test images are noised and cleaned, and shown clean / noisy / cleaned."
-    p = _verb(commands, "denoise", "clean noisy images by descending the energy", note)
+    p = _add_command(commands, "denoise", "clean noisy images by descending the energy", note)
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--sigma", type=sigma, required=True, help="standard deviation of the noise, pixels on [0,1]")
     p.add_argument("--input", type=input_file, metavar="FILE", help="noisy images: .npy, .png or IDX")
@@ -130,7 +130,7 @@ def _model_verbs(commands: Verbs) -> None:
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=".png or .npy")
     _common(p)
 
-    p = _verb(commands, "score", "print the energy of each image: low is likely")
+    p = _add_command(commands, "score", "print the energy of each image: low is likely")
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument(
         "--input", type=input_file, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
@@ -139,9 +139,9 @@ def _model_verbs(commands: Verbs) -> None:
     _device(p)
 
 
-def _judging_verbs(commands: Verbs) -> None:
+def _evaluation_commands(commands: Subparsers) -> None:
     about = "measure a run or checkpoint: figures with errors, real references and baselines beside them"
-    p = _verb(commands, "evaluate", about, SECTIONS)
+    p = _add_command(commands, "evaluate", about, SECTIONS)
     p.add_argument("model", type=file_path, help=MODEL)
     _data_root(p)
     p.add_argument("--quick", action="store_true", help="small sizes and wide errors, for a first look in seconds")
@@ -164,18 +164,20 @@ def _judging_verbs(commands: Verbs) -> None:
     p.add_argument("--seed", type=SEED, default=0, help="of every section's random stream (default: 0)")
     _device(p, default=None)
 
-    p = _verb(commands, "compare", "put the figures of evaluated runs side by side")
+    p = _add_command(commands, "compare", "put the figures of evaluated runs side by side")
     p.add_argument("runs", type=file_path, nargs="+", metavar="RUN", help="folders that hold an evaluation.json")
     p.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     p.add_argument("--out", type=file_path, metavar="FILE", help="write it as one .html page as well")
 
-    p = _verb(commands, "train-feature-net", "train the digit classifier whose features the figures are measured in")
+    p = _add_command(
+        commands, "train-feature-net", "train the digit classifier whose features the figures are measured in"
+    )
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help="its weights, .safetensors")
     p.add_argument("--epochs", type=Whole(1, 10_000), default=10, help="passes over the training images (default: 10)")
     p.add_argument("--seed", type=SEED, default=0, help="of weights, batches and augmentation (default: 0)")
 
 
-def _verb(commands: Verbs, name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
+def _add_command(commands: Subparsers, name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     return commands.add_parser(name, help=about, description=about, epilog=epilog, formatter_class=raw)
 
@@ -241,7 +243,7 @@ def _command(words: list[str]) -> int:
         from ebmnist import commands  # imports torch: only now, so that --help is quick
     except UNIMPORTABLE as error:
         raise BadInput(f"cannot start ({in_one_line(error)}); mend that package in {sys.prefix}") from error
-    return commands.VERBS[args.command](args, fields)
+    return commands.COMMANDS[args.command](args, fields)
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def steps_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
 
 
 def _mark(action: Action) -> tuple[str, str]:
-    """A action in a word, and its colour."""
+    """An action in a word, and its colour."""
     return ("healthy", "green") if action is Action.HEALTHY else (action.name.lower(), "yellow")
 
 

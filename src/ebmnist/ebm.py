@@ -1,17 +1,20 @@
 """The front door: an energy-based model to load, train, sample and use, with the methods of scikit-learn."""
 
-import math
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
 
 from ebmnist.config import Recipe, load_recipe
+from ebmnist.data.images import check_images
 from ebmnist.energies.base import energy_and_grad
 from ebmnist.energies.border import check_form, check_scale
 from ebmnist.energies.freezing import frozen
@@ -28,30 +31,33 @@ from ebmnist.training.state import load_weights
 
 
 class EBM:
-    """An energy-based model p(x) ∝ exp(−E(x)/T) of images x in [0, 1].
+    """An energy-based model p(x) ∝ exp(−E(x)/T) of images x, (B, 1, 28, 28) in [0, 1].
 
-    Images are tensors (B, C, H, W). Random numbers are functions of `seed`, or of a `generator` of one's own.
+    Random numbers are functions of `seed`, 0 by default, or of a `generator` of one's own.
 
     Args:
-        module: E, an `nn.Module` from (B, C, H, W) to (B,), low where images are likely.
-        recipe: how to train and sample it: a recipe's name or file. Its section `energy` is not used.
-        overrides: fields of the recipe, such as `["--training.n_updates", "500"]`.
+        energy: E, an `nn.Module` from (B, 1, 28, 28) to (B,), low where images are likely. It is copied, never touched.
+            By default it is the recipe's own.
+        recipe: how to train and sample it: a recipe's name or file.
+        overrides: fields of the recipe, such as `["--training.lr", "1e-3"]`.
 
     Raises:
-        BadInput: no such recipe or field, or a value out of its range.
+        BadInput: no such recipe or field, a value out of its range, or an energy without parameters.
 
     >>> EBM.from_pretrained("mnist-best").sample(4, seed=0).shape
     torch.Size([4, 1, 28, 28])
     """
 
-    def __init__(self, module: nn.Module, recipe: str | Recipe = "mnist", overrides: Sequence[str] = ()) -> None:
+    def __init__(
+        self, energy: nn.Module | None = None, recipe: str | Recipe = "mnist", overrides: Sequence[str] = ()
+    ) -> None:
         found = load_recipe(recipe) if isinstance(recipe, str) else recipe
         self.recipe = found.overridden(overrides) if overrides else found
-        self.kernel = self.recipe.make_kernel()
-        self.n_steps = self.recipe.generation.n_steps
-        self.module = module
-        self.n_updates = 0  # of training, so far
-        self.shape: tuple[int, ...] = (1, 28, 28)
+        own = self.recipe.make_energy() if energy is None else copy.deepcopy(energy)
+        if not any(True for _ in own.parameters()):
+            raise BadInput("EBM: this energy has no parameters, so there is nothing to train")
+        self.trained = Trained(own.eval().requires_grad_(False), self.recipe, step=0)
+        self.kernel = self.trained.kernel
 
     @classmethod
     def from_pretrained(cls, name: str | Path, device: str = "cpu") -> Self:
@@ -60,26 +66,33 @@ class EBM:
         Raises:
             BadInput: nothing to load there, or a file that was altered.
         """
-        trained = load(name, device)
-        model = cls(trained, trained.recipe)
-        model.n_updates = trained.step
+        model = cls.__new__(cls)
+        model.trained = load(name, device)
+        model.recipe, model.kernel = model.trained.recipe, model.trained.kernel
         return model
 
-    def fit(self, images: Tensor, *, seed: int = 0, progress: bool = True) -> Self:
-        """Train on `images`, (N, C, H, W) in [0, 1], by the recipe; afterwards the averaged (EMA) weights are used.
+    def fit(
+        self, images: Tensor | np.ndarray, *, n_updates: int | None = None, seed: int = 0, progress: bool = True
+    ) -> Self:
+        """Train on `images`, (N, 1, 28, 28) in [0, 1]; afterwards the averaged (EMA) weights are used.
 
         A progress bar is shown on a terminal. Ctrl-C ends training early and keeps the weights so far.
 
+        Args:
+            images: float32.
+            n_updates: length of training; by default the recipe's.
+            seed: of every random number but the initial weights.
+            progress: show the bar.
+
         Raises:
-            BadInput: images of another type, shape or scale, or fewer than a batch.
-            Diverged: no action of the stability guard helped.
+            BadInput: images of another type, shape or scale, NaN among them, or fewer than a batch.
+            Diverged: no action of the stability guard helped; the model is then as it was.
         """
-        module = self.module.energy if isinstance(self.module, Trained) else self.module
-        check_form(images[:1], list(module.parameters()))
-        check_scale(images, box=(0.0, 1.0))
+        x = check_images(torch.as_tensor(images), "images")
+        training = self.recipe.make_training()
         state = TrainState(
-            module.requires_grad_(True),
-            self.recipe.make_training(),
+            copy.deepcopy(self.trained.energy).requires_grad_(True),
+            training if n_updates is None else replace(training, n_updates=n_updates),
             kernel=self.kernel,
             start=self.recipe.make_start(),
             objective=self.recipe.make_objective(),
@@ -87,54 +100,54 @@ class EBM:
         )
         try:
             with _bar(state.training.n_updates, shown=progress) as advance:
-                for _ in fit(state, images):
+                for _ in fit(state, x):
                     advance()
         except KeyboardInterrupt:
-            if not state.step:
-                raise
-        self.module, self.n_updates, self.shape = state.ema, state.step, tuple(images.shape[1:])
+            pass  # the weights so far are what was asked for
+        self.trained = Trained(state.ema, self.recipe, state.step)
         return self
 
     def energy(self, x: Tensor) -> Tensor:
-        """Return E(x), (B, *shape) -> (B,), low where likely; only differences between images mean anything."""
+        """Return E(x), (B, 1, 28, 28) -> (B,), low where likely; only differences between images mean anything.
+
+        Raises:
+            BadInput: images of another type, shape or scale.
+        """
         with torch.no_grad():
-            values: Tensor = frozen(self.module)(x)
+            values: Tensor = self.trained(x)
         return values
 
     def score_samples(self, x: Tensor) -> Tensor:
-        """Return −E(x), (B, *shape) -> (B,): the log-density times T, up to a constant. High is likely."""
+        """Return −E(x), (B, 1, 28, 28) -> (B,): T times the log-density, up to a constant. High is likely."""
         return -self.energy(x)
 
     def sample(
         self, n: int, *, seed: int | None = None, generator: torch.Generator | None = None, n_steps: int | None = None
     ) -> Tensor:
-        """Return n samples, (n, *shape) in [0, 1], each the end of a Langevin chain from uniform noise.
+        """Return n samples, (n, 1, 28, 28) in [0, 1], each the end of a Langevin chain from uniform noise.
 
         Raises:
             BadInput: `n_steps` that end within an annealing cycle; a seed and a generator.
         """
-        rng, steps = self._rng(seed, generator), self.n_steps if n_steps is None else n_steps
-        return sample(self.module, n, rng=rng, kernel=self.kernel, n_steps=steps, shape=self.shape)
+        return sample(self.trained, n, rng=self._rng(seed, generator), n_steps=n_steps)
 
-    def denoise(
-        self, y: Tensor, sigma: float, *, n_steps: int = 16, seed: int | None = None, generator: Any = None
-    ) -> Tensor:
-        """Return the images `y`, (B, *shape), without their Gaussian noise of standard deviation `sigma`.
+    def denoise(self, y: Tensor, sigma: float, *, n_steps: int = 16) -> Tensor:
+        """Return the images `y`, (B, 1, 28, 28), without their Gaussian noise of standard deviation `sigma`.
 
-        An annealed energy is κ/2 times the squared distance to the data at every noise level, so the mean of the
-        clean image is y − ∇E(y)/κ (Tweedie's formula: Robbins 1956, Efron 2011). Any other energy is descended for
-        `n_steps` steps at T = 0. No data set is read.
+        An annealed energy is κ/2 times the squared distance to the data at every noise level. The mean of the clean
+        image is then y − ∇E(y)/κ, whatever σ (Tweedie's formula: Robbins 1956, Efron 2011). Any other energy is
+        descended for `n_steps` steps at T = 0. No data set is read.
 
         Raises:
-            BadInput: `sigma` is not > 0; a seed and a generator.
+            BadInput: images of another type, shape or scale; `sigma` is not > 0 and finite.
         """
         if not 0 < sigma < float("inf"):
             raise BadInput(f"denoise: sigma must be > 0 and finite, not {sigma}")
-        rng = self._rng(seed, generator)
+        y = self._checked(y)
         if isinstance(self.kernel, NoiseSchedule) and self.kernel.curvature > 0:
             x = within(self.kernel, y)
-            return boxed(self.kernel, x - energy_and_grad(frozen(self.module), x)[1] / self.kernel.curvature)
-        return denoise(self.module, self.kernel, y, n_steps, rng=rng)
+            return boxed(self.kernel, x - energy_and_grad(frozen(self.trained), x)[1] / self.kernel.curvature)
+        return denoise(self.trained, self.kernel, y, n_steps, rng=self._rng(None, None))  # nothing is drawn at T = 0
 
     def inpaint(
         self,
@@ -145,48 +158,58 @@ class EBM:
         seed: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Return `y`, (B, *shape), with the pixels where `mask` is False drawn by a chain given the others.
+        """Return `y`, (B, 1, 28, 28), with the pixels where `mask` is False drawn by a chain given the others.
 
         Args:
             y: images in [0, 1]; hidden pixels are not read.
             mask: bool, broadcastable to `y`: True where a pixel is known.
             n_steps: length of the chain; by default that of a sample.
-            seed: of the chain; 0 if neither it nor a generator is given.
+            seed: of the chain.
             generator: in place of a seed.
 
         Raises:
-            BadInput: a mask that is not bool, or steps that end within an annealing cycle.
+            BadInput: other images, a mask that is not bool, or steps that end within an annealing cycle.
         """
-        steps = self.n_steps if n_steps is None else n_steps
-        return inpaint(self.module, self.kernel, y, mask, steps, rng=self._rng(seed, generator))
+        steps, rng = self.trained.n_steps if n_steps is None else n_steps, self._rng(seed, generator)
+        check_form(y, list(self.trained.parameters()))
+        if mask.dtype == torch.bool:
+            self._checked(torch.where(mask, y, 0.0))
+        return inpaint(self.trained, self.kernel, y, mask, steps, rng=rng)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write weights and recipe to a new folder, which `from_pretrained` reads.
 
         Raises:
-            BadInput: the folder exists; the recipe's section `energy` does not build this module.
+            BadInput: the folder exists; the recipe's section `energy` builds another energy.
         """
-        module = self.module.energy if isinstance(self.module, Trained) else self.module
+        built, weights = self.recipe.make_energy(), self.trained.energy.state_dict()
+        mend = "give the same fields to both, or leave the energy to the recipe: EBM(recipe=…)"
         try:
-            built = self.recipe.make_energy()
-            load_weights(built, module.state_dict())
+            load_weights(built, weights)
         except BadInput as error:
-            raise BadInput(f"save_pretrained: the recipe does not build this energy ({error})") from error
-        x = torch.linspace(0, 1, math.prod(self.shape)).view(1, *self.shape)
-        if not torch.allclose(frozen(built)(x), EBM(module, self.recipe).energy(x)):
-            raise BadInput("save_pretrained: the recipe does not build this energy: other fields give other energies")
-        tensors = {f"ema.{name}": value for name, value in module.state_dict().items()}
-        facts = {"step": self.n_updates, "seed": self.recipe.basics.seed, "recipe": self.recipe.fields}
+            raise BadInput(f"save_pretrained: the recipe builds another energy ({error}); {mend}") from error
+        x = torch.linspace(0, 1, 28 * 28, device=self.trained.device).view(1, 1, 28, 28)
+        if not torch.allclose(Trained(built.eval(), self.recipe, 0)(x), self.energy(x)):
+            raise BadInput(f"save_pretrained: the recipe builds an energy of other values; {mend}")
+        tensors = {f"ema.{name}": value for name, value in weights.items()}
+        facts = {"step": self.trained.step, "seed": self.recipe.basics.seed, "recipe": self.recipe.fields}
         return save_checkpoint(new_folder(Path(folder)), tensors=tensors, facts=facts)
 
     def __repr__(self) -> str:
-        return f"EBM({self.recipe.basics.name}, {self.n_updates:,} updates, {self.kernel.__class__.__name__})"
+        return f"EBM({self.recipe.basics.name}, {self.trained.step:,} updates, {type(self.kernel).__name__})"
+
+    def _checked(self, x: Tensor) -> Tensor:
+        """Return `x` itself, if it is images as the energy takes them; a chain would not check them."""
+        check_form(x, list(self.trained.parameters()))
+        check_scale(x, box=self.trained.box, walls=self.trained.walls)
+        return x
 
     def _rng(self, seed: int | None, generator: torch.Generator | None) -> Rng:
         if seed is not None and generator is not None:
             raise BadInput("give a seed or a generator, not both")
-        device = next(self.module.parameters()).device
-        return Rng.of(generator) if generator is not None else Rng(0 if seed is None else seed, device=device)
+        return (
+            Rng.of(generator) if generator is not None else Rng(0 if seed is None else seed, device=self.trained.device)
+        )
 
 
 @contextmanager

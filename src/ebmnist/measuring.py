@@ -55,12 +55,12 @@ def evaluate(
     folder = _place_for(path, out)
     checkpoint = load_checkpoint(path) if checkpoint is None else checkpoint
     model = make_trained(checkpoint, path, device, data_root)
-    subject = context_of(model, model.recipe.load_data(), checkpoint.tensors, progress)
+    context = context_of(model, model.recipe.load_data(), checkpoint.tensors, progress)
     about = identity_of(checkpoint, path) | {"seed": seed, "quick": quick, "device": str(model.device)}
     measured, stopped = Measurements(about, describe_environment(), {}, {}), False
     file, history = folder / "evaluation.json", read_history(path / "history.jsonl")
     try:
-        for event in run_sections(subject, asked_for, seed=seed):
+        for event in run_sections(context, asked_for, seed=seed):
             yield event
             if isinstance(event, SectionDone):
                 yield from _filed(event, measured, make_figures(folder))

@@ -171,7 +171,7 @@ def _draw(run: RunFolder, checkpoint: Checkpoint, device: str | None, data_root:
     for part in run_plots(Setting(model, model.recipe.load_data(), run, rng, checkpoint)):
         parts.append(part)
         yield from map(Drawn, part.pictures)
-    write_parts(run.figures / "run_plots.json", parts, fingerprint(checkpoint))
+    write_parts(run.figures / "plots.json", parts, fingerprint(checkpoint))
 
 
 def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder, resumed: Resumed | None = None) -> Events:

@@ -30,7 +30,7 @@ def net() -> nn.Sequential:
 
 def noise_of(kernel: Langevin, like: ConvNet, x: Tensor, seed: int) -> Tensor:
     """The noise that each step of a chain adds, (STEPS, *x.shape): where it goes on an energy that is flat."""
-    flat = ConvNet(width=like.net[0].out_channels, precision="fp32")
+    flat = ConvNet(width=like.net[0].out_channels, reference_precision=0.0, precision="fp32")
     flat.load_state_dict({name: torch.zeros_like(value) for name, value in like.state_dict().items()})
     free = Langevin(kernel.step_size, kernel.temperature, clip=None, clamp=None, noise_first=kernel.noise_first)
     rng = torch.Generator().manual_seed(seed)

@@ -112,7 +112,7 @@ def test_a_message_has_a_word_for_each_value_filled_in():
 
 def test_a_help_text_is_what_it_says_of_each_command():
     text = (
-        "usage: a [-h] VERB ...\n\nWhat the program does\nin two lines.\n\npositional arguments:\n  VERB\n"
+        "usage: a [-h] COMMAND ...\n\nWhat the program does\nin two lines.\n\npositional arguments:\n  VERB\n"
         "    run              train a recipe\n                     and report it\n    long-command-name\n"
         "                     do this very thing\n\nexamples:\n  a run --n 64 --out b.png\n  a run x    a first try\n"
     )

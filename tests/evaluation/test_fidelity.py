@@ -49,7 +49,7 @@ def by_name(metrics: tuple[Metric, ...]) -> dict[str, Metric]:
     return {metric.name: metric for metric in metrics}
 
 
-def test_noise_is_far_from_digits_and_the_anchors_lie_in_order(measured: SectionResult) -> None:
+def test_noise_is_far_from_digits_and_the_baselines_lie_in_order(measured: SectionResult) -> None:
     baselines = by_name(measured.baselines)
     distances = [
         baselines[f"{name}: Fréchet distance"].value
@@ -67,7 +67,7 @@ def test_real_images_reach_the_ceilings_and_noise_does_not(measured: SectionResu
         assert metrics[name].value < 0.1
 
 
-def test_every_figure_is_measured_for_every_anchor(measured: SectionResult) -> None:
+def test_every_figure_is_measured_for_every_baseline(measured: SectionResult) -> None:
     in_feature_space = [f.name for f in measured.metrics if "training image" not in f.name]
     sets = ("real reference, training images", "class Gaussians", "binarised training images", "replay buffer")
     assert {f"{s}: {name}" for s in sets for name in in_feature_space} <= set(by_name(measured.baselines))

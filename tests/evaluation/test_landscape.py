@@ -48,7 +48,7 @@ def measured(dataset: Dataset) -> SectionResult:
     return SIZES.measure(context(dataset), rng())
 
 
-def test_levels_of_a_bowl(dataset: Dataset, measured: SectionResult) -> None:
+def test_levels_of_a_quadratic(dataset: Dataset, measured: SectionResult) -> None:
     metrics, baselines = by_name(measured.metrics), by_name(measured.baselines)
     on_test = reference_precision(dataset.test.images[torch.arange(100) * 3]).double()
     mean, scale = on_test.mean().item(), on_test.std().item()
@@ -71,7 +71,7 @@ def test_convex_energies_have_no_barrier_and_concave_ones_have(dataset: Dataset,
         assert by_name(concave.metrics)[f"barrier, {kind}"].value > 0
 
 
-def test_a_bowl_around_black_darkens_every_pixel(measured: SectionResult) -> None:
+def test_a_quadratic_around_black_darkens_every_pixel(measured: SectionResult) -> None:
     images, descent = measured.arrays["images: overlaid"], measured.arrays["−∇E: overlaid"]
     torch.testing.assert_close(descent, -images)
     assert by_name(measured.metrics)["−∇E towards the clean digit, overlaid"].value > 0.5  # ink too much goes

@@ -153,7 +153,7 @@ def test_too_few_draws_are_bad_input() -> None:
         Mixing(n_steps=70, every=10)
 
 
-def test_a_cyclic_chain_is_looked_at_once_a_cycle(dataset: Dataset) -> None:
+def test_an_annealed_chain_is_looked_at_once_a_cycle(dataset: Dataset) -> None:
     kernel = AnnealedLangevin(
         step_size=0.1, temperature=1e-4, sigma_max=0.02, sigma_min=0.01, n_hold=2, n_anneal=3, clip=None
     )

@@ -72,7 +72,7 @@ def _fill_run(run: Path) -> None:
         "columns": ["a", "b"],
         "rows": [["c", "1"]],
     }
-    (run / "figures" / "run_plots.json").write_text(json.dumps([part]), encoding="utf-8")
+    (run / "figures" / "plots.json").write_text(json.dumps([part]), encoding="utf-8")
     event = {"step": 1, "action": "WATCHED", "signals": ["gap"], "time": "2026-01-01T00:00:00+00:00"}
     (run / "events.jsonl").write_text(json.dumps(event) + "\n", encoding="utf-8")
 

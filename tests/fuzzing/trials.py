@@ -154,7 +154,7 @@ TRIALS = {
     ),
     "environment, run_plots": Trial(
         1.5,
-        spoil_json("env.json", "figures/run_plots.json"),
+        spoil_json("env.json", "figures/plots.json"),
         (lambda f: write_page(f / "run", read_measurements(f / "run" / "evaluation.json"), []), INFO),
     ),
     "report's picture": Trial(

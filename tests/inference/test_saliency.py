@@ -4,7 +4,7 @@ from ebmnist.data.corruptions import CORRUPTIONS
 from ebmnist.inference.saliency import KINDS, saliency
 
 
-def test_a_bowl_around_the_clean_digit_points_all_the_way_back() -> None:
+def test_a_quadratic_around_the_clean_digit_points_all_the_way_back() -> None:
     clean = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     for kind in KINDS:
         for sign in (1, -1):

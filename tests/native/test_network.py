@@ -137,7 +137,7 @@ def test_given_the_same_noise_it_is_the_same_chain(kernel, rng, monkeypatch):
 
 def flat() -> ConvNet:
     """E(x) = 0 for every x."""
-    energy = ConvNet(1, precision="fp32")
+    energy = ConvNet(1, reference_precision=0.0, precision="fp32")
     nn.init.zeros_(energy.head.weight)
     nn.init.zeros_(energy.head.bias)
     return energy
@@ -253,7 +253,7 @@ def test_a_gradient_of_a_gradient_goes_to_torch():
     assert all(p.grad is not None for name, p in energy.named_parameters() if name != "head.bias")
 
 
-def test_only_a_frozen_copy_keeps_packed_weights():
+def test_only_a_frozen_copy_keeps_its_native_net():
     energy, x = ConvNet(4).requires_grad_(False), torch.rand(2, 1, 28, 28)
     before, still = energy(x), frozen(energy)
     assert native_net(still) is native_net(still)
@@ -267,7 +267,7 @@ def test_only_a_frozen_copy_keeps_packed_weights():
     torch.testing.assert_close(twin(x), before + 1)
 
 
-def test_the_cpp_gives_way_by_the_slack(rng):
+def test_the_cpp_gives_way_by_the_clamp_margin(rng):
     x = run_chain(
         ConvNet(4), Langevin(step_size=1.0, temperature=1.0, clamp_margin=0.25), torch.rand(8, 1, 28, 28), 1, rng=rng
     ).x

@@ -43,11 +43,11 @@ def test_a_new_run_holds_recipe_and_environment_and_can_be_taken_up(run):
 
 
 def test_a_taken_path_is_refused_with_a_way_out_and_left_alone(run, tmp_path):
-    with pytest.raises(BadInput, match=rf"^{run.path}: exists already; choose another --out, or .* resume {run.path}$"):
+    with pytest.raises(BadInput, match=rf"^{run.path}: exists already; choose another folder, or .* {run.path}$"):
         RunFolder.create(run.path, "seed: 1\n")
     assert run.recipe.read_text() == "seed: 0\n"
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(BadInput, match=rf"^{tmp_path}/file: exists already; choose another --out$"):
+    with pytest.raises(BadInput, match=rf"^{tmp_path}/file: exists already; choose another folder$"):
         RunFolder.create(tmp_path / "file", "")
     (tmp_path / "empty").mkdir()
     with RunFolder.create(tmp_path / "empty", "a: 1\n") as made:
@@ -184,7 +184,7 @@ def test_records_come_back_to_the_bit_and_the_file_is_strict_json(run):
         json.loads(line, parse_constant=refuse)
 
 
-def test_judgements_come_back_and_healthy_ones_are_not_written(run):
+def test_decisions_come_back_and_healthy_ones_are_not_written(run):
     run.log(record(1), CALM)
     run.log(record(2), ROLLED_BACK)
     run.log(record(3), Decision(Action.HEALTHY, ("seen",)))

@@ -30,7 +30,7 @@ def test_runs_that_were_measured_differently_can_be_compared() -> None:
     )
 
 
-def test_the_headline_shows_floor_and_anchor() -> None:
+def test_the_headline_shows_real_reference_and_baseline() -> None:
     metrics = (Metric("Fréchet distance", 17.0, 1.0),)
     baselines = (
         Metric("real reference, training images: Fréchet distance", 3.0),

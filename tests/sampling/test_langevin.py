@@ -103,7 +103,7 @@ def test_clamp_holds_at_every_step(rng):
     assert chain.trajectory.max() == 0.25
 
 
-def test_with_slack_chains_leave_the_box_and_samples_do_not(rng):
+def test_with_a_clamp_margin_chains_leave_the_box_and_samples_do_not(rng):
     kernel = Langevin(step_size=1.0, temperature=4.0, clamp=(-0.5, 0.25), clamp_margin=0.125)
     chain = run_chain(Gaussian(), kernel, torch.zeros(50, 3), 5, rng=rng)
     assert (chain.x.min(), chain.x.max()) == (-0.625, 0.375)

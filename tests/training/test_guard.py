@@ -102,7 +102,7 @@ def test_a_rollback_eases_and_counts() -> None:
     assert guard.after_rollback(now._replace(n_lr_decays=3), then).n_lr_decays == 3
 
 
-def test_off_it_judges_nothing() -> None:
+def test_off_it_decides_nothing() -> None:
     assert Guard(enabled=False).decide(BLOWN_UP, SETTLED) == (Decision(Action.HEALTHY), SETTLED)
 
 

@@ -228,7 +228,7 @@ def test_data_noise_stays_in_the_box(rng):
     assert x.max() == 1
 
 
-def test_data_noise_has_the_chains_slack(rng):
+def test_data_noise_has_the_chains_clamp_margin(rng):
     state = toy_state(kernel=Langevin(clamp_margin=0.25), data_noise=0.5)
     sigma, clamp_margin = _smoothing(state, Draw(torch.zeros(4, 2)))
     assert (sigma, clamp_margin) == (0.5, 0.25)

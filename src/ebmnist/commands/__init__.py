@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Callable
 
-from ebmnist.commands import judging, models, training
+from ebmnist.commands import evaluating, models, training
 
-VERBS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
+COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "run": training.run,
     "train": training.run,
     "resume": training.resume,
@@ -15,8 +15,8 @@ VERBS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "export": models.export,
     "sample": models.sample_images,
     "denoise": models.denoise_images,
-    "evaluate": judging.evaluate,
-    "compare": judging.compare,
-    "train-feature-net": judging.train_classifier,
+    "evaluate": evaluating.evaluate,
+    "compare": evaluating.compare,
+    "train-feature-net": evaluating.train_classifier,
     "score": models.score,
 }

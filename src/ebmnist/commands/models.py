@@ -23,7 +23,7 @@ from ebmnist.reporting.history import in_words, read_history
 from ebmnist.reporting.measurements import read_measurements_of, to_json
 from ebmnist.reporting.plots import save_animation, save_grid
 from ebmnist.reporting.plots.chain import FILM_IMAGES
-from ebmnist.reporting.tables import gallery_of, parts_of
+from ebmnist.reporting.tables import drawn_parts, parts_of
 from ebmnist.run_plots import energy_of
 from ebmnist.sampling import check_whole_cycles, run_chain, sample, uniform_noise
 from ebmnist.trained import export as export_model
@@ -59,7 +59,7 @@ def info(args: argparse.Namespace, _: list[str]) -> int:
 
 def _of_run(run: RunFolder, identity: dict[str, Any]) -> dict[str, object]:
     """What a run folder tells of the weights `model`: nothing that was measured or drawn of others."""
-    pictures, left_out = gallery_of(run.figures, identity["checkpoint"])
+    pictures, left_out = drawn_parts(run.figures, identity["checkpoint"])
     shown = [picture for part in pictures for picture in part.pictures]
     facts: dict[str, object] = {"guard": _told(lambda: _guard(run)), "made": _told(run.read_environment)}
     if run.history.is_file():

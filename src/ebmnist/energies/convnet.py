@@ -30,7 +30,7 @@ class ConvNet(nn.Module):
         spectral_gain: then multiply it by this, > 0: the largest singular value that each weight has.
         reference_precision: κ ≥ 0, of κ/2·‖x − ½‖² added to what the network says. With noise σ on x and the κ of
             `annealed_langevin`, the network only has to give the slope κ(½ − 𝔼[image | x]), which is bounded at any σ
-            (docs/theory.md, 7.1).
+            (docs/theory.md, 7.1). The default is that kernel's κ; 0 is for a kernel of one temperature.
         precision: fp32; bf16, in all products; or auto for bf16 in those of weight gradients, and of chains run in
             C++, where that is faster.
 
@@ -51,7 +51,7 @@ class ConvNet(nn.Module):
         activation: Activation = "silu",
         spectral_norm: bool = False,
         spectral_gain: float = 1.0,
-        reference_precision: float = 0.0,
+        reference_precision: float = 0.05,
         precision: Precision = "auto",
     ) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class ConvNet(nn.Module):
             value: Tensor = NativeEnergy.apply(x, native_net, low_precision, self._by_weights, *weights)  # type: ignore[no-untyped-call]
             return value
         if not (learns or slope or self.precision == "bf16" or x.device.type == "mps"):
-            # Nobody waits for a gradient: in double, for reference_precision and network nearly cancel.
+            # Nobody waits for a gradient: in double, for reference term and network nearly cancel.
             return self._by_weights(x.double(), *(w.double() for w in weights)).to(x.dtype)
         with computing_in(self.precision, x.device, low_precision=low_precision):
             return self._by_weights(x, *weights)

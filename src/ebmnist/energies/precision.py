@@ -22,7 +22,7 @@ def known(precision: Precision) -> Precision:
 def uses_bf16(precision: Precision, device: torch.device, *, low_precision: bool) -> bool:
     """Whether `precision` means bfloat16 on this device.
 
-    `auto` takes it for what is low_precision, the weights' gradients, on processors with AMX tiles. With AVX-512 alone
+    `auto` takes it for gradients of the weights on processors with AMX tiles. With AVX-512 alone
     bfloat16 convolutions are slower than float32 ones; on a GPU the update of a small network, which waits for its
     kernels to be launched, is slower by the casts (both measured, docs/log.md).
     """
@@ -37,7 +37,7 @@ def uses_bf16(precision: Precision, device: torch.device, *, low_precision: bool
 def computing_in(precision: Precision, device: torch.device, *, low_precision: bool) -> Iterator[None]:
     """Autocast to bfloat16 where `precision` says so; weights, energies and gradients stay float32.
 
-    What is low_precision is read as numbers: energies, and slopes in `x`.
+    Without `low_precision`, results are read as numbers: energies, and slopes in `x`.
     """
     full = nullcontext() if low_precision else in_full(device)
     with (

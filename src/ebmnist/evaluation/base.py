@@ -83,5 +83,5 @@ class Section(Protocol):
         ...
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
-        """Measure the context."""
+        """Measure the model."""
         ...

@@ -45,7 +45,7 @@ class ChainLength:
     Raises:
         BadInput: a field out of its range.
         Unmeasurable: by `measure`, if there are too few validation images, or no chains fit to be measured at the
-            first look.
+            first point.
     """
 
     n: int = N_MIN
@@ -72,38 +72,38 @@ class ChainLength:
         return (*(k for k in doublings if k < last), last)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
-        """Measure the context."""
+        """Measure the model."""
         if self.long < (cycle := cycle_of(context.kernel)):
             raise Unmeasurable(f"{self.long} steps are less than one cycle of {cycle} steps")
-        starts, judges = self._starts_and_judges(context, rng)
-        real_reference = self._real_reference(context, judges.test, rng)
-        looks: dict[str, list[Measurement]] = {"from noise": [], "from data": []}
+        starts, references = self._starts_and_references(context, rng)
+        real_reference = self._real_reference(context, references.test, rng)
+        points: dict[str, list[Measurement]] = {"from noise": [], "from data": []}
         lost: dict[str, Metric] = {}
-        for n_steps, x in self._walk(context, starts, rng):
-            for start, images in zip(looks, x.chunk(2), strict=True):
+        for n_steps, x in self._chains(context, starts, rng):
+            for start, images in zip(points, x.chunk(2), strict=True):
                 if start in lost:
                     continue
                 try:
-                    looks[start].append(_look(n_steps, images, judges))
+                    points[start].append(_measured(n_steps, images, references))
                 except Unmeasurable as error:
-                    if not looks[start]:
+                    if not points[start]:
                         raise Unmeasurable(f"{start}, after {n_steps} steps: {error}") from error
                     # What was seen until now stands; that the chains die here is a finding, not a missing metric.
                     lost[start] = Metric(f"{start}: chains lost at", n_steps, unit="steps", note=str(error))
-            if len(lost) == len(looks):
+            if len(lost) == len(points):
                 break
-        metrics = [f for start, seen in looks.items() for f in _metrics(start, seen, judges.test)]
-        arrays = {"digit_histogram_test": judges.test.histogram}
-        for start, seen in looks.items():
-            arrays |= _arrays(start.replace(" ", "_"), seen, judges.test)
+        metrics = [f for start, seen in points.items() for f in _metrics(start, seen, references.test)]
+        arrays = {"digit_histogram_test": references.test.histogram}
+        for start, seen in points.items():
+            arrays |= _arrays(start.replace(" ", "_"), seen, references.test)
         return SectionResult(
             metrics=(*metrics, *lost.values()),
             baselines=real_reference,
             arrays={name: array.cpu() for name, array in arrays.items()},
-            method=self._method(context, judges, rng),
+            method=self._method(context, references, rng),
         )
 
-    def _starts_and_judges(self, context: EvaluationContext, rng: Rng) -> tuple[Tensor, ReferenceSets]:
+    def _starts_and_references(self, context: EvaluationContext, rng: Rng) -> tuple[Tensor, ReferenceSets]:
         """Return where the chains start, (2n, 1, 28, 28), noise then validation images, and the other images."""
         validation, test = (split.images.to(context.device) for split in context.dataset[2:4])
         if len(validation) < self.n + N_MIN:
@@ -113,10 +113,10 @@ class ChainLength:
         order = rng.permutation(len(validation))
         noise = uniform_noise(self.n, tuple(test.shape[1:]), rng)
         net = load_feature_net(context.device)
-        judges = ReferenceSets(FeatureMetrics(net, validation[order[self.n :]]), FeatureMetrics(net, test))
-        return torch.cat([noise, validation[order[: self.n]]]), judges
+        references = ReferenceSets(FeatureMetrics(net, validation[order[self.n :]]), FeatureMetrics(net, test))
+        return torch.cat([noise, validation[order[: self.n]]]), references
 
-    def _walk(self, context: EvaluationContext, x: Tensor, rng: Rng) -> Iterator[tuple[int, Tensor]]:
+    def _chains(self, context: EvaluationContext, x: Tensor, rng: Rng) -> Iterator[tuple[int, Tensor]]:
         """Run the chains once, stopping at every length to look at them."""
         done, noise = 0, rng.stream()
         for n_steps in self.lengths(cycle_of(context.kernel)):
@@ -137,52 +137,52 @@ class ChainLength:
             Metric(f"{name}: digit-histogram KL", *test.histogram_kl(seen), unit="nats"),
         )
 
-    def _method(self, context: EvaluationContext, judges: ReferenceSets, rng: Rng) -> str:
+    def _method(self, context: EvaluationContext, references: ReferenceSets, rng: Rng) -> str:
         lengths = self.lengths(cycle_of(context.kernel))
         return (
             f"{self.n} chains from uniform noise and {self.n} from validation images of {context.dataset.name}, each "
             f"run once ({context.kernel}) and looked at after {', '.join(f'{k:,}' for k in lengths)} steps"
             f"{less_noise(context.kernel)}. "
-            f"Distances are Fréchet distances in this project's own feature space to {len(judges.test.images)} test "
-            f"images; at N = {self.n} they are biased well upwards, so read them beside those of as many training "
+            f"Distances are Fréchet distances in this project's own feature space to {len(references.test.images)} "
+            f"test images; at N = {self.n} they are biased well upwards, so read them beside those of as many training "
             "images, and not beside distances at another N. The best K is the one closest to "
-            f"{len(judges.validation.images)} validation images that start no chain; all distances reported are to the "
-            "test images, so one at another K may be a little smaller. Drift: the distance at the last K over that at "
-            "the best. The digit-histogram KL is KL(samples‖test) between what the classifier reads. Errors: "
+            f"{len(references.validation.images)} validation images that start no chain; all distances reported are to "
+            "the test images, so one at another K may be a little smaller. Drift: the distance at the last K over "
+            "that at the best. The digit-histogram KL is KL(samples‖test) between what the classifier reads. Errors: "
             "delete-a-group jackknife over the chains, 20 groups, the test set and the choice of K held fixed; with "
             "few more chains than features it errs on the large side (at N = 256, 2.5 for a true 1.5 of real images). "
             f"Chains that turn constant or not finite are lost: their curve ends before. Seed {rng.seed}."
         )
 
 
-def _look(n_steps: int, images: Tensor, judges: ReferenceSets) -> Measurement:
-    seen = judges.test.extract(images)
-    distance = judges.test.frechet_distance(seen), judges.test.frechet_error(seen)
-    return Measurement(n_steps, seen, images[:10], distance, judges.validation.frechet_distance(seen))
+def _measured(n_steps: int, images: Tensor, references: ReferenceSets) -> Measurement:
+    seen = references.test.extract(images)
+    distance = references.test.frechet_distance(seen), references.test.frechet_error(seen)
+    return Measurement(n_steps, seen, images[:10], distance, references.validation.frechet_distance(seen))
 
 
-def _metrics(start: str, looks: list[Measurement], test: FeatureMetrics) -> tuple[Metric, ...]:
-    best, last = min(looks, key=lambda look: look.on_validation), looks[-1]
+def _metrics(start: str, points: list[Measurement], test: FeatureMetrics) -> tuple[Metric, ...]:
+    best, last = min(points, key=lambda point: point.on_validation), points[-1]
     # The same chains at both, so the error is that of the ratio, chains left out of both at once.
-    late, early = (leave_one_out_distances(look.seen.features, test.moments) for look in (last, best))
+    late, early = (leave_one_out_distances(point.seen.features, test.moments) for point in (last, best))
     drift, error = last.distance[0] / best.distance[0], group_error(late / early)
     kl = Metric(f"{start}: digit-histogram KL at K = {last.n_steps}", *test.histogram_kl(last.seen), unit="nats")
     return (
         Metric(f"{start}: best K", best.n_steps, unit="steps", note="chosen on validation images"),
         Metric(f"{start}: best distance", *best.distance),
         Metric(f"{start}: drift", drift, error, note=f"K = {last.n_steps} over {best.n_steps}"),
-        *(Metric(f"{start}: distance at K = {look.n_steps}", *look.distance) for look in looks),
+        *(Metric(f"{start}: distance at K = {point.n_steps}", *point.distance) for point in points),
         kl,
     )
 
 
-def _arrays(start: str, looks: list[Measurement], test: FeatureMetrics) -> dict[str, Tensor]:
-    """Return the curves of one start, L looks long."""
-    histograms = torch.stack([digit_histogram(look.seen.probabilities) for look in looks])
+def _arrays(start: str, points: list[Measurement], test: FeatureMetrics) -> dict[str, Tensor]:
+    """Return the curves of one start, L points long."""
+    histograms = torch.stack([digit_histogram(point.seen.probabilities) for point in points])
     return {
-        f"{start}_n_steps": torch.tensor([look.n_steps for look in looks]),  # (L,)
-        f"{start}_distance": torch.tensor([look.distance[0] for look in looks]),
+        f"{start}_n_steps": torch.tensor([point.n_steps for point in points]),  # (L,)
+        f"{start}_distance": torch.tensor([point.distance[0] for point in points]),
         f"{start}_digit_kl": torch.tensor([histogram_kl(h, test.histogram) for h in histograms]),
         f"{start}_digit_histogram": histograms,  # (L, 10)
-        f"{start}_images": torch.stack([look.images for look in looks]),  # (L, 10, 1, 28, 28)
+        f"{start}_images": torch.stack([point.images for point in points]),  # (L, 10, 1, 28, 28)
     }

@@ -78,13 +78,13 @@ class Denoising:
         return cls(sigmas=(0.1, 0.3), n=64, n_validation=16, n_chains=2, n_updates=40)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
-        """Measure the context."""
+        """Measure the model."""
         train = context.dataset.train.images.to(context.device)
         clean = take(context.dataset.test.images, self.n, context.device)
         if len(clean) < N_MIN:
             raise Unmeasurable(f"{len(clean)} test images are too few; at least {N_MIN} are needed")
         autoencoder = train_autoencoder(train, self.sigmas, self.n_updates, rng=rng)
-        rivals = Baselines(fit_wiener(train), autoencoder)
+        fitted = Baselines(fit_wiener(train), autoencoder)
         metrics: list[Metric] = []
         baselines: list[Metric] = []
         arrays = {"clean": clean[:N_SHOWN]}
@@ -92,7 +92,7 @@ class Denoising:
         for sigma in self.sigmas:
             y = add_noise(clean, sigma, rng)
             mine = self._estimates(context, y, sigma, rng)
-            theirs = rivals.estimates(y, sigma)
+            theirs = fitted.estimates(y, sigma)
             for estimates, beside in ((mine, metrics), (theirs, baselines)):
                 for name, estimate in estimates.items():
                     beside += _metrics(f"{name}, σ={sigma:g}", estimate, clean)

@@ -30,7 +30,7 @@ class Fidelity:
     """
 
     n: int = 10_000
-    """How many samples, and how many real images for the real_reference."""
+    """How many samples, and how many real images to compare with."""
     n_steps: int | None = None
     """Chain length from noise; null for the recipe's own."""
     n_nearest: int = 2000
@@ -42,7 +42,7 @@ class Fidelity:
         return cls(n=1000, n_nearest=500)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
-        """Measure the context."""
+        """Measure the model."""
         train, test = (_to(split, context.device) for split in (context.dataset.train, context.dataset.test))
         feature_metrics = FeatureMetrics(load_feature_net(context.device), test.images)
         n_steps = context.n_steps if self.n_steps is None else self.n_steps
@@ -58,8 +58,8 @@ class Fidelity:
             progress=context.steps(n_steps * -(-self.n // BATCH_SIZE)),
         )
         seen = feature_metrics.extract(samples)
-        memorised, memorised_anchors, arrays = self._memorisation(samples, train.images, test.images)
-        baselines = self._anchors(context, train, feature_metrics, rng)
+        memorised, memorised_baselines, arrays = self._memorisation(samples, train.images, test.images)
+        baselines = self._baselines(context, train, feature_metrics, rng)
         arrays |= {
             "samples": samples[:100],
             "digit_histogram": digit_histogram(seen.probabilities),
@@ -67,12 +67,12 @@ class Fidelity:
         }
         return SectionResult(
             metrics=(*feature_metrics.metrics(seen, rng), *memorised),
-            baselines=(*baselines, *memorised_anchors),
+            baselines=(*baselines, *memorised_baselines),
             arrays={name: array.cpu() for name, array in arrays.items()},
             method=self._method(context, n_steps, len(test.images), rng),
         )
 
-    def _anchors(
+    def _baselines(
         self, context: EvaluationContext, train: Split, feature_metrics: FeatureMetrics, rng: Rng
     ) -> tuple[Metric, ...]:
         """Measure, in the samples' place, real training images and what is easily had without a deep energy."""

@@ -50,7 +50,7 @@ class Inpainting:
         return cls(n=32, n_validation=12, n_chains=2, lengths=(8, 16, 32, 64), cycles=(1,))
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
-        """Measure the context."""
+        """Measure the model."""
         train = context.dataset.train.images.to(context.device)
         clean = take(context.dataset.test.images, self.n, context.device)
         if len(clean) < N_MIN:

@@ -55,7 +55,7 @@ class Landscape:
         return cls(n=500, n_samples=64, n_pairs=50, n_relaxed=20, n_points=13, n_sweeps=20, n_corrupted=50)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
-        """Measure the context."""
+        """Measure the model."""
         test = _take(seen_test(context.dataset), self.n, context.device)
         if len(test.images) < N_MIN:
             raise Unmeasurable(f"{len(test.images)} test images are too few; at least {N_MIN} are needed")

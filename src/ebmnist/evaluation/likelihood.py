@@ -59,7 +59,7 @@ class Likelihood:
         return cls(n_rungs=50, n_chains=20, n_burn=20, n_heating=5, n_fit=6000, n_test=1000)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
-        """Measure the context."""
+        """Measure the model."""
         data = self._dequantised(context, rng)
         density = fit_gaussian_mixture(images_to_y(data.train)).with_best_ridge(images_to_y(data.validation))
         base = probit_base(density)

@@ -32,7 +32,7 @@ N_COMPONENTS = 3
 LABELS = FUNCTIONALS["digit logits"]
 MALA_SCALES = tuple(4.0**-i for i in range(7))
 N_MIN = 20  # the jackknife's groups
-N_CYCLES = 32  # at least, of a annealed_langevin kernel
+N_CYCLES = 32  # at least, of an annealed_langevin kernel
 N_SETTLE = 50  # unadjusted steps before MALA, for each step size
 
 
@@ -66,7 +66,7 @@ class Mixing:
         return cls(n=32, n_steps=150, every=5, n_mala=5)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
-        """Measure the context."""
+        """Measure the model."""
         if self.every % cycle_of(context.kernel):
             return self._once_a_cycle(cycle_of(context.kernel)).measure(context, rng)
         if self.n < N_MIN:

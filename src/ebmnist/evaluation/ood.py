@@ -92,7 +92,7 @@ class OutOfDistribution:
         return cls(n=500, n_reference=2500)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
-        """Measure the context."""
+        """Measure the model."""
         scorer = self._scorer(context, rng)
         trial, missing = self._trial(context, rng)
         aside = _held_out_trial(context.dataset, 5 * len(trial.inside), context.device)

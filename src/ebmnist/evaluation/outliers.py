@@ -14,7 +14,7 @@ from ebmnist.data.layout import FILES
 from ebmnist.data.locate import Published, present
 from ebmnist.data.mnist import MNIST
 from ebmnist.errors import BadInput
-from ebmnist.evaluation.base import evenly_spaced
+from ebmnist.evaluation.base import take
 from ebmnist.evaluation.ranking import N_MIN
 from ebmnist.random import AnyRng
 
@@ -87,4 +87,4 @@ def _read(published: Published) -> Tensor:
 
 
 def _first(images: Tensor, n: int) -> Tensor:
-    return images[evenly_spaced(len(images), min(n, len(images)))]
+    return take(images, n, images.device)

@@ -98,7 +98,7 @@ class NativeNet:
         return self  # it never changes
 
     def takes(self, x: Tensor) -> bool:
-        """Whether `x` is a batch of images as this network was native_net for."""
+        """Whether `x` is a batch of images as this network takes them."""
         shape = (1, self._side, self._side)
         plain = x.device.type == "cpu" and x.dtype == torch.float32 and x.layout == torch.strided
         return plain and x.shape[1:] == shape and len(x) > 0

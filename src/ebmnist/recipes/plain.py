@@ -1,4 +1,4 @@
-"""YAML as recipes use it: plain values, no baselines, no tags, nothing deep, and every number a finite one."""
+"""YAML as recipes use it: plain values, no aliases, no tags, nothing deep, and every number a finite one."""
 
 import re
 from typing import Any

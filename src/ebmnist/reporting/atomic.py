@@ -94,7 +94,7 @@ def new_folder(path: Path) -> Path:
     """
     with mendable(path):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise BadInput(f"{path}: exists already; choose another --out")
+            raise BadInput(f"{path}: exists already; choose another folder")
         path.mkdir(parents=True, exist_ok=True)
     check_writable(path)
     return path

@@ -223,4 +223,4 @@ class RunFolder:
 
 def _taken(path: Path) -> BadInput:
     way_on = f", or go on with: ebmnist resume {path}" if (path / "recipe.yaml").is_file() else ""
-    return BadInput(f"{path}: exists already; choose another --out{way_on}")
+    return BadInput(f"{path}: exists already; choose another folder{way_on}")

@@ -91,9 +91,9 @@ def parts_of(measurements: Measurements, folder: Path) -> list[Part]:
     return parts
 
 
-def gallery_of(figures: Path, checkpoint: str) -> tuple[list[Part], str]:
+def drawn_parts(figures: Path, checkpoint: str) -> tuple[list[Part], str]:
     """What was drawn of these weights in a run's folder of figures, and why something there is left out, or ""."""
-    file = figures / "run_plots.json"
+    file = figures / "plots.json"
     if not file.is_file():
         return [], ""
     try:
@@ -108,7 +108,7 @@ def write_page(folder: Path, measurements: Measurements, history: Sequence[Sessi
     `history` is of the run that was measured. Pictures of other weights are left out, and the page says so.
     """
     about, environment = measurements.model, measurements.environment
-    drawn, left_out = gallery_of(folder / "figures", about.get("checkpoint", ""))  # not said by former versions
+    drawn, left_out = drawn_parts(folder / "figures", about.get("checkpoint", ""))  # not said by former versions
     facts = {k: str(v) for k, v in {**about, **environment}.items() if v is not None and k != "about"}
     facts |= {"resumed": "; ".join(map(in_words, history))} if history else {}
     facts |= {"left out": left_out} if left_out else {}

@@ -32,7 +32,7 @@ def _ends_with_noise(kernel: Kernel) -> TypeGuard[NoiseSchedule]:
 
 
 def boxed(kernel: Kernel, x: Tensor) -> Tensor:
-    """Bring chains, which may leave it by their clamp_margin, back into the kernel's box."""
+    """Bring chains, which may leave it by `clamp_margin`, back into the kernel's box."""
     return x if kernel.clamp is None else x.clamp(*kernel.clamp)
 
 
@@ -55,7 +55,7 @@ def clamp_margin_of(kernel: Kernel) -> float:
 
 
 def box_of(kernel: Kernel) -> tuple[float, float] | None:
-    """The box that the kernel's chains stand in, clamp_margin and all; None for the whole space."""
+    """The box that the kernel's chains stand in, with the clamp margin; None for the whole space."""
     return (
         None
         if kernel.clamp is None
@@ -64,7 +64,7 @@ def box_of(kernel: Kernel) -> tuple[float, float] | None:
 
 
 def walls_of(kernel: Kernel) -> set[float]:
-    """Where the kernel clamps its chains, clamp_margin and all: at each level of a cycle, on either side."""
+    """Where the kernel clamps its chains, with the clamp margin: at each noise level of a cycle, on either side."""
     if kernel.clamp is None:
         return set()
     clamp_margins = [clamp_margin_of(kernel)]

@@ -46,7 +46,7 @@ class Action(Enum):
 
 
 class Decision(NamedTuple):
-    """A action with the signals that led to it, in words."""
+    """An action with the signals that led to it, in words."""
 
     action: Action
     signals: tuple[str, ...] = ()

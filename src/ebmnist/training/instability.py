@@ -63,9 +63,9 @@ def _not_finite(r: StepRecord) -> Signal | None:
 
 
 def _too_large(r: StepRecord, usual: Running | None, limits: Limits, natural: float) -> Iterator[Signal]:
-    max_gap = limits.energy_growth * max(usual.energy_max if usual else 0.0, natural)
-    if 0 < max_gap < r.energy_max:
-        yield Signal(Severity.ROLL_BACK, f"|E| grew to {r.energy_max:.3g}, beyond {max_gap:.3g}")
+    bound = limits.energy_growth * max(usual.energy_max if usual else 0.0, natural)
+    if 0 < bound < r.energy_max:
+        yield Signal(Severity.ROLL_BACK, f"|E| grew to {r.energy_max:.3g}, beyond {bound:.3g}")
     if usual:
         weight_grad = (r.weight_grad_norm, usual.weight_grad_norm, limits.weight_grad_growth)
         yield from _spike("weight-gradient norm", *weight_grad)

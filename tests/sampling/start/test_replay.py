@@ -152,26 +152,26 @@ def test_bad_ages_and_shares_are_refused(fields):
 
 
 @pytest.mark.parametrize(("share", "from_data"), [(0.0, 0.0), (0.3, 0.0), (0.2, 0.8), (1.0, 0.0)])
-def test_a_share_of_the_restarts_begins_astray_and_anywhere_in_a_cycle(share, from_data, rng):
+def test_a_share_of_the_restarts_begins_at_corrupted_data_and_anywhere_in_a_cycle(share, from_data, rng):
     """Strays are those whose step_index does not begin at 0: corrupted 5s, of mean 5/2 + 1/8."""
     buffer, real = ReplayBuffer(100, 1.0, corrupted_fraction=share, from_data=from_data), torch.full((100, 8, 8), 5.0)
     draws = [buffer.draw(real, rng) for _ in range(20)]
     x, step_index = (torch.cat(parts) for parts in zip(*((draw.x, draw.step_index) for draw in draws), strict=True))
-    strayed = step_index > 0
-    assert abs(strayed.sum().item() - 2000 * share) <= 4.5 * math.sqrt(2000 * share * (1 - share)) + 1
+    restarted = step_index > 0
+    assert abs(restarted.sum().item() - 2000 * share) <= 4.5 * math.sqrt(2000 * share * (1 - share)) + 1
     if from_data:
-        assert x[~strayed].eq(5).all()
+        assert x[~restarted].eq(5).all()
     else:
-        assert x[~strayed].le(1).all()  # uniform noise
+        assert x[~restarted].le(1).all()  # uniform noise
     if share:
-        n = int(strayed.sum())
-        assert x[strayed].mean().item() == pytest.approx(5 / 2 + 1 / 8, abs=4.5 * 5 / math.sqrt(12 * n))
-        assert len(x[strayed].flatten(1).unique(dim=0)) == n
-        quarters = torch.bincount(step_index[strayed] % 128 // 32, minlength=4)
+        n = int(restarted.sum())
+        assert x[restarted].mean().item() == pytest.approx(5 / 2 + 1 / 8, abs=4.5 * 5 / math.sqrt(12 * n))
+        assert len(x[restarted].flatten(1).unique(dim=0)) == n
+        quarters = torch.bincount(step_index[restarted] % 128 // 32, minlength=4)
         assert ((quarters - n / 4).abs() < 4.5 * math.sqrt(n * 3 / 16)).all()
 
 
-def test_a_strays_clock_runs_on_while_its_age_begins_anew(rng):
+def test_the_step_index_runs_on_after_a_restart_from_corrupted_data_while_its_age_begins_anew(rng):
     buffer = ReplayBuffer(4, 1.0, corrupted_fraction=1.0)
     draw = buffer.draw(BATCH, rng)
     buffer.put(draw, draw.x, 7)
@@ -196,7 +196,7 @@ def test_bad_fields_are_refused(size, fraction):
 # Mending and saving.
 
 
-def test_rotten_chains_are_replaced_by_noise(rng):
+def test_invalid_chains_are_replaced_by_noise(rng):
     buffer = filled(rng)
     buffer.put(draw := buffer.draw(BATCH, rng), torch.full_like(BATCH, math.nan), 7)
     invalid = buffer.images.isnan().flatten(1).all(1)
@@ -209,7 +209,7 @@ def test_rotten_chains_are_replaced_by_noise(rng):
     assert buffer.n_born == 14
 
 
-def test_rotten_chains_are_replaced_by_their_healthy_past(rng):
+def test_invalid_chains_are_replaced_by_their_healthy_past(rng):
     buffer = filled(rng)
     past = {name: value.clone() for name, value in buffer.tensors().items()}
     buffer.put(buffer.draw(BATCH, rng), torch.full_like(BATCH, math.nan), 7)

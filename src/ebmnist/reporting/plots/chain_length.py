@@ -83,7 +83,7 @@ def _draw_curve(axes: Axes, start: str, measured: SectionResult) -> None:
 
 
 def _finish(axes: Axes, measured: SectionResult) -> None:
-    """Draw the real_reference, and scale and name the axes."""
+    """Draw the real reference, and scale and name the axes."""
     real_reference: Metric | None = by_name(measured).get("real reference, training images: Fréchet distance")
     if real_reference is not None:
         axes.axhline(

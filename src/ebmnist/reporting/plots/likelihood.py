@@ -22,13 +22,13 @@ def save_likelihood(measured: SectionResult, path: Path, *, recipe: str, title: 
     A bracket whose ends cross is drawn in red: it says nothing.
 
     Raises:
-        BadInput: neither an end of the bracket nor an baseline, an unknown suffix, or a path that cannot be written.
+        BadInput: neither an end of the bracket nor a baseline, an unknown suffix, or a path that cannot be written.
     """
     figures = by_name(measured)
     baselines = {name.removesuffix(SUFFIX): f for name, f in figures.items() if name.endswith(SUFFIX)}
     ends = {side: f for side in ("least", "most") if (f := figures.get(f"log-likelihood at {side}"))}
     if not baselines and not ends:
-        raise BadInput("likelihood: neither a bracket nor an baseline to draw")
+        raise BadInput("likelihood: neither a bracket nor a baseline to draw")
     rows = dict(sorted(baselines.items(), key=lambda row: row[1].value))
     height = ROW * (len(rows) + 1)
     shown = [(name, key, colour) for name, key, colour in IMAGES if key in measured.arrays]

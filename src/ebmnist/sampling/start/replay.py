@@ -9,7 +9,7 @@ from ebmnist.random import AnySource, Source, source_of
 from ebmnist.sampling.base import Draw
 from ebmnist.sampling.start.noise import corrupted, uniform_noise
 
-ANYWHERE = 2**20  # steps; a step_index drawn below it is at any place of a far shorter cycle, each as likely
+ANYWHERE = 2**20  # steps; an index drawn below it is equally likely at any step of a far shorter cycle
 
 
 class ReplayBuffer:
@@ -135,7 +135,7 @@ class ReplayBuffer:
         self.n_born = torch.tensor(self.size, device=rng.device)
 
     def _beginnings(self, x_pos: Tensor, rng: Source) -> tuple[Tensor, Tensor]:
-        """Where each chain would begin if it restarted, like `x_pos`, and with its step_index at what, (B,)."""
+        """Where each chain would begin if it restarted, like `x_pos`, and at which step, (B,)."""
         # For all, though few restart: to know how many the host would wait for the device.
         n, shape = len(x_pos), tuple(x_pos.shape[1:])
         begin, step_index = uniform_noise(n, shape, rng), torch.zeros(n, dtype=torch.int64, device=rng.device)

@@ -1,4 +1,4 @@
-"""The commands that judge: measure a model, compare measured ones, train the classifier that measures."""
+"""The commands that evaluate: measure a model, compare measured ones, train the feature net."""
 
 import argparse
 
