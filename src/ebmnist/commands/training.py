@@ -44,5 +44,6 @@ def recipe(args: argparse.Namespace, _: list[str]) -> int:
     if args.recipe:
         put(explained(load_recipe(args.recipe)), end="")
     else:
-        put("\n".join(f"{name:12} {read_recipe(name)['about']}" for name in recipe_names()))
+        width = max(map(len, recipe_names()))
+        put("\n".join(f"{name:{width}}  {read_recipe(name)['about']}" for name in recipe_names()))
     return 0

@@ -87,7 +87,7 @@ def _finish(axes: Axes, measured: SectionResult) -> None:
     real_reference: Metric | None = by_name(measured).get("real reference, training images: Fréchet distance")
     if real_reference is not None:
         axes.axhline(
-            real_reference.value, color=GREY, linestyle="--", linewidth=1.4, label="real reference, training images"
+            real_reference.value, color=GREY, linestyle="--", linewidth=1.4, label="training images"
         )
         if real_reference.error is not None:
             axes.axhspan(
