@@ -86,9 +86,7 @@ def _finish(axes: Axes, measured: SectionResult) -> None:
     """Draw the real reference, and scale and name the axes."""
     real_reference: Metric | None = by_name(measured).get("real reference, training images: Fréchet distance")
     if real_reference is not None:
-        axes.axhline(
-            real_reference.value, color=GREY, linestyle="--", linewidth=1.4, label="training images"
-        )
+        axes.axhline(real_reference.value, color=GREY, linestyle="--", linewidth=1.4, label="training images")
         if real_reference.error is not None:
             axes.axhspan(
                 max(real_reference.value - real_reference.error, real_reference.value / 10),
