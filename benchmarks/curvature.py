@@ -6,7 +6,7 @@ Above 2, steps overshoot.
   python benchmarks/curvature.py runs/mnist-best/checkpoints/step-00024000 --raw    the weights, not their average
 
 At training images with Gaussian noise of several σ,
-and where restarts from corrupted data begin (docs/theory.md, section 7.3); by power
+and where restarts from corrupted data begin (docs/concepts/corrupted-restarts.md); by power
 iteration on finite differences of the gradient, in fp32.
 """
 

@@ -1,4 +1,4 @@
-"""Does training swing with a period of two updates? (docs/theory.md, sections 7.2 and 8)
+"""Does training swing with a period of two updates? (docs/concepts/clamp-margin.md and regularisation.md)
 
 Trains a recipe without its guard, and prints for every hundred updates: the slope of E along the contrast of 64
 training images, u·∇E with u = x/‖x‖, its mean and its usual change from one update to the next; the autocorrelation

@@ -33,7 +33,6 @@ ORDER = {
     "trained": 10,
     "ebm": 11,
     "run_plots": 11,
-    "evaluation_runner": 11,
     "events": 12,
     "measuring": 13,
     "pipeline": 14,

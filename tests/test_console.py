@@ -12,8 +12,8 @@ from rich.console import Console
 
 from ebmnist import console, signals
 from ebmnist.console import Watch, follow
-from ebmnist.evaluation.base import Progress
-from ebmnist.evaluation_runner import SectionStarted
+from ebmnist.evaluation.base import ProgressCallback
+from ebmnist.evaluation.runner import SectionStarted
 from ebmnist.pipeline import Drawn, Event, Events, Saved, Updated
 from ebmnist.training import Action, Decision
 from records import RECORD
@@ -94,7 +94,7 @@ def test_steps_inside_a_section_move_the_bar(monkeypatch: pytest.MonkeyPatch) ->
 def test_without_a_terminal_steps_are_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def section(progress: Progress) -> Iterator[Event]:
+    def section(progress: ProgressCallback) -> Iterator[Event]:
         yield SectionStarted("fidelity", 1, 1)
         progress(1, 4000)
         monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", -1.0)

@@ -12,16 +12,17 @@ from typing import Self
 import pytest
 import torch
 
-from ebmnist import evaluation_runner, measuring, pipeline
+from ebmnist import measuring, pipeline
 from ebmnist.cli import main
 from ebmnist.errors import BadInput
-from ebmnist.evaluation import REGISTRY, EvaluationContext, Metric, SectionResult, Unmeasurable, feature_net
+from ebmnist.evaluation import REGISTRY, EvaluationContext, Metric, SectionResult, Unmeasurable, feature_net, runner
 from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.evaluation.ood import OutOfDistribution
-from ebmnist.evaluation_runner import SectionDone, SectionStarted, context_of, run_sections, sections_asked_for
+from ebmnist.evaluation.records import SectionRecord
+from ebmnist.evaluation.runner import SectionDone, SectionStarted, run_sections, sections_asked_for
 from ebmnist.random import Rng
 from ebmnist.reporting import Checkpoint, checkpoint
-from ebmnist.reporting.measurements import Section, read_measurements, write_measurements
+from ebmnist.reporting.measurements import read_measurements, write_measurements
 from ebmnist.reporting.plots import SECTION_FIGURES
 from ebmnist.reporting.report import Part
 from ebmnist.run_plots import Setting
@@ -60,7 +61,7 @@ class Sick(Fine):
 
 @pytest.fixture(autouse=True)
 def _few_sections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation_runner, "REGISTRY", {"fine": Fine, "sick": Sick})
+    monkeypatch.setattr(runner, "REGISTRY", {"fine": Fine, "sick": Sick})
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_a_report_takes_a_quick_look_and_never_in_place_of_a_full_one(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "run_plots", lambda _: iter(()))
-    monkeypatch.setattr(evaluation_runner, "REGISTRY", {"fidelity": Fine, "sick": Sick})
+    monkeypatch.setattr(runner, "REGISTRY", {"fidelity": Fine, "sick": Sick})
     (model / "evaluation.json").unlink(missing_ok=True)
     assert main(["report", str(model)]) == 0
     assert read_measurements(model / "evaluation.json").sections["fidelity"].quick
@@ -160,7 +161,7 @@ def test_a_fault_of_one_section_is_one_line_and_the_others_report(
         raise ZeroDivisionError("division by zero\nand more")
 
     (model / "evaluation.json").unlink(missing_ok=True)
-    monkeypatch.setattr(evaluation_runner, "REGISTRY", {"landscape": Faulty, "fine": Fine})
+    monkeypatch.setattr(runner, "REGISTRY", {"landscape": Faulty, "fine": Fine})
     monkeypatch.setitem(SECTION_FIGURES, "landscape", unable)
     assert main(["evaluate", str(model)]) == 1
     found = read_measurements(model / "evaluation.json")
@@ -193,7 +194,7 @@ def test_ctrl_c_keeps_what_was_measured_and_says_so(
 
     (model / "evaluation.json").unlink(missing_ok=True)
     sections = {"slow": {"fine": Fine, "slow": Slow, "sick": Sick}, "a-slow": {"a-slow": Slow, "fine": Fine}}
-    monkeypatch.setattr(evaluation_runner, "REGISTRY", sections[name])
+    monkeypatch.setattr(runner, "REGISTRY", sections[name])
     begin = time.monotonic()
     assert main(["evaluate", str(model)]) == 130
     assert time.monotonic() - begin < 15
@@ -281,7 +282,7 @@ def test_compare(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_chains_are_as_long_and_as_many_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation_runner, "REGISTRY", REGISTRY)
+    monkeypatch.setattr(runner, "REGISTRY", REGISTRY)
     assert sections_asked_for(long=100_000)["chain_length"] == ChainLength(long=100_000)
     assert sections_asked_for(quick=True, long=64)["chain_length"] == replace(ChainLength.quick(), long=64)
     assert sections_asked_for(chains=1000)["chain_length"] == ChainLength(n=1000)
@@ -290,7 +291,7 @@ def test_chains_are_as_long_and_as_many_as_asked(monkeypatch: pytest.MonkeyPatch
 
 
 def test_folders_of_outliers_reach_their_section(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(evaluation_runner, "REGISTRY", REGISTRY)
+    monkeypatch.setattr(runner, "REGISTRY", REGISTRY)
     pixels = bytes(range(200)) + bytes(20 * 784 - 200)
     (tmp_path / "my-test-idx3").write_bytes(bytes([0, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 28, 0, 0, 0, 28]) + pixels)
     section = sections_asked_for(["ood"], quick=True, outliers=[tmp_path])["ood"]
@@ -320,7 +321,7 @@ def test_bad_words_are_one_line_and_write_nothing(
     words: list[str],
     says: str,
 ) -> None:
-    monkeypatch.setattr(evaluation_runner, "REGISTRY", REGISTRY)
+    monkeypatch.setattr(runner, "REGISTRY", REGISTRY)
     assert main(["evaluate", str(model), *words]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("ebmnist: ")
@@ -348,7 +349,7 @@ def test_the_buffer_is_judged_with_the_step_indices_that_training_saved(model: P
     trained, buffer = load(model), ReplayBuffer(5).tensors()
     images, step_index = torch.rand(5, 1, 28, 28), torch.arange(5)
     start = {f"start.{name}": value for name, value in {**buffer, "images": images, "step_index": step_index}.items()}
-    subject = context_of(trained, trained.recipe.load_data(), start)
+    subject = measuring.context_of(trained, trained.recipe.load_data(), start)
     assert subject.replay is images
     assert subject.replay_step_index is step_index
 
@@ -356,14 +357,16 @@ def test_the_buffer_is_judged_with_the_step_indices_that_training_saved(model: P
 def test_a_section_has_random_numbers_of_its_own_whichever_others_run(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation_runner, "REGISTRY", {"fine": Fine, "other": Fine})
+    monkeypatch.setattr(runner, "REGISTRY", {"fine": Fine, "other": Fine})
     trained = load(model)
-    subject = context_of(trained, trained.recipe.load_data(), {})
+    subject = measuring.context_of(trained, trained.recipe.load_data(), {})
 
     def figures(*names: str, seed: int = 2**63 - 1) -> list[float]:
         events = run_sections(subject, {name: Fine() for name in names}, seed=seed)
         return [
-            e.outcome.metrics[0].value for e in events if isinstance(e, SectionDone) and isinstance(e.outcome, Section)
+            e.outcome.metrics[0].value
+            for e in events
+            if isinstance(e, SectionDone) and isinstance(e.outcome, SectionRecord)
         ]
 
     both = figures("fine", "other")
@@ -392,14 +395,14 @@ def test_a_section_is_announced_and_its_failure_carries_its_name_once(
         def measure(self, subject: EvaluationContext, rng: Rng) -> SectionResult:  # noqa: ARG002
             raise BadInput("the images are torn")
 
-    monkeypatch.setattr(evaluation_runner, "REGISTRY", {"sick": Sick, "refused": Refused, "fine": Fine})
+    monkeypatch.setattr(runner, "REGISTRY", {"sick": Sick, "refused": Refused, "fine": Fine})
     sections = {"sick": Sick(), "refused": Refused(), "fine": Fine()}
     trained = load(model)
-    events = list(run_sections(context_of(trained, trained.recipe.load_data(), {}), sections, seed=0))
+    events = list(run_sections(measuring.context_of(trained, trained.recipe.load_data(), {}), sections, seed=0))
     assert events[0::2] == [SectionStarted("sick", 1, 3), SectionStarted("refused", 2, 3), SectionStarted("fine", 3, 3)]
     outcomes = [event.outcome for event in events[1::2] if isinstance(event, SectionDone)]
     assert outcomes[:2] == ["sick: the energy is NaN", "refused: the images are torn"]
-    assert isinstance(outcomes[2], Section)
+    assert isinstance(outcomes[2], SectionRecord)
 
 
 def test_the_report_says_what_a_reader_needs(model: Path) -> None:
@@ -419,7 +422,7 @@ def test_what_is_broken_is_one_line_for_each_section_and_the_others_report(
     capsys: pytest.CaptureFixture[str],
     fault: str,
 ) -> None:
-    monkeypatch.setattr(evaluation_runner, "REGISTRY", REGISTRY)
+    monkeypatch.setattr(runner, "REGISTRY", REGISTRY)
     in_features = ["fidelity", "chain_length", "mixing"]
     only = list(REGISTRY) if fault == "NaN weights" else [*in_features, "ood"]
     if fault == "NaN weights":

@@ -12,10 +12,10 @@ from typing import Self
 import pytest
 import torch
 
-from ebmnist import evaluation_runner, measuring, pipeline
+from ebmnist import measuring, pipeline
 from ebmnist.cli import main
 from ebmnist.errors import BadInput
-from ebmnist.evaluation import EvaluationContext, Metric, SectionResult
+from ebmnist.evaluation import EvaluationContext, Metric, SectionResult, runner
 from ebmnist.random import Rng
 from ebmnist.reporting import atomic, load_checkpoint
 from ebmnist.reporting.measurements import read_measurements
@@ -64,14 +64,14 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 
 def sections(monkeypatch: pytest.MonkeyPatch, **made: type[Fine]) -> None:
-    monkeypatch.setattr(evaluation_runner, "REGISTRY", made)
+    monkeypatch.setattr(runner, "REGISTRY", made)
 
 
 def test_each_section_is_on_disk_before_the_next_begins(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sections(monkeypatch, a=Fine, b=raising(MemoryError()), c=Fine)
     on_disk = []
     for event in pipeline.evaluate(run):
-        if isinstance(event, evaluation_runner.SectionStarted):
+        if isinstance(event, runner.SectionStarted):
             file = run / "evaluation.json"
             found = read_measurements(file) if file.exists() else None
             on_disk.append(found and (list(found.sections), list(found.failures)))
@@ -171,7 +171,7 @@ def test_a_disk_that_fills_up_keeps_the_sections_before(run: Path, monkeypatch: 
     sections(monkeypatch, a=Fine, b=Fine)
     flow = pipeline.evaluate(run)
     for event in flow:
-        if isinstance(event, evaluation_runner.SectionStarted) and event.name == "b":
+        if isinstance(event, runner.SectionStarted) and event.name == "b":
             break
     monkeypatch.setattr(atomic.os, "fsync", full)
     with pytest.raises(BadInput, match=r"evaluation\.json: not written \(No space left on device\); free some"):

@@ -18,11 +18,12 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from ebmnist.evaluation.base import Progress
-from ebmnist.evaluation_runner import SectionDone, SectionStarted
+from ebmnist.evaluation.base import ProgressCallback
+from ebmnist.evaluation.records import SectionRecord
+from ebmnist.evaluation.runner import SectionDone, SectionStarted
 from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Updated
 from ebmnist.output import escaped
-from ebmnist.reporting.measurements import Section, words
+from ebmnist.reporting.measurements import words
 from ebmnist.signals import Interrupted, answered_by, is_echo
 from ebmnist.training import Action
 
@@ -52,7 +53,7 @@ def say(*words: str | tuple[str, str]) -> None:
     console.print(Text.assemble(*((escaped(text), style) for text, style in parts)), soft_wrap=True)
 
 
-def follow(flow: Callable[[Progress], Events], *, at_once: bool = False) -> None:
+def follow(flow: Callable[[ProgressCallback], Events], *, at_once: bool = False) -> None:
     """Run a stream of events to its end, showing each. `flow` makes it, given what a section tells its progress to.
 
     While a run trains, Ctrl-C, SIGTERM or SIGHUP is answered between two updates, when the state is whole. Before
@@ -124,7 +125,7 @@ class Watch:
                 say((f"measuring {self._section}", "dim"))
             case SectionDone(_, str(why), _):
                 say(("not measured:", "red"), f" {why}")
-            case SectionDone(name, Section() as section, _):
+            case SectionDone(name, SectionRecord() as section, _):
                 say(f"measured {name} in {section.seconds:.0f} s")
                 for figure in section.metrics:
                     say(f"  {figure.name}: {words(figure)}")

@@ -4,7 +4,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ebmnist.evaluation_runner import SectionDone, SectionStarted
+from ebmnist.evaluation.runner import SectionDone, SectionStarted
 from ebmnist.training import Decision, StepRecord
 
 

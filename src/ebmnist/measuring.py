@@ -1,11 +1,14 @@
 """Measuring a model: its sections one by one, each on disk as soon as it is measured, then the report."""
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from pathlib import Path
 
+from torch import Tensor
+
+from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
-from ebmnist.evaluation.base import Progress, unwatched
-from ebmnist.evaluation_runner import SectionDone, context_of, run_sections, sections_asked_for, unforeseen
+from ebmnist.evaluation.base import EvaluationContext, ProgressCallback, unwatched
+from ebmnist.evaluation.runner import SectionDone, run_sections, sections_asked_for, unforeseen
 from ebmnist.events import Drawn, Event, Events, Undrawn
 from ebmnist.random import check_seed
 from ebmnist.reporting import Checkpoint, load_checkpoint, new_folder
@@ -16,7 +19,7 @@ from ebmnist.reporting.place import make_figures, tidy
 from ebmnist.reporting.plots import save_section
 from ebmnist.reporting.reading import readable
 from ebmnist.reporting.tables import picture_of, write_page
-from ebmnist.trained import identity_of, make_trained
+from ebmnist.trained import Trained, identity_of, make_trained
 
 
 def evaluate(
@@ -32,7 +35,7 @@ def evaluate(
     device: str | None = None,
     data_root: Path | None = None,
     checkpoint: Checkpoint | None = None,
-    progress: Progress = unwatched,
+    progress: ProgressCallback = unwatched,
 ) -> Generator[Event, None, dict[str, str]]:
     """Measure a run or checkpoint section by section, and write evaluation.json and report.html.
 
@@ -42,7 +45,7 @@ def evaluate(
     other sections is kept.
 
     A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only`, `long`, `chains`
-    and `outliers` are those of `evaluation_runner.sections_asked_for`. Everything is computed on `device`; by default
+    and `outliers` are those of `evaluation.runner.sections_asked_for`. Everything is computed on `device`; by default
     on the recipe's own. `data_root` is where the data are now, if they were moved. `checkpoint` is the run's, where the
     caller has read it; by default the latest.
 
@@ -76,6 +79,14 @@ def evaluate(
         missing = ", ".join(name for name in asked_for if name not in measured.sections)
         raise KeyboardInterrupt(f"interrupted; what was measured is in {file}, without {missing}")
     return measured.failures
+
+
+def context_of(
+    model: Trained, dataset: Dataset, start: Mapping[str, Tensor], progress: ProgressCallback = unwatched
+) -> EvaluationContext:
+    """What the sections measure of a model; `start` has the buffer, by the names of a checkpoint."""
+    replay, step_index = start.get("start.images"), start.get("start.step_index")
+    return EvaluationContext(model, model.kernel, model.n_steps, dataset, model.device, replay, step_index, progress)
 
 
 def _place_for(path: Path, out: Path | None) -> Path:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ebmnist.config import Recipe, load_recipe
 from ebmnist.errors import BadInput
-from ebmnist.evaluation.base import Progress, unwatched
+from ebmnist.evaluation.base import ProgressCallback, unwatched
 from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Updated
 from ebmnist.measuring import evaluate
 from ebmnist.random import Purpose, Rng
@@ -45,14 +45,14 @@ __all__ = [
 ]
 
 
-def run(recipe: Recipe, path: Path, *, progress: Progress = unwatched) -> Events:
+def run(recipe: Recipe, path: Path, *, progress: ProgressCallback = unwatched) -> Events:
     """Train `recipe` into a new run folder, then measure, draw and report. Raises as `train`."""
     yield from train(recipe, path)
     yield from finish(path, progress=progress)
 
 
 def run_on(
-    path: Path, overrides: Sequence[str] = (), *, restart: bool = False, progress: Progress = unwatched
+    path: Path, overrides: Sequence[str] = (), *, restart: bool = False, progress: ProgressCallback = unwatched
 ) -> Events:
     """Resume a run, then measure, draw and report. Raises as `resume`."""
     yield from resume(path, overrides, restart=restart)
@@ -131,7 +131,7 @@ def _check_images(images: Tensor, checkpoint: Checkpoint | None, path: Path) -> 
 
 
 def finish(
-    path: Path, *, device: str | None = None, data_root: Path | None = None, progress: Progress = unwatched
+    path: Path, *, device: str | None = None, data_root: Path | None = None, progress: ProgressCallback = unwatched
 ) -> Events:
     """Draw a run's latest checkpoint, take a quick measure of it unless it has a better one, and write its report.
 

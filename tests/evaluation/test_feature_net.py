@@ -8,8 +8,8 @@ from ebmnist.data.mnist import MNIST
 from ebmnist.errors import Unmeasurable
 from ebmnist.evaluation import feature_net
 from ebmnist.evaluation.feature_net import (
+    EpochRecord,
     FeatureNet,
-    Progress,
     accuracy,
     extract,
     jitter,
@@ -33,7 +33,7 @@ def bars(n: int) -> Split:
     return Split(images, labels)
 
 
-def train(seed: int, n_epochs: int = 3) -> list[Progress]:
+def train(seed: int, n_epochs: int = 3) -> list[EpochRecord]:
     dataset = Dataset("bars", bars(64), bars(20), bars(20))
     return list(train_feature_net(dataset, rng=rng(seed), n_epochs=n_epochs, batch_size=16, lr=1e-3))
 

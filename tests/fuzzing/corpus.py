@@ -13,7 +13,8 @@ from PIL import Image
 from ebmnist import pipeline
 from ebmnist.config import load_recipe
 from ebmnist.evaluation.base import Metric
-from ebmnist.reporting.measurements import Measurements, Section, write_measurements
+from ebmnist.evaluation.records import SectionRecord
+from ebmnist.reporting.measurements import Measurements, write_measurements
 
 SMALL = {
     **{"energy.width": 2, "energy.depth": 2, "training.n_updates": 2, "training.batch_size": 4, "training.n_steps": 1},
@@ -57,7 +58,7 @@ def _make_images(folder: Path, pixels: np.ndarray) -> None:
 def _fill_run(run: Path) -> None:
     """What evaluation and drawing leave behind."""
     metrics = (Metric("Fréchet distance", 12.5, 0.5, "", "N = 100"), Metric("drift", float("inf")))
-    section = Section(metrics, metrics[:1], "how it was measured", 3.0, True, 0, "c0ffee")
+    section = SectionRecord(metrics, metrics[:1], "how it was measured", 3.0, True, 0, "c0ffee")
     model = {"recipe": "smoke", "about": "small", "updates": 2, "checkpoint": "0" * 12, "seed": 0, "quick": True}
     environment = json.loads((run / "env.json").read_text(encoding="utf-8"))
     measured = Measurements({**model, "device": "cpu"}, environment, {"fidelity": section}, {"ood": "ood: why"})

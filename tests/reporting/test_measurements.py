@@ -8,30 +8,31 @@ import pytest
 
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Metric
-from ebmnist.reporting.measurements import Measurements, Section, merged, read_former, read_measurements
+from ebmnist.evaluation.records import SectionRecord
+from ebmnist.reporting.measurements import Measurements, merged, read_former, read_measurements
 from ebmnist.reporting.measurements import write_measurements as write
 
 MODEL = {"recipe": "mnist", "updates": 100, "checkpoint": "0123456789ab", "quick": False, "seed": 0}
 
 
-def section(value: float, *, quick: bool = False, seed: int = 0) -> Section:
-    return Section((Metric("a", value),), (), "how", 3.0, quick, seed, "c0ffee")
+def section(value: float, *, quick: bool = False, seed: int = 0) -> SectionRecord:
+    return SectionRecord((Metric("a", value),), (), "how", 3.0, quick, seed, "c0ffee")
 
 
-def whole(sections: dict[str, Section], failures: dict[str, str] | None = None, **model: object) -> Measurements:
+def whole(sections: dict[str, SectionRecord], failures: dict[str, str] | None = None, **model: object) -> Measurements:
     return Measurements({**MODEL, **model}, {"commit": "c0ffee"}, sections, failures or {})
 
 
 def test_measurements_come_back(tmp_path: Path) -> None:
     metrics = (Metric("a", 1.5, None, "dB", "x"), Metric("b", float("inf"), 0.25), Metric("c", -math.inf))
-    kept = whole({"s": Section(metrics, (), "how", 3.0, True, 7, "abc")}, {"t": "why"})
+    kept = whole({"s": SectionRecord(metrics, (), "how", 3.0, True, 7, "abc")}, {"t": "why"})
     assert read_measurements(write(tmp_path / "evaluation.json", kept)) == kept
     with pytest.raises(ValueError, match="NaN"):
         write(tmp_path / "x.json", whole({"s": section(math.nan)}))
 
 
 def test_an_error_that_is_no_number_stays_none(tmp_path: Path) -> None:
-    kept = whole({"s": Section((Metric("a", 1.0, math.nan),), (), "how", 3.0)})
+    kept = whole({"s": SectionRecord((Metric("a", 1.0, math.nan),), (), "how", 3.0)})
     error = read_measurements(write(tmp_path / "evaluation.json", kept)).sections["s"].metrics[0].error
     assert error is not None
     assert math.isnan(error)

@@ -6,7 +6,7 @@ from pathlib import Path
 from ebmnist import pipeline
 from ebmnist.console import follow
 from ebmnist.errors import BadInput
-from ebmnist.evaluation.base import Progress
+from ebmnist.evaluation.base import ProgressCallback
 from ebmnist.output import tell
 from ebmnist.reporting import check_writable
 from ebmnist.signals import Interrupted
@@ -15,7 +15,7 @@ from ebmnist.training import Diverged
 UNMEASURED, DIVERGED = 1, 3
 
 
-def follow_to_the_end(flow: Callable[[Progress], pipeline.Events], *, at_once: bool = False) -> int:
+def follow_to_the_end(flow: Callable[[ProgressCallback], pipeline.Events], *, at_once: bool = False) -> int:
     """Follow a stream to its end, as `console.follow`; the exit code says how it ended."""
     try:
         follow(flow, at_once=at_once)

@@ -10,7 +10,7 @@ from ebmnist import pipeline
 from ebmnist.commands.ends import UNMEASURED, follow_to_the_end, may_write
 from ebmnist.console import say
 from ebmnist.data import MNIST
-from ebmnist.evaluation.base import Progress
+from ebmnist.evaluation.base import ProgressCallback
 from ebmnist.evaluation.feature_net import accuracy, to_bytes, train_feature_net
 from ebmnist.output import escaped, put
 from ebmnist.random import Purpose, Rng
@@ -28,7 +28,7 @@ def evaluate(args: argparse.Namespace, _: list[str]) -> int:
     how = {name: getattr(args, name) for name in names}
     failures: dict[str, str] = {}
 
-    def flow(progress: Progress) -> pipeline.Events:
+    def flow(progress: ProgressCallback) -> pipeline.Events:
         failures.update((yield from pipeline.evaluate(args.model, progress=progress, **how)))
 
     code = follow_to_the_end(flow, at_once=True)

@@ -30,7 +30,7 @@ class ConvNet(nn.Module):
         spectral_gain: then multiply it by this, > 0: the largest singular value that each weight has.
         reference_precision: κ ≥ 0, of κ/2·‖x − ½‖² added to what the network says. With noise σ on x and the κ of
             `annealed_langevin`, the network only has to give the slope κ(½ − 𝔼[image | x]), which is bounded at any σ
-            (docs/theory.md, 7.1). The default is that kernel's κ; 0 is for a kernel of one temperature.
+            (docs/concepts/annealing.md). The default is that kernel's κ; 0 is for a kernel of one temperature.
         precision: fp32; bf16, in all products; or auto for bf16 in those of weight gradients, and of chains run in
             C++, where that is faster.
 

@@ -13,7 +13,7 @@ from ebmnist.energies.base import Energy
 from ebmnist.random import Rng
 from ebmnist.sampling.base import Kernel
 
-Progress = Callable[[int, int], None]  # called with how many steps of a long chain are done, and of how many
+ProgressCallback = Callable[[int, int], None]  # called with how many steps of a long chain are done, and of how many
 
 
 def unwatched(done: int, total: int) -> None:
@@ -30,7 +30,7 @@ class EvaluationContext(NamedTuple):
     device: torch.device
     replay: Tensor | None = None  # (N, 1, 28, 28): labelled, never the samples
     replay_step_index: Tensor | None = None  # (N,) int64, the step each of them is at, for a kernel with a cycle
-    progress: Progress = unwatched  # told of their steps by the sections that run long chains
+    progress: ProgressCallback = unwatched  # told of their steps by the sections that run long chains
 
     def steps(self, total: int, before: int = 0) -> Callable[[int], None]:
         """What a chain tells its steps to, where `before` of the section's `total` were done by others."""

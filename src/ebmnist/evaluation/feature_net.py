@@ -64,7 +64,7 @@ class FeatureOutput(NamedTuple):
     probabilities: Tensor  # (N, 10)
 
 
-class Progress(NamedTuple):
+class EpochRecord(NamedTuple):
     """One epoch of `train_feature_net`; after the last one `net` is the trained net, in evaluation mode."""
 
     epoch: int  # from 1
@@ -132,7 +132,7 @@ def accuracy(net: FeatureNet, split: Split) -> float:
 
 def train_feature_net(
     dataset: Dataset, *, rng: Rng, n_epochs: int = 10, batch_size: int = 128, lr: float = 4e-3
-) -> Iterator[Progress]:
+) -> Iterator[EpochRecord]:
     """Train a feature net on `dataset.train`, yielding once an epoch; all randomness is from `rng`.
 
     AdamW under a one-cycle schedule (Smith & Topin 2018); every image is jittered anew each epoch.
@@ -160,7 +160,7 @@ def train_feature_net(
             losses.append(loss.detach())
         net.eval()
         mean_loss = float(torch.stack(losses).mean())
-        yield Progress(epoch, n_epochs, mean_loss, accuracy(net, dataset.validation), net)
+        yield EpochRecord(epoch, n_epochs, mean_loss, accuracy(net, dataset.validation), net)
 
 
 def jitter(x: Tensor, rng: Rng) -> Tensor:

@@ -66,7 +66,7 @@ class Scorer(NamedTuple):
         }
 
     def _noise_averaged(self, images: Tensor, sigma: float, name: str) -> Tensor:
-        """Mean of E(x + σξ) over several ξ: where E is large against its temperature (docs/theory.md, section 7.1)."""
+        """Mean of E(x + σξ) over several ξ: where E is large against its temperature (docs/concepts/annealing.md)."""
         noisy = (add_noise(images, sigma, self.rng) for _ in range(N_NOISES))
         return torch.stack([energies(self.energy, x, name) for x in noisy]).mean(0)
 

@@ -17,7 +17,7 @@ from ebmnist.sampling.base import ChainState, Kernel
 STEP_SCALE = 2.0
 
 
-class Path(NamedTuple):
+class ImagePath(NamedTuple):
     """B paths of P images each, with the energy of every image."""
 
     images: Tensor  # (B, P, *shape)
@@ -46,7 +46,7 @@ def refined(images: Tensor, n_parts: int = 4) -> Tensor:
     return torch.cat([inner, images[:, -1:]], dim=1)
 
 
-def relax(energy: Energy, kernel: Kernel, line: Tensor, n_sweeps: int, *, step_scale: float = STEP_SCALE) -> Path:
+def relax(energy: Energy, kernel: Kernel, line: Tensor, n_sweeps: int, *, step_scale: float = STEP_SCALE) -> ImagePath:
     """Return for each of the paths `line`, (B, P, *shape), the one of lowest barrier seen while it was relaxed.
 
     The simplified string method (E, Ren and Vanden-Eijnden 2007, sec. III): every image but the ends takes a step of
@@ -63,7 +63,7 @@ def relax(energy: Energy, kernel: Kernel, line: Tensor, n_sweeps: int, *, step_s
     energy = frozen(energy)
     for _ in range(n_sweeps + 1):
         after, info = descent.step(energy, ChainState(images.flatten(0, 1)), rng)
-        now = Path(images, info.energy.view(images.shape[:2]))
+        now = ImagePath(images, info.energy.view(images.shape[:2]))
         if not torch.isfinite(now.energies).all():
             raise Unmeasurable("an energy on a path between digits is NaN or infinite")
         best = now if best is None else _lower(best, now)
@@ -73,11 +73,11 @@ def relax(energy: Energy, kernel: Kernel, line: Tensor, n_sweeps: int, *, step_s
     return best
 
 
-def _lower(a: Path, b: Path) -> Path:
+def _lower(a: ImagePath, b: ImagePath) -> ImagePath:
     """Take of each pair of paths the one of lower barrier, the first where they are equal."""
     better = barrier(b.energies) < barrier(a.energies)
     rows = per_sample(better, a.images)
-    return Path(torch.where(rows, b.images, a.images), torch.where(better[:, None], b.energies, a.energies))
+    return ImagePath(torch.where(rows, b.images, a.images), torch.where(better[:, None], b.energies, a.energies))
 
 
 def _spread_evenly(images: Tensor) -> Tensor:

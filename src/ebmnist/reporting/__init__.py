@@ -4,13 +4,13 @@ from ebmnist.reporting.atomic import check_writable, new_folder, write_file
 from ebmnist.reporting.checkpoint import Checkpoint, fingerprint, latest_checkpoint, load_checkpoint, save_checkpoint
 from ebmnist.reporting.images import write_images
 from ebmnist.reporting.place import default_path
-from ebmnist.reporting.records import Event
+from ebmnist.reporting.records import JournalEntry
 from ebmnist.reporting.run import RunFolder
 from ebmnist.reporting.tensorboard import TensorBoard, check_tensorboard
 
 __all__ = [
     "Checkpoint",
-    "Event",
+    "JournalEntry",
     "RunFolder",
     "TensorBoard",
     "check_tensorboard",

@@ -8,14 +8,14 @@ one line: not measured, or, of a section that is there, not drawn.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY
-from ebmnist.evaluation.base import Metric, SectionResult
+from ebmnist.evaluation.base import Metric
+from ebmnist.evaluation.records import SectionRecord, record_from_json, record_to_json
 from ebmnist.reading import read_json
 from ebmnist.reading.schema import (
     check,
@@ -68,30 +68,13 @@ SCHEMA = record(
 )
 
 
-class Section(NamedTuple):
-    """One section's outcome, less the tensors."""
-
-    metrics: tuple[Metric, ...]
-    baselines: tuple[Metric, ...]
-    method: str
-    seconds: float
-    quick: bool = False
-    seed: int | None = None
-    commit: str | None = None
-
-
 class Measurements(NamedTuple):
     """A whole evaluation."""
 
     model: dict[str, Any]
     environment: dict[str, Any]
-    sections: dict[str, Section]
+    sections: dict[str, SectionRecord]
     failures: dict[str, str]
-
-
-def section_of(measured: SectionResult, seconds: float) -> Section:
-    """Keep what goes to disk."""
-    return Section(measured.metrics, measured.baselines, measured.method, seconds)
 
 
 def write_measurements(path: Path, measurements: Measurements) -> Path:
@@ -116,7 +99,7 @@ def add_measurements(path: Path, new: Measurements) -> Measurements:
 
 def to_json(measurements: Measurements) -> dict[str, Any]:
     """Return an evaluation as evaluation.json holds it. Raises `ValueError` where a metric is NaN."""
-    sections = {name: section_to_json(section) for name, section in measurements.sections.items()}
+    sections = {name: record_to_json(section) for name, section in measurements.sections.items()}
     return {"format": FORMAT, **measurements._asdict(), "sections": sections}
 
 
@@ -125,7 +108,7 @@ def read_measurements(path: Path) -> Measurements:
     plain = read_plain(path)
     model, environment, sections, failures = (plain[key] for key in Measurements._fields)
     common = {name: model.get(name) for name in ("quick", "seed")} | {"commit": environment.get("commit")}
-    read = {name: _section(common | fields) for name, fields in sections.items()}
+    read = {name: record_from_json(common | fields) for name, fields in sections.items()}
     return Measurements(model, environment, read, failures)
 
 
@@ -188,35 +171,3 @@ def words(metric: Metric) -> str:
     """
     error = "" if metric.error is None else f" ± {metric.error:.2g}"
     return f"{metric.value:.4g}{error}{' ' if metric.unit else ''}{metric.unit}"
-
-
-def section_to_json(section: Section) -> dict[str, Any]:
-    """Return a section as evaluation.json holds it. Raises `ValueError` where a metric is NaN."""
-    return {
-        **section._asdict(),
-        "metrics": [_to_json(f) for f in section.metrics],
-        "baselines": [_to_json(f) for f in section.baselines],
-        "seconds": round(section.seconds, 1),
-    }
-
-
-def _to_json(metric: Metric) -> dict[str, Any]:
-    if math.isnan(metric.value):
-        raise ValueError(f"{metric.name} is NaN: a section must raise Unmeasurable instead")
-    return {**metric._asdict(), "value": _number(metric.value), "error": _number(metric.error)}
-
-
-def _number(value: float | None) -> float | str | None:
-    return value if value is None or math.isfinite(value) else json.dumps(value)
-
-
-def _metric(fields: Mapping[str, Any]) -> Metric:
-    error = fields["error"]
-    rest = {"value": float(fields["value"]), "error": None if error is None else float(error)}
-    return Metric(**{**fields, **rest})
-
-
-def _section(fields: Mapping[str, Any]) -> Section:
-    metrics, baselines = (tuple(map(_metric, fields[key])) for key in ("metrics", "baselines"))
-    how = fields["quick"] or False, fields["seed"], fields["commit"]
-    return Section(metrics, baselines, fields["method"], fields["seconds"], *how)

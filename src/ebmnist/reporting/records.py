@@ -21,7 +21,7 @@ EVENT_SCHEMA = record(
 )
 
 
-class Event(NamedTuple):
+class JournalEntry(NamedTuple):
     """A line of events.jsonl: what the guard decided on an update, and why."""
 
     step: int

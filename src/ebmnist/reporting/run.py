@@ -26,7 +26,7 @@ from ebmnist.reporting.history import record_session
 from ebmnist.reporting.journal import Journal
 from ebmnist.reporting.place import is_free
 from ebmnist.reporting.reading import readable
-from ebmnist.reporting.records import EVENT_SCHEMA, RECORD_SCHEMA, Event, from_json, to_json
+from ebmnist.reporting.records import EVENT_SCHEMA, RECORD_SCHEMA, JournalEntry, from_json, to_json
 from ebmnist.training.base import Action, Decision, StepRecord
 
 LINES = "journal_lines"  # a fact `save` adds: how long metrics and events were; steps repeat, so it must be counted
@@ -45,7 +45,7 @@ class RunFolder:
         self.environment = path / "env.json"  # where the run began
         self.history = path / "history.jsonl"  # a Session per resume
         self.metrics = path / "metrics.jsonl"  # a StepRecord per line
-        self.events = path / "events.jsonl"  # an Event per line
+        self.events = path / "events.jsonl"  # an JournalEntry per line
         self.checkpoints = path / "checkpoints"
         self.figures = path / "figures"
         self.evaluation = path / "evaluation.json"
@@ -119,7 +119,7 @@ class RunFolder:
         action, signals = decision
         if action is not Action.HEALTHY or signals:
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            event = Event(record.step, action, signals, now)
+            event = JournalEntry(record.step, action, signals, now)
             self._events.append(event._asdict() | {"action": action.name})
             self._events.flush()
 
@@ -146,14 +146,14 @@ class RunFolder:
         """
         return [StepRecord._make(from_json(line[name]) for name in StepRecord._fields) for line in self._metrics.read()]
 
-    def read_events(self) -> list[Event]:
+    def read_events(self) -> list[JournalEntry]:
         """Return the decisions, in the order they were made.
 
         Raises:
             BadInput: events.jsonl is damaged.
         """
         return [
-            Event(**line | {"action": Action[line["action"]], "signals": tuple(line["signals"])})
+            JournalEntry(**line | {"action": Action[line["action"]], "signals": tuple(line["signals"])})
             for line in self._events.read()
         ]
 

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY
 from ebmnist.evaluation.base import Metric
+from ebmnist.evaluation.records import SectionRecord
 from ebmnist.reporting.history import Session, in_words
-from ebmnist.reporting.measurements import Measurements, Section, words
+from ebmnist.reporting.measurements import Measurements, words
 from ebmnist.reporting.parts import read_parts
 from ebmnist.reporting.report import Part, write_report
 
@@ -153,7 +154,7 @@ def _cells(measurements: Measurements, name: str) -> dict[str, str]:
     return {"not measured": measurements.failures[name]} if name in measurements.failures else {}
 
 
-def _part(name: str, section: Section, picture: Path | None) -> Part:
+def _part(name: str, section: SectionRecord, picture: Path | None) -> Part:
     rows = tuple((f.name, words(f), f.note) for f in _beside(section))
     how = ", at quick sizes" * section.quick + (f", at commit {section.commit[:7]}" if section.commit else "")
     method = f"{section.method}\n\nMeasured in {section.seconds:.0f} s{how}."
@@ -165,7 +166,7 @@ def _title(name: str) -> str:
     return "Out of distribution" if name == "ood" else name.replace("_", " ").capitalize()
 
 
-def _beside(section: Section) -> Iterator[Metric]:
+def _beside(section: SectionRecord) -> Iterator[Metric]:
     """Each figure, its baselines right below it, then the baselines that belong to no figure."""
     left = list(section.baselines)
     for figure in section.metrics:

@@ -18,7 +18,7 @@ class AnnealedLangevin:
     """x ← clamp(x − (ε²/2)·clip(∇E(x)) + ε√T_j ξ), j the step's place in its cycle, ξ ~ N(0, 1).
 
     At temperature T_j = κσ_j² the energy is to hold data smoothed by Gaussian noise σ_j: near the data, at whatever
-    noise, E is κ/2 times the squared distance to them (docs/theory.md, section 7.1). The first step of a cycle has
+    noise, E is κ/2 times the squared distance to them (docs/concepts/annealing.md). The first step of a cycle has
     noise of σ = `sigma_max` itself instead of ε√T_j. A chain stays there for `n_hold` steps in all. Then σ falls by
     equal ratios, in `n_anneal` steps, to `sigma_min`, where the chain is an image.
     Holding and jumping are due to Saremi & Hyvärinen (2019), cycles to Zhang et al. (2020).
@@ -47,7 +47,7 @@ class AnnealedLangevin:
     clamp: tuple[float, float] | None = (0.0, 1.0)
     """Range that samples are in; null for none."""
     clamp_margin: float = 4.0
-    """How far beyond `clamp` chains, and the noise on data, may go, ≥ 0, in σ of their place (theory, section 7.2)."""
+    """How far beyond `clamp` chains, and the noise on data, may go, ≥ 0, in σ of their place (docs/concepts/clamp-margin.md)."""
 
     def __post_init__(self) -> None:
         if not (0 < self.step_size < float("inf") and 0 <= self.temperature < float("inf")):

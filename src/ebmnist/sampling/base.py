@@ -85,7 +85,7 @@ class NoiseSchedule(Kernel, Protocol):
     """A kernel whose noise level σ follows a schedule that repeats; chains are samples at the end of a cycle only.
 
     Training gives each real image the noise of one chain's place; what a chain stands for is its image less the last
-    level's noise (docs/theory.md, section 7.1). `step_index` and σ may have any shape.
+    level's noise (docs/concepts/annealing.md). `step_index` and σ may have any shape.
     """
 
     @property

@@ -16,7 +16,7 @@ class Langevin:
     """x ← clamp(x − (ε²/2)·clip(∇E(x)) + ε√T ξ), ξ ~ N(0, 1).
 
     With `clamp_margin`, chains may leave the box a little, and samples are brought back to it. A wall that chains
-    stand at hides from training what the energy would do with them (docs/theory.md, section 7.2).
+    stand at hides from training what the energy would do with them (docs/concepts/clamp-margin.md).
 
     The Euler–Maruyama step of dX = −∇E dt + √(2T) dW with dt = ε²/2 (Roberts & Tweedie 1996; Welling & Teh 2011).
     T = 0 is gradient descent, to the bit. The defaults are the UvA tutorial 8's, in [0, 1] pixels.

@@ -15,7 +15,7 @@ def samples_of(energy: Energy, kernel: Kernel, x: Tensor) -> Tensor:
     """Return the images that chains at `x`, (B, *shape), stand for: without a cycle's last noise, in the kernel's box.
 
     Chains with levels of noise end as images with the last one's, whose mean is
-    y − ∇E(y)/κ (Tweedie; docs/theory.md, 7.1).
+    y − ∇E(y)/κ (Tweedie; docs/concepts/annealing.md).
     """
     if _ends_with_noise(kernel):
         x = x - energy_and_grad(frozen(energy), x)[1] / kernel.curvature

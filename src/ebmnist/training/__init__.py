@@ -2,10 +2,11 @@
 
 from ebmnist.training.base import Action, Decision, Objective, StepRecord
 from ebmnist.training.guard import Diverged, Guard
+from ebmnist.training.hyperparameters import Training
 from ebmnist.training.loop import fit
 from ebmnist.training.objectives import ContrastiveDivergence
 from ebmnist.training.schedule import Schedule
-from ebmnist.training.state import Snapshot, Training, TrainState
+from ebmnist.training.state import Snapshot, TrainState
 from ebmnist.training.step import train_step
 
 __all__ = [

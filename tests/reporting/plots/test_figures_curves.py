@@ -12,7 +12,7 @@ from PIL import Image
 from ebmnist.errors import BadInput
 from ebmnist.reporting.plots import save_curves
 from ebmnist.reporting.plots.curves import ACTIONS, _mark
-from ebmnist.reporting.records import Event
+from ebmnist.reporting.records import JournalEntry
 from ebmnist.training.base import Action, StepRecord
 
 NAN, INF = math.nan, math.inf
@@ -63,8 +63,8 @@ def test_every_intervention_has_a_colour_and_a_healthy_word_has_none():
 def test_events_are_marked_in_their_colours_and_healthy_ones_are_not(tmp_path):
     records = [record(i) for i in range(1, 40)]
     plain = drawn(records, [], tmp_path / "a.png")
-    assert drawn(records, [Event(9, Action.HEALTHY, ("odd",), "")], tmp_path / "b.png") == plain
-    events = [Event(9 + i, action, ("a long signal " * 20,), "") for i, action in enumerate(ACTIONS)]
+    assert drawn(records, [JournalEntry(9, Action.HEALTHY, ("odd",), "")], tmp_path / "b.png") == plain
+    events = [JournalEntry(9 + i, action, ("a long signal " * 20,), "") for i, action in enumerate(ACTIONS)]
     assert drawn(records, events, tmp_path / "c.png") != plain
     axes = Figure().add_axes((0, 0, 1, 1))
     _mark(axes, events)

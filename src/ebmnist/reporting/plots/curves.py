@@ -15,7 +15,7 @@ from ebmnist.reporting.plots import style
 from ebmnist.reporting.plots.canvas import Canvas, canvas, frame
 from ebmnist.reporting.plots.smoothing import Array, limits, running_median, to_segments
 from ebmnist.reporting.plots.style import DATA, HEADER, LABEL, MARGIN, MODEL, SMALL
-from ebmnist.reporting.records import Event
+from ebmnist.reporting.records import JournalEntry
 from ebmnist.training.base import Action, StepRecord
 
 PANEL_WIDTH, PANEL_HEIGHT = 500, 190  # pixels
@@ -68,7 +68,7 @@ ACTIONS = {  # colour and short name, mildest first
 
 def save_curves(
     records: Sequence[StepRecord],
-    events: Sequence[Event],
+    events: Sequence[JournalEntry],
     path: Path,
     *,
     recipe: str,
@@ -152,7 +152,7 @@ def _scale(axes: Axes, panel: Panel, values: Array) -> tuple[float, float]:
     return lowest, highest
 
 
-def _mark(axes: Axes, events: Sequence[Event]) -> None:
+def _mark(axes: Axes, events: Sequence[JournalEntry]) -> None:
     """Draw a vertical line for each event, fainter where there are many of a kind."""
     counts = Counter(event.action for event in events)
     for action, (colour, _) in ACTIONS.items():
@@ -162,7 +162,7 @@ def _mark(axes: Axes, events: Sequence[Event]) -> None:
         axes.vlines(steps, 0, 1, colors=colour, linewidth=1, alpha=alpha, transform=foot, zorder=1.5)
 
 
-def _tell(sheet: Canvas, left: float, top: float, events: Sequence[Event]) -> None:
+def _tell(sheet: Canvas, left: float, top: float, events: Sequence[JournalEntry]) -> None:
     """Write the legend of the guard's actions, and quote its last interventions."""
     sheet.text(left, top, "What the guard did", **LABEL | {"fontweight": "bold"})
     counts = Counter(event.action for event in events)

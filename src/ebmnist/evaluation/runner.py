@@ -12,17 +12,15 @@ from typing import NamedTuple
 import torch
 
 from ebmnist import evaluation
-from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import REGISTRY, EvaluationContext, Unmeasurable
-from ebmnist.evaluation.base import Progress, SectionResult, unwatched
+from ebmnist.evaluation.base import SectionResult
 from ebmnist.evaluation.chain_length import ChainLength
 from ebmnist.evaluation.ood import OutOfDistribution
 from ebmnist.evaluation.outliers import given_sets
+from ebmnist.evaluation.records import SectionRecord, record_of, record_to_json
 from ebmnist.inference.scoring import energies
 from ebmnist.random import Purpose, Rng
-from ebmnist.reporting.measurements import Section, section_of, section_to_json
-from ebmnist.trained import Trained
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +42,7 @@ class SectionDone(NamedTuple):
     """A section was measured, or could not be."""
 
     name: str
-    outcome: Section | str  # a string says why not
+    outcome: SectionRecord | str  # a string says why not
     measured: SectionResult | None  # with the tensors for a picture; None where it could not be measured
 
 
@@ -80,14 +78,6 @@ def sections_asked_for(
     return sections
 
 
-def context_of(
-    model: Trained, dataset: Dataset, start: Mapping[str, torch.Tensor], progress: Progress = unwatched
-) -> EvaluationContext:
-    """What the sections measure of a model; `start` has the buffer, by the names of a checkpoint."""
-    replay, step_index = start.get("start.images"), start.get("start.step_index")
-    return EvaluationContext(model, model.kernel, model.n_steps, dataset, model.device, replay, step_index, progress)
-
-
 def run_sections(
     context: EvaluationContext, sections: Mapping[str, evaluation.Section], *, seed: int
 ) -> Iterator[SectionStarted | SectionDone]:
@@ -102,8 +92,8 @@ def run_sections(
             energies(context.energy, glance, "test")  # of a diverged model, before minutes of chains
             measured = section.measure(context, rng)
             _check(measured)
-            outcome = section_of(measured, time.perf_counter() - begin)
-            json.dumps(section_to_json(outcome), allow_nan=False)  # what could not be written fails here, alone
+            outcome = record_of(measured, time.perf_counter() - begin)
+            json.dumps(record_to_json(outcome), allow_nan=False)  # what could not be written fails here, alone
         except BrokenPipeError:  # of `progress`: whoever looked on has left
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, memory included, it costs this section alone
