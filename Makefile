@@ -1,5 +1,5 @@
 # make run: train the default recipe.  make test: lint, types, tests.  make bench: speed.  make fuzz: 20,000 mutated files.
-# make sanitize: the C++ under sanitizers.  make docs: run the notebook.  make prose: how the texts read.
+# make sanitize: the C++ under sanitizers.  make docs: the site, in docs/_build/html.  make prose: how the texts read.
 # Each makes .venv itself on a fresh machine, but prose, which needs none.
 PYTHON ?= python3
 VENV := .venv
@@ -28,8 +28,10 @@ fuzz: $(VENV)/.dev
 sanitize: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/native/sanitize.py $(ARGS)
 
-docs: $(VENV)/.dev
-	$(BIN)/jupyter-execute --inplace notebook.ipynb
+# Every tutorial is run, a warning is an error, and every link inside the site is followed.
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -W --keep-going -E -q -b html docs docs/_build/html $(ARGS)
+	$(BIN)/python docs/check_links.py docs/_build/html
 
 # The standard library is all it needs.
 prose:
@@ -41,9 +43,13 @@ $(VENV)/.run: requirements.txt pyproject.toml hatch_build.py src/ebmnist/native/
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	touch $@
+
 $(VENV)/.dev: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) src/ebmnist/native/lib .mypy_cache .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) docs/_build src/ebmnist/native/lib .mypy_cache .pytest_cache .ruff_cache .coverage

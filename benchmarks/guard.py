@@ -1,6 +1,6 @@
 """What does the guard do about each fault of tests/faults.py, on real MNIST, and what happens without it?
 
-python benchmarks/guard.py [--warm 120] [--width 32]
+python benchmarks/guard.py [--healthy 120] [--width 32]
 """
 
 import argparse
@@ -29,7 +29,7 @@ from faults import FAULTS, Fault  # noqa: E402
 
 Run = Iterator[tuple[StepRecord, Decision]]
 HEALTHY = {Action.HEALTHY, Action.LR_RESTORED}
-CALM = 20  # healthy updates in a row that count as healthy again
+N_HEALTHY = 20  # healthy updates in a row that count as healthy again
 LONGEST = 120  # updates a guarded run is given
 UNGUARDED = 30  # updates an unguarded run is watched
 
@@ -66,10 +66,10 @@ def with_guard(state: TrainState, run: Run, fault: Fault) -> dict[str, Any]:
     for _, decision in islice(run, LONGEST):
         actions.append(decision.action)
         ill = [i for i, action in enumerate(actions, 1) if action not in HEALTHY]
-        if ill and len(actions) - ill[-1] >= CALM:
+        if ill and len(actions) - ill[-1] >= N_HEALTHY:
             break
     counts = Counter(action.name for action in actions if action not in HEALTHY)
-    recovered = bool(ill) and len(actions) - ill[-1] >= CALM
+    recovered = bool(ill) and len(actions) - ill[-1] >= N_HEALTHY
     return {
         "detected": ill[0] if ill else None,
         "healthy": ill[-1] if recovered else None,
@@ -150,12 +150,12 @@ def publish(rows: list[dict[str, Any]], facts: dict[str, Any]) -> None:
 def main() -> None:
     """Run it all; under five minutes on two idle cores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--warm", type=int, default=120, help="healthy updates before the faults, > 100")
+    parser.add_argument("--healthy", type=int, default=120, help="healthy updates before the faults, > 100")
     parser.add_argument("--width", type=int, default=32, help="of the network; 32 is the default recipe's")
     args = parser.parse_args()
     recipe = load_recipe("mnist", ["--energy.width", str(args.width), "--training.n_updates", "1000000"])
     images = MNIST().load().train.images
-    snapshot, usual, alarms = warmed(recipe, images, args.warm)
+    snapshot, usual, alarms = warmed(recipe, images, args.healthy)
     rows = []
     for fault in track(FAULTS, "injecting", transient=True):
         row = {"name": fault.name, "fault": fault.words}
@@ -164,7 +164,7 @@ def main() -> None:
     stays = FAULTS[0]
     row = {"name": f"{stays.name}, always", "fault": f"{stays.words}, before every update"}
     rows.append(row | with_a_fault_that_stays(*restored(recipe, snapshot, images, guarded=True), stays))
-    publish(rows, {"updates before the fault": args.warm, "false alarms in them": alarms} | describe_environment())
+    publish(rows, {"updates before the fault": args.healthy, "false alarms in them": alarms} | describe_environment())
 
 
 if __name__ == "__main__":

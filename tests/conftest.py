@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-collect_ignore = ["conftest.py"]  # --doctest-modules would import it beside the rooms' own, all named conftest
+collect_ignore = ["conftest.py"]  # --doctest-modules would import it beside the packages' own, all named conftest
 
 
 @pytest.fixture(autouse=True, scope="session")

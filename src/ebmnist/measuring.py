@@ -45,9 +45,9 @@ def evaluate(
     other sections is kept.
 
     A run's go into its folder; a bare checkpoint's into `out`, which must not exist. `quick`, `only`, `long`, `chains`
-    and `outliers` are those of `evaluation.runner.sections_asked_for`. Everything is computed on `device`; by default
-    on the recipe's own. `data_root` is where the data are now, if they were moved. `checkpoint` is the run's, where the
-    caller has read it; by default the latest.
+    and `outliers` are those of `evaluation.runner.sections_asked_for`. The `device` is by default the
+    recipe's own. Moved data are looked for in `data_root`. A caller that has read the run's checkpoint passes
+    `checkpoint`; by default it is the latest.
 
     Raises:
         BadInput: no such model, section, device or folder of outliers, a `long` that is too short, `chains` that

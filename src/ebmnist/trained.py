@@ -136,8 +136,8 @@ def _without_weights(recipe: Recipe) -> nn.Module:
 def export(path: Path, out: Path) -> Path:
     """Write what it takes to use a model, and to say where it comes from, as a checkpoint in the folder `out`.
 
-    That is the averaged weights, the recipe, the environment it was trained in, the sessions in which it was resumed,
-    and the figures of its evaluation; not the optimiser, the replay buffer and the rest of what training owns.
+    The folder holds the averaged weights, the recipe, the environment, the sessions of training, and the metrics of
+    the evaluation. The optimiser, the replay buffer and the rest of training's state are left out.
 
     Raises:
         BadInput: no such model, or these weights were not evaluated, or `out` exists.

@@ -112,7 +112,7 @@ def test_weights_are_frozen_on_the_way() -> None:
 
 
 def test_a_mask_of_numbers_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"inpaint: observed is torch\.float32; give a bool mask"):
+    with pytest.raises(BadInput, match=r"inpaint: the mask is torch\.float32; give a bool one"):
         inpaint(correlated, kernel(0.1), torch.zeros(1, *SHAPE), OBSERVED.float(), 1, rng=rng())
 
 

@@ -14,7 +14,7 @@ from ebmnist.reporting import run as run_module
 from ebmnist.reporting.checkpoint import list_checkpoints
 from ebmnist.training.base import Action, Decision, StepRecord
 
-CALM = Decision(Action.HEALTHY)
+HEALTHY = Decision(Action.HEALTHY)
 ROLLED_BACK = Decision(Action.ROLLED_BACK, ("loss is NaN", "NaN"))
 
 
@@ -172,7 +172,7 @@ def test_records_come_back_to_the_bit_and_the_file_is_strict_json(run):
         record(6, 5e-324),
     ]
     for r in records:
-        run.log(r, CALM)
+        run.log(r, HEALTHY)
     back = run.read_metrics()
     assert repr(back) == repr(records)
     assert all(type(r.step) is int for r in back)
@@ -185,10 +185,10 @@ def test_records_come_back_to_the_bit_and_the_file_is_strict_json(run):
 
 
 def test_decisions_come_back_and_healthy_ones_are_not_written(run):
-    run.log(record(1), CALM)
+    run.log(record(1), HEALTHY)
     run.log(record(2), ROLLED_BACK)
     run.log(record(3), Decision(Action.HEALTHY, ("seen",)))
-    run.log(record(4), CALM)
+    run.log(record(4), HEALTHY)
     events = run.read_events()
     assert [(e.step, e.action, e.signals) for e in events] == [
         (2, Action.ROLLED_BACK, ("loss is NaN", "NaN")),
@@ -200,7 +200,7 @@ def test_decisions_come_back_and_healthy_ones_are_not_written(run):
 
 @pytest.mark.parametrize("missing", StepRecord._fields)
 def test_other_columns_are_named(run, missing):
-    run.log(record(1), CALM)
+    run.log(record(1), HEALTHY)
     run.close()
     line = json.loads(run.metrics.read_text())
     del line[missing]
@@ -234,7 +234,7 @@ def test_save_keeps_the_newest(run):
 
 def test_rewind_goes_back_to_a_checkpoint(run):
     for step in range(1, 9):
-        run.log(record(step), Decision(Action.LR_LOWERED, ("gap",)) if step in (3, 6) else CALM)
+        run.log(record(step), Decision(Action.LR_LOWERED, ("gap",)) if step in (3, 6) else HEALTHY)
         if step % 2 == 0:
             run.save(**state(step), keep=9)
     run.close()
@@ -242,7 +242,7 @@ def test_rewind_goes_back_to_a_checkpoint(run):
         again.rewind(4)
         assert again.read_metrics() == [record(step) for step in range(1, 5)]
         assert [e.step for e in again.read_events()] == [3]
-        again.log(record(5), CALM)
+        again.log(record(5), HEALTHY)
         assert [r.step for r in again.read_metrics()] == [1, 2, 3, 4, 5]
         # Later checkpoints go when the next one is whole, and not before.
         assert list(list_checkpoints(again.checkpoints)) == [2, 4, 6, 8]
@@ -251,9 +251,9 @@ def test_rewind_goes_back_to_a_checkpoint(run):
 
 
 def test_rewind_counts_lines_because_a_rollback_repeats_steps(run):
-    def go(steps, decision=CALM):
+    def go(steps, decision=HEALTHY):
         for step in steps:
-            run.log(record(step), decision if step == steps[-1] else CALM)
+            run.log(record(step), decision if step == steps[-1] else HEALTHY)
 
     go(range(1, 5))
     run.save(**state(4))
@@ -285,9 +285,9 @@ def test_rewind_without_a_checkpoint_drops_later_steps(run, step):
 
 def test_a_second_writer_is_turned_away_before_it_changes_anything(run):
     for step in range(1, 4):
-        run.log(record(step), CALM)
+        run.log(record(step), HEALTHY)
     run.save(**state(3))
-    run.log(record(4), CALM)
+    run.log(record(4), HEALTHY)
     second = RunFolder.open(run.path)
     with pytest.raises(BadInput, match="another process writes this run"):
         second.rewind(3)

@@ -15,7 +15,7 @@ from ebmnist.training.step import _smoothing, noised
 from targets import assert_moments
 from toys import advance, ring, toy_state
 
-COLD = Langevin(step_size=0.3, temperature=0.0, clip=0.015, clamp=(0.0, 1.0))
+DESCENT = Langevin(step_size=0.3, temperature=0.0, clip=0.015, clamp=(0.0, 1.0))
 
 
 def weights(energy) -> list[torch.Tensor]:
@@ -24,7 +24,7 @@ def weights(energy) -> list[torch.Tensor]:
 
 def cold_state(**given):
     """Return a state with nothing random in it: chains from the data, without noise anywhere."""
-    return toy_state(**{"kernel": COLD, "start": FromData(), "data_noise": 0.0, **given})
+    return toy_state(**{"kernel": DESCENT, "start": FromData(), "data_noise": 0.0, **given})
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
@@ -53,7 +53,7 @@ def test_the_record_is_what_happened(rng):
     energy = copy.deepcopy(state.energy)
     record = train_step(state, x_pos)
 
-    chain = run_chain(energy, COLD, 1 - x_pos, 3, rng=rng)
+    chain = run_chain(energy, DESCENT, 1 - x_pos, 3, rng=rng)
     e_pos, e_neg = energy(x_pos), energy(chain.x)
     loss = e_pos.mean() - e_neg.mean() + 0.3 * (e_pos.square().mean() + e_neg.square().mean())
     grads = torch.autograd.grad(loss, list(energy.parameters()))
@@ -131,7 +131,7 @@ def test_the_first_update_is_adams(rng):
     record = train_step(state, x_pos)
     assert record.weight_grad_norm > 0.01
 
-    x_neg = run_chain(before, COLD, x_pos, 3, rng=rng).x
+    x_neg = run_chain(before, DESCENT, x_pos, 3, rng=rng).x
     state.objective(before, x_pos, x_neg)[0].backward()
     scale = 0.01 / (record.weight_grad_norm + 1e-6)  # torch's clip_grad_norm_
     for was, now in zip(before.parameters(), state.energy.parameters(), strict=True):

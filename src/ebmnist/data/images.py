@@ -25,10 +25,10 @@ OUTSIDE = 0.25  # share of pixels over one standard deviation outside [0, 1] on 
 def read_images(path: str | Path, sigma: float = 0.0) -> Tensor:
     """Return the images of a file, float32 (N, 1, 28, 28) in [0, 1], or with Gaussian noise of `sigma` on that.
 
-    .npy: float in [0, 1], up to rounding, or uint8 in [0, 255], shaped (28, 28), (N, 28, 28) or (N, 1, 28, 28).
-    .png: one 28x28 image, or a grid of 2 + 30·rows by 2 + 30·columns pixels, row by row, without the cells left over
-    at its end, which have the border's colour; 1 to 16 bits, colours become grey (`read_png`).
-    IDX: plain, gzip or xz; files whose names start with `emnist` are turned upright.
+    A .npy is float in [0, 1] or uint8 in [0, 255], shaped (28, 28), (N, 28, 28) or (N, 1, 28, 28).
+    A .png is one 28x28 image, or a grid of 2 + 30·rows by 2 + 30·columns pixels, row by row. Empty cells at a grid's
+    end have the border's colour and are left out. It has 1 to 16 bits, and colours become grey (`read_png`).
+    An IDX file is plain, gzip or xz. Files whose names start with `emnist` are turned upright.
     The kind is told by the file's first bytes, not its name. Raises: BadInput.
     """
     data, name = read_bytes(from_home(path)), str(path)

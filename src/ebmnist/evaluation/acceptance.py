@@ -19,10 +19,10 @@ from ebmnist.sampling.mala import MALA
 class ReflectedMALA(MALA):
     """MALA whose proposals are reflected at the walls of the box, so that exp(−E/T) on it is exactly stationary.
 
-    z = x − (ε²/2)·clip(∇E(x)) + ε√T ξ, and y is z mirrored into the box, so q(y|x) = Π_i Σ_k N(y_ik; mean_i, ε²T)
-    over each pixel's images y, 2·low − y and 2·high − y; a z more than a box's width outside is refused. MALA itself
-    refuses every proposal with one pixel outside, that is all of them where chains stand at the clamp; on the whole
-    space it takes all of them, downhill and out of the box, where no energy was trained.
+    The proposal y is z = x − (ε²/2)·clip(∇E(x)) + ε√T ξ, mirrored into the box. Its density is q(y|x) =
+    Π_i Σ_k N(y_ik; mean_i, ε²T) over each pixel's images y, 2·low − y and 2·high − y. A z more than a box's width
+    outside is refused. MALA itself refuses every proposal with one pixel outside. Where chains stand at the clamp,
+    that is all of them. On the whole space it takes all of them, out of the box, where no energy was trained.
     """
 
     adjusted: bool = True

@@ -91,7 +91,7 @@ class Fidelity:
         )
 
     def _replayed(self, context: EvaluationContext, replay: Tensor, rng: Rng) -> Tensor:
-        """The buffer's chains as samples: in a cycle, those within it are noisy, and walk on to its end."""
+        """The buffer's chains as samples: in a cycle, those within it are noisy, and run on to its end."""
         step_index = (
             torch.zeros(len(replay), dtype=torch.int64)
             if context.replay_step_index is None

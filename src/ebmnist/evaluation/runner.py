@@ -56,8 +56,8 @@ def sections_asked_for(
 ) -> dict[str, evaluation.Section]:
     """The sections by name, all of them if none is named, at full or `quick` sizes.
 
-    `long` is how many steps the chains of `chain_length` run and `chains` how many there are of each start, in place
-    of its own numbers; `outliers` are folders of IDX files, each of which `ood` takes for one more set of outliers.
+    `long` is the length of the chains of `chain_length`, in place of its own. `chains` is how many there are of each
+    start. `outliers` are folders of IDX files. Each is one more set of outliers for `ood`.
 
     Raises:
         BadInput: an unknown section; a `long` that is too short, `chains` that are too few; a folder without test

@@ -24,8 +24,8 @@ class Wiener(NamedTuple):
     def fill(self, y: Tensor, observed: Tensor) -> Tensor:
         """Return `y`, (B, *shape), with hidden pixels x̂_h = μ_h + C_ho (C_oo + σ²I)⁻¹ (y_o − μ_o), not clamped.
 
-        `observed`, bool, *shape, is the same for all; hidden pixels of `y` are never read. σ² is the variance of
-        rounding to 256 levels: without it, pixels that are black in every training image would make C_oo singular.
+        `observed`, bool, *shape, is the same for all. Hidden pixels of `y` are never read. σ² is the variance of
+        rounding to 256 levels. Without it, pixels that are black in every training image would make C_oo singular.
         """
         seen = observed.flatten()
         x = y.flatten(1).double()

@@ -54,7 +54,7 @@ def inpaint(
     """
     check_whole_cycles(kernel, n_steps)
     if observed.dtype != torch.bool:
-        raise BadInput(f"inpaint: observed is {observed.dtype}; give a bool mask, True where a pixel is known")
+        raise BadInput(f"inpaint: the mask is {observed.dtype}; give a bool one, True where a pixel is known")
     rng = Rng.of(rng)
     u = uniform_noise(len(y), tuple(y.shape[1:]), rng).to(y) if start is None else start
 

@@ -28,9 +28,9 @@ class Temperature(NamedTuple):
 def fit_temperature(energy: Energy, y: Tensor, shape: tuple[int, ...], *, n_steps: int, rng: AnyRng) -> Temperature:
     """Maximise L(β) = −β·mean E(x) − log Z(β) over β = 1/T, for images x = Φ(y) of `shape`, y (B, D).
 
-    dL/dβ = ⟨E⟩_β − mean E(x), the integrand of thermodynamic integration, falls with β: the best β is where it is
-    zero. ⟨E⟩_β is taken over chains that start at the images and are heated rung by rung, `n_steps` MALA steps on
-    each, so they tell of the images' surroundings, not of modes that no image is near.
+    The integrand of thermodynamic integration, dL/dβ = ⟨E⟩_β − mean E(x), falls with β. The best β is where it is
+    zero. ⟨E⟩_β is taken over chains that start at the images. Their temperature rises in stages, with `n_steps` MALA
+    steps at each. So they tell of the images' surroundings, not of modes that no image is near.
     Cost: 36 (n_steps + 1) gradients of B images.
 
     Raises:

@@ -10,7 +10,7 @@
 #include <immintrin.h>
 #endif
 
-// A tile is as many chains as a vector has lanes: they walk together, on one thread.
+// A tile is as many chains as a vector has lanes: they run together, on one thread.
 #if defined(__AVX512F__)
 constexpr int LANES = 16;
 #elif defined(__AVX__)

@@ -1,10 +1,12 @@
 """What an evaluation measured, as evaluation.json: the file that reports and comparisons are made from.
 
-Schema, version 1: `format`; `model` (recipe, about, updates, checkpoint, seed, quick, device) and `environment`, of
-the latest evaluation, `quick` if a section is; `sections`, by name, each with `metrics` and `baselines` (lists of name,
-value, error, unit, note; value and error are numbers, null where there is none, "Infinity" or, an error, "NaN"),
-`method` (a paragraph), `seconds`, and how it was measured: `quick`, `seed` and `commit`; `failures`, by section, each
-one line: not measured, or, of a section that is there, not drawn.
+Schema, version 1:
+
+- `format`, and of the latest evaluation `environment` and `model`: recipe, about, updates, checkpoint, seed, quick and
+  device. `quick` is true if it is of one section.
+- `sections`, by name: `metrics`, `baselines`, `method` (a paragraph), `seconds`, `quick`, `seed` and `commit`.
+  A metric has name, value, error, unit and note. A value is a number or "Infinity". An error may be "NaN" or null.
+- `failures`, by section, one line each: why it was not measured. Of a section that is there: why it was not drawn.
 """
 
 import json

@@ -47,7 +47,8 @@ class AnnealedLangevin:
     clamp: tuple[float, float] | None = (0.0, 1.0)
     """Range that samples are in; null for none."""
     clamp_margin: float = 4.0
-    """How far beyond `clamp` chains, and the noise on data, may go, ≥ 0, in σ of their place (docs/concepts/clamp-margin.md)."""
+    """How far beyond `clamp` chains, and the noise on data, may go, in σ of their place, ≥ 0
+    (docs/concepts/clamp-margin.md)."""
 
     def __post_init__(self) -> None:
         if not (0 < self.step_size < float("inf") and 0 <= self.temperature < float("inf")):

@@ -18,7 +18,7 @@ STRIDE = 8192
 
 
 def native_net_for(energy: Energy, kernel: Kernel, x: Tensor) -> NativeNet | None:
-    """The energy as the C++ reads it, if it can walk these chains; None if they are stepped one by one."""
+    """The energy as the C++ reads it, if it can run these chains; None if they are stepped one by one."""
     if type(kernel) not in (Langevin, AnnealedLangevin) or followed() or not plain(x):
         return None
     native_net = native_net_of(energy, low_precision=True)

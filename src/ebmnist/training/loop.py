@@ -46,7 +46,7 @@ def fit(state: TrainState, images: Tensor) -> Iterator[tuple[StepRecord, Decisio
                 f"training diverged: {t.guard.max_rollbacks} rollbacks were not enough. What was seen:\n"
                 + "\n".join(story)
                 + f"\nBack at update {state.step}, the last healthy one. Try a lower training.lr,"
-                " a higher training.objective.energy_l2 (if it has one), or another seed."
+                " or another seed; with a kernel of one temperature, also a higher training.objective.energy_l2."
             )
 
 

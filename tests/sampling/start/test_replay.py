@@ -153,7 +153,7 @@ def test_bad_ages_and_shares_are_refused(fields):
 
 @pytest.mark.parametrize(("share", "from_data"), [(0.0, 0.0), (0.3, 0.0), (0.2, 0.8), (1.0, 0.0)])
 def test_a_share_of_the_restarts_begins_at_corrupted_data_and_anywhere_in_a_cycle(share, from_data, rng):
-    """Strays are those whose step_index does not begin at 0: corrupted 5s, of mean 5/2 + 1/8."""
+    """Chains from corrupted data are those whose step_index does not begin at 0: corrupted 5s, of mean 5/2 + 1/8."""
     buffer, real = ReplayBuffer(100, 1.0, corrupted_fraction=share, from_data=from_data), torch.full((100, 8, 8), 5.0)
     draws = [buffer.draw(real, rng) for _ in range(20)]
     x, step_index = (torch.cat(parts) for parts in zip(*((draw.x, draw.step_index) for draw in draws), strict=True))

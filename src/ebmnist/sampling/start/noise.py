@@ -16,8 +16,8 @@ def uniform_noise(n: int, shape: tuple[int, ...], rng: AnySource) -> Tensor:
 def coarse_noise(n: int, shape: tuple[int, ...], rng: AnySource) -> Tensor:
     """Return noise in squares of one grey each, (n, *shape) in [0, 1], float32, on the rng's device.
 
-    An image's squares have a side of 1, 2, 4, … pixels, up to the whole image, each as likely, and greys that are
-    uniform up to a brightness that is uniform itself: specks, blots, halves, plain greys, and near-black ones of each.
+    The side of an image's squares is 1, 2, 4, … pixels, up to the whole image, each as likely. Their greys are uniform
+    up to a brightness, which is uniform itself. So some images are nearly black, whatever the side.
     """
     rng = source_of(rng)
     *_, height, width = (1, 1, *shape)

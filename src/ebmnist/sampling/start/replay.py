@@ -16,9 +16,9 @@ class ReplayBuffer:
     """`size` persistent chains; each draw restarts a `fresh_fraction` of its chains.
 
     Persistent contrastive divergence (Tieleman 2008) with the restarts of Du & Mordatch 2019. Moved chains are written
-    back to the slots they were drawn from, so every slot is one chain through time: `age` counts the Langevin
-    steps since its fresh start, `lineage` numbers that start, `step_index` is the step a kernel with a cycle is at. The
-    buffer fills with noise at its first draw.
+    back to the slots they were drawn from, so every slot is one chain through time. Its `age` counts the Langevin
+    steps since its restart, and its `lineage` numbers that restart. Its `step_index` is the step a kernel with a cycle
+    is at. The buffer fills with noise at its first draw.
 
     With one restart rate for all, ages are exponential, and no chain is as old as the ones a user may run. With
     `age_scale` a₀, a chain of age a restarts with probability fresh_fraction · a₀/(a₀ + a). Beyond a₀, ages then have

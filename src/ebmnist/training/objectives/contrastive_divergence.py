@@ -16,10 +16,10 @@ class ContrastiveDivergence:
     The first two terms have the gradient of the negative log-likelihood when x⁻ ~ exp(−E) (Hinton 2002).
     Where the chains that gave x⁻ began makes it CD-k, PCD or short-run: that is the `start`'s choice, not the loss's.
     The squares bound the energy's scale, the last one fixes the free constant of E. With mean_l2 = 1 they are
-    λ·mean(E(x⁺)² + E(x⁻)²) (Du & Mordatch 2019), whose pull on the mean makes Adam overshoot at every update; a
-    hundredth of it fixes the constant as well and leaves the weights alone (docs/concepts/regularisation.md).
+    λ·mean(E(x⁺)² + E(x⁻)²) (Du & Mordatch 2019). Their pull on the mean then makes Adam overshoot at every update. A
+    hundredth of it fixes the constant as well, and leaves the weights alone (docs/concepts/regularisation.md).
     Where data and chains carry noise of many levels σ, a pair counts w = 1/(1 + sigma_weighting·σ). Without weights,
-    noisy pairs dominate the gradient (section 7.1). An energy that fits every level is the optimum for any w > 0.
+    noisy pairs dominate the gradient. An energy that fits every level is the optimum for any w > 0.
     Otherwise w = 1.
     With a `max_gap` c, a pair says |c − gap| − c instead of −gap, gap = E(x⁻) − E(x⁺): the same up to c, and beyond
     it a negative's energy is pulled down again. Chains that are no samples yet then have an energy to come to, where
