@@ -30,7 +30,8 @@ sanitize: $(VENV)/.dev
 
 # Every tutorial is run, a warning is an error, and every link inside the site is followed.
 docs: $(VENV)/.docs
-	$(BIN)/sphinx-build -W --keep-going -E -q -b html docs docs/_build/html $(ARGS)
+	rm -rf docs/_build
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html $(ARGS)
 	$(BIN)/python docs/check_links.py docs/_build/html
 
 # The standard library is all it needs.

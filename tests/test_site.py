@@ -13,6 +13,7 @@ import pytest
 DOCS = Path(__file__).parent.parent / "docs"
 TUTORIALS = sorted(p.stem for p in (DOCS / "tutorials").glob("*.md") if p.stem != "index")
 CELL = re.compile(r"^```\{code-cell\}.*?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+OPTIONS = re.compile(r"\A(?::[^\n]*\n)+|\A---\n.*?\n---\n", re.DOTALL)  # of a cell, before its code
 
 
 def tool(path: Path) -> ModuleType:
@@ -30,7 +31,7 @@ def tool(path: Path) -> ModuleType:
 @pytest.mark.parametrize("name", TUTORIALS)
 def test_a_tutorial_runs_and_draws(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = CELL.findall((DOCS / f"tutorials/{name}.md").read_text(encoding="utf-8"))
-    code = "".join(re.sub(r"\A(:\w.*\n)+|\A---\n.*?^---\n", "", cell, flags=re.DOTALL | re.MULTILINE) for cell in cells)
+    code = "".join(OPTIONS.sub("", cell) for cell in cells)
     monkeypatch.chdir(tmp_path)
     with mpl.rc_context():
         exec(compile(code, name, "exec"), {"__name__": "__main__"})
