@@ -28,6 +28,8 @@ def to_rst(line: str) -> str:
 
 
 def _before(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:  # noqa: ARG001
+    if lines and lines[0].startswith("Alias for field number"):  # Python's own, of a NamedTuple
+        lines.clear()
     lines[:] = [to_rst(line) for line in lines]
     if what in ("attribute", "property"):  # napoleon would take "words: words" for a type and a text
         _attributes[name] = list(lines)

@@ -136,7 +136,8 @@ class EBM:
 
         An annealed energy is κ/2 times the squared distance to the data at every noise level. The mean of the clean
         image is then y − ∇E(y)/κ, whatever σ (Tweedie's formula: Robbins 1956, Efron 2011). Any other energy is
-        descended for `n_steps` steps at T = 0. No data set is read.
+        descended for `n_steps` steps at T = 0. No data set is read, and neither way needs the value of `sigma`: it is
+        only checked.
 
         Raises:
             BadInput: images of another type, shape or scale; `sigma` is not > 0 and finite.
