@@ -148,7 +148,6 @@ class Case:
     seed: int = 2**63 - 1
     stream: int = 2**32 - 1
     first_step: int = 2**32 - 3
-    drift: float = 0.5
     low: float = 0.0
     high: float = 1.0
 
@@ -160,6 +159,11 @@ class Case:
     @property
     def coefficients(self) -> Tensor:
         return torch.linspace(-1, 2, self.n)
+
+    @property
+    def drifts(self) -> Tensor:
+        """(n_steps, n), of each step and chain another."""
+        return (0.5 + torch.arange(self.n_steps)[:, None] / 8 - torch.arange(512) % 5 / 10)[:, : self.n].contiguous()
 
     @property
     def sigmas(self) -> Tensor:
@@ -177,7 +181,7 @@ class Case:
         """Write what driver.cpp reads."""
         net = self.net
         settings = Settings(
-            self.seed, self.stream, self.first_step, self.n_steps, self.noise_first, self.drift, self.clip,
+            self.seed, self.stream, self.first_step, self.n_steps, self.noise_first, self.clip,
             self.clip_norm, self.low, self.high,
         )  # fmt: skip
         with path.open("wb") as file:
@@ -187,8 +191,8 @@ class Case:
             file.write(np.array([net.biases[-1].item(), net.scale, net.shift, net.reference_precision]).tobytes())
             for weight, bias in zip(net.weights[:-1], net.biases[:-1], strict=True):
                 file.write(weight.numpy().tobytes() + bias.numpy().tobytes())
-            arrays = (net.weights[-1], net.order.int(), self.images, self.coefficients, self.sigmas, self.clamp_margins)
-            file.write(b"".join(a.numpy().tobytes() for a in (*arrays, self.chains)))
+            arrays = (net.weights[-1], net.order.int(), self.images, self.coefficients, self.drifts, self.sigmas)
+            file.write(b"".join(a.numpy().tobytes() for a in (*arrays, self.clamp_margins, self.chains)))
             words = [*(word for counter, _, _ in KNOWN for word in counter), *KNOWN[2][1]]
             file.write(np.array(words, np.uint32).tobytes())
 

@@ -21,6 +21,7 @@ from ebmnist.reading import from_home
 from ebmnist.reporting import Checkpoint, RunFolder, fingerprint, load_checkpoint, new_folder, save_checkpoint
 from ebmnist.reporting.history import read_history
 from ebmnist.reporting.measurements import read_measurements_of, to_json
+from ebmnist.sampling import SAMPLERS, check_whole_cycles
 from ebmnist.sampling.base import Kernel
 from ebmnist.sampling.samples import box_of, walls_of
 from ebmnist.training.restoring import check_weights
@@ -66,6 +67,22 @@ class Trained(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+    def sampler(self, name: str | None, n_steps: int | None) -> tuple[Kernel, int]:
+        """The kernel that draws samples, and its steps: its own where `name` is None, or one of `sampling.SAMPLERS`.
+
+        Raises:
+            BadInput: no such sampler; too few steps for it; an energy that it cannot serve; steps that end within an
+                annealing cycle.
+        """
+        if name is None:
+            steps = self.n_steps if n_steps is None else n_steps
+            check_whole_cycles(self.kernel, steps)
+            return self.kernel, steps
+        if name not in SAMPLERS:
+            raise BadInput(f"sampler {name!r} is unknown: use {', '.join(SAMPLERS)}")
+        kernel = SAMPLERS[name].of(self.kernel, 64 if n_steps is None else n_steps)
+        return kernel, kernel.cycle
 
     def choose_stop(self, sigma: float, rng: AnyRng, dataset: Dataset | None = None) -> Stop:
         """Where a descent from images of noise σ should stop: the best on 200 validation images."""

@@ -39,7 +39,7 @@ struct Case {
     Langevin kernel;
     std::vector<double> numbers;  // head_bias, scale, shift, reference_precision
     std::vector<std::vector<float>> weights, biases;
-    std::vector<float> head, images, coefficients, sigmas, clamp_margins;
+    std::vector<float> head, images, coefficients, drifts, sigmas, clamp_margins;
     std::vector<int32_t> order;
     std::vector<int64_t> chains;
     std::vector<uint32_t> counters;  // of Philox, and the key's two words
@@ -58,6 +58,7 @@ struct Case {
         order = in.read<int32_t>(pixels());
         images = in.read<float>((size_t)n * pixels());
         coefficients = in.read<float>((size_t)n);
+        drifts = in.read<float>(steps() * (size_t)n);
         sigmas = in.read<float>(steps() * (size_t)n);
         clamp_margins = in.read<float>(steps() * (size_t)n);
         chains = in.read<int64_t>((size_t)n);
@@ -96,8 +97,9 @@ Handle* packed(Case& c) {
 void run_native(const Handle* handle, const Case& c, const std::vector<float>& noise, File& out) {
     size_t n = (size_t)c.n, size = n * c.pixels();
     std::vector<float> x = c.images, before(size), grad(size), trace(4 * c.steps() * n);
-    must(langevin_chain(handle, &c.kernel, x.data(), c.n, c.chains.data(), c.sigmas.data(), c.clamp_margins.data(),
-                        noise.empty() ? nullptr : noise.data(), before.data(), grad.data(), trace.data(), c.n_threads));
+    must(langevin_chain(handle, &c.kernel, x.data(), c.n, c.chains.data(), c.drifts.data(), c.sigmas.data(),
+                        c.clamp_margins.data(), noise.empty() ? nullptr : noise.data(), before.data(), grad.data(),
+                        trace.data(), c.n_threads));
     for (const auto* part : {&x, &before, &grad, &trace}) out.write(*part);
 }
 
@@ -206,9 +208,9 @@ int refused() {
     refuses("gradient: weight", weight_grad(handle, kept.bytes, 1, x, &none, &to, o, 1));
 
     int64_t chain = 0;
-    Langevin kernel{1, 2, 3, 1, 0, 1, 1, 1, 0, 1};
+    Langevin kernel{1, 2, 3, 1, 0, 1, 1, 0, 1};
     auto walks = [&](const Langevin* k, const int64_t* chains, int32_t n = 1, int32_t threads = 1) {
-        return langevin_chain(handle, k, images.data(), n, chains, x, x, nullptr, o, o, o, threads);
+        return langevin_chain(handle, k, images.data(), n, chains, x, x, x, nullptr, o, o, o, threads);
     };
     must(walks(&kernel, &chain));
     refuses("chain: kernel", walks(nullptr, &chain));

@@ -14,7 +14,7 @@ from ebmnist.random import StepRng
 from ebmnist.sampling import Langevin, run_chain
 
 pytestmark = pytest.mark.skipif(library() is None, reason="nothing here compiles C++")
-FREE = {"drift": 2.5, "clip": None, "clip_norm": None, "clamp": None, "noise_first": False}
+FREE = {"clip": None, "clip_norm": None, "clamp": None, "noise_first": False}
 bf16_only = pytest.mark.skipif(library() is None or not library().has_bf16(), reason="no bfloat16 dot products here")
 
 
@@ -116,9 +116,10 @@ def test_given_the_same_noise_it_is_the_same_chain(kernel, rng, monkeypatch):
     energy, n_steps = ConvNet(8, reference_precision=0.05, precision="fp32"), 7
     x, noise = torch.rand(5, 1, 28, 28, generator=rng), torch.randn(n_steps, 5, 1, 28, 28, generator=rng)
     segment = native_net(energy).langevin(
-        x, torch.full((n_steps, 1), kernel.step_size * kernel.temperature**0.5),
+        x, torch.full((n_steps, 1), 0.5 * kernel.step_size**2),
+        torch.full((n_steps, 1), kernel.step_size * kernel.temperature**0.5),
         seed=0, stream=0, chains=torch.arange(5), first_step=0,
-        drift=0.5 * kernel.step_size**2, clip=kernel.clip, clip_norm=kernel.clip_norm, clamp=kernel.clamp,
+        clip=kernel.clip, clip_norm=kernel.clip_norm, clamp=kernel.clamp,
         noise_first=kernel.noise_first, noise=noise,
     )  # fmt: skip
     twin, given = in_torch(energy, monkeypatch), iter(noise)
@@ -178,11 +179,12 @@ def test_same_seed_same_bits_on_any_number_of_threads():
 def test_a_chain_cut_anywhere_is_the_same_chain():
     net, x, sigmas = native_net(ConvNet(4)), torch.rand(40, 1, 28, 28), torch.full((9, 1), 0.1)
     settings = {**FREE, "seed": 2**63 - 1, "stream": 3, "chains": 5 * torch.arange(40)}
-    whole = net.langevin(x, sigmas, first_step=2, **settings)
-    half = net.langevin(x, sigmas[:4], first_step=2, **settings).x
-    assert torch.equal(net.langevin(half, sigmas[4:], first_step=6, **settings).x, whole.x)
+    drifts = torch.linspace(0.5, 2.5, 9)[:, None]
+    whole = net.langevin(x, drifts, sigmas, first_step=2, **settings)
+    half = net.langevin(x, drifts[:4], sigmas[:4], first_step=2, **settings).x
+    assert torch.equal(net.langevin(half, drifts[4:], sigmas[4:], first_step=6, **settings).x, whole.x)
     settings["chains"] = settings["chains"][3:8]
-    assert torch.equal(net.langevin(x[3:8], sigmas, first_step=2, **settings).x, whole.x[3:8])
+    assert torch.equal(net.langevin(x[3:8], drifts, sigmas, first_step=2, **settings).x, whole.x[3:8])
 
 
 def test_progress_is_told_of_every_step_of_a_chain_in_stretches(monkeypatch):

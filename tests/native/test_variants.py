@@ -55,9 +55,8 @@ class Expected:
     def run_native(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Where the chain ends, ∂E/∂x of its last step, and its trace."""
         case, x, rows = self.case, self.case.images.double(), []
-        for sigma, clamp_margin, xi in zip(
-            case.sigmas.double(), case.clamp_margins.double(), noise.double(), strict=True
-        ):
+        steps = (t.double() for t in (case.drifts, case.sigmas, case.clamp_margins, noise))
+        for drift, sigma, clamp_margin, xi in zip(*steps, strict=True):
             begin, low, high = x, case.low - clamp_margin[:, None], case.high + clamp_margin[:, None]
             if case.noise_first:
                 x = (x + sigma[:, None] * xi).clamp(low, high)
@@ -65,7 +64,7 @@ class Expected:
             clipped = grad.clamp(-case.clip, case.clip)
             norm = clipped.norm(dim=1)
             share = torch.where(norm > case.clip_norm, 1.0, (clipped != grad).double().mean(1))
-            x = x - case.drift * clipped * (case.clip_norm / norm).clamp(max=1)[:, None]
+            x = x - drift[:, None] * clipped * (case.clip_norm / norm).clamp(max=1)[:, None]
             if not case.noise_first:
                 x = x + sigma[:, None] * xi
             x = x.clamp(low, high)

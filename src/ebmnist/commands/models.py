@@ -25,7 +25,7 @@ from ebmnist.reporting.plots import save_animation, save_grid
 from ebmnist.reporting.plots.chain import FILM_IMAGES
 from ebmnist.reporting.tables import drawn_parts, parts_of
 from ebmnist.run_plots import energy_of
-from ebmnist.sampling import check_whole_cycles, run_chain, sample, uniform_noise
+from ebmnist.sampling import run_chain, sample, uniform_noise
 from ebmnist.trained import export as export_model
 from ebmnist.trained import identity_of, load, make_trained
 
@@ -101,20 +101,19 @@ def sample_images(args: argparse.Namespace, _: list[str]) -> int:
     if args.n > (most := MOST_IMAGES[args.out.suffix]):
         raise BadInput(f"--n {args.n}: a {args.out.suffix} holds at most {most:,} images; ask for fewer, or for .npy")
     model = load(args.model, args.device)
-    n_steps = model.n_steps if args.steps is None else args.steps
-    check_whole_cycles(model.kernel, n_steps)
+    kernel, n_steps = model.sampler(args.sampler, args.steps)
     rng = Rng(args.seed, device=model.device)
     if args.out.suffix in (".webp", ".gif"):
         with steps_bar("sampling", n_steps) as progress:
             keep = sorted({round(i * n_steps / 60) for i in range(61)})
             noise = uniform_noise(args.n, (1, 28, 28), rng)
-            chain = run_chain(model, model.kernel, noise, n_steps, rng=rng, keep=keep, progress=progress)
+            chain = run_chain(model, kernel, noise, n_steps, rng=rng, keep=keep, progress=progress)
         assert chain.trajectory is not None
         save_animation(chain.trajectory.cpu(), keep, args.out)
     else:
         batches = -(-args.n // 256)
         with steps_bar("sampling", n_steps * batches) as progress:
-            x = sample(model, args.n, rng=rng, n_steps=n_steps, progress=progress)
+            x = sample(model, args.n, rng=rng, kernel=kernel, n_steps=n_steps, progress=progress)
         _write(x, args.out)
     say(f"drew {args.out}")
     return 0

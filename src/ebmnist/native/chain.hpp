@@ -1,4 +1,4 @@
-// Langevin chains, many steps at a time: x ← clamp(x − (ε²/2) clip(∇E(x)) + σ ξ), the step of sampling/langevin.py.
+// Chains of Langevin's form, many steps at a time: x ← clamp(x − drift·clip(∇E(x)) + σ ξ); drift and σ of each step are given.
 #pragma once
 
 #include "tiles.hpp"
@@ -21,8 +21,9 @@ struct Chains {  // of one tile
     }
 
     // seen: energy, ‖∇E‖₂, share of clipped components, ‖x_after − x_before‖₂, of each image of the tile.
-    // For each image of the tile, sigma: the noise's standard deviation; clamp_margin: how far beyond the clamp it may go.
-    void step(Floats sigma, Floats clamp_margin, Floats (&seen)[4]) {
+    // For each image of the tile, drift: what the gradient is multiplied by; sigma: the noise's standard deviation;
+    // clamp_margin: how far beyond the clamp it may go.
+    void step(Floats drift, Floats sigma, Floats clamp_margin, Floats (&seen)[4]) {
         Floats low = k.low - clamp_margin, high = k.high + clamp_margin;
         before = x;
         if (k.noise_first)
@@ -40,7 +41,7 @@ struct Chains {  // of one tile
         Floats norm = square_root(kept), most = Floats{} + k.clip_norm;
         Floats shrink = norm > most ? most / norm : Floats{} + 1.0f;
         for (int i = 0; i < pixels; i++) {
-            Floats y = x[i] - k.drift * (bounded(grad[i], -k.clip, k.clip) * shrink);
+            Floats y = x[i] - drift * (bounded(grad[i], -k.clip, k.clip) * shrink);
             if (!k.noise_first) y += sigma * noise[i];
             x[i] = bounded(y, low, high);
             moved += (x[i] - before[i]) * (x[i] - before[i]);
@@ -60,7 +61,7 @@ inline bool any(Floats x) {
 struct Buffers {  // as `langevin_chain` in engine.h has them
     float* images;
     const int64_t* chains;
-    const float *sigmas, *clamp_margins, *noise;
+    const float *drifts, *sigmas, *clamp_margins, *noise;
     float *before, *grad, *trace;
 };
 
@@ -74,13 +75,14 @@ void run_chains(const Network<W>& net, const Langevin& kernel, int n_images, con
             if (b.chains) load(b.chains, n_images, tile, chains);
             load(b.images, n_images, net.order, tile, tile_chains.x.data());
             for (size_t i = 0; i < n_steps; i++) {
-                Floats sigma, clamp_margin, seen[4];
+                Floats drift, sigma, clamp_margin, seen[4];
+                load(b.drifts + i * n, n_images, tile, drift);
                 load(b.sigmas + i * n, n_images, tile, sigma);
                 load(b.clamp_margins + i * n, n_images, tile, clamp_margin);
                 if (b.noise)
                     load(b.noise + i * n * (size_t)net.pixels(), n_images, net.order, tile, tile_chains.noise.data());
                 else if (any(sigma)) tile_chains.draw((int)i, chains);
-                tile_chains.step(sigma, clamp_margin, seen);
+                tile_chains.step(drift, sigma, clamp_margin, seen);
                 for (size_t j = 0; j < 4; j++) store(seen[j], n_images, tile, b.trace + (j * n_steps + i) * n);
             }
             store(tile_chains.x.data(), n_images, net.order, tile, b.images);

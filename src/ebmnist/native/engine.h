@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define EBMNIST_ABI 2
+#define EBMNIST_ABI 3
 #define EBMNIST_ENTRY __attribute__((visibility("default")))
 
 #ifdef __cplusplus
@@ -26,7 +26,6 @@ struct Langevin {
     uint64_t seed;
     uint32_t stream, first_step;  // counter words c3, and c1 of the first step
     int32_t n_steps, noise_first;
-    float drift;            // ε²/2
     float clip, clip_norm;  // infinite for none
     float low, high;        // infinite for none
 };
@@ -62,11 +61,13 @@ EBMNIST_ENTRY int32_t weight_grad(const struct Handle* handle, const void* recor
                                   const float* coefficients, float* const* weights, float* const* biases, float* head,
                                   int32_t n_threads);
 
-// images: (n, pixels), moved; chains: (n,), each in [0, 2³²), may be null where noise is given; sigmas, clamp_margins:
-// (n_steps, n); noise: (n_steps, n, pixels) or null; before, grad: (n, pixels); trace: (4, n_steps, n).
+// images: (n, pixels), moved; chains: (n,), each in [0, 2³²), may be null where noise is given; drifts (what the gradient
+// is multiplied by, ε²/2), sigmas, clamp_margins: (n_steps, n); noise: (n_steps, n, pixels) or null; before, grad:
+// (n, pixels); trace: (4, n_steps, n).
 EBMNIST_ENTRY int32_t langevin_chain(const struct Handle* handle, const struct Langevin* kernel, float* images,
-                                     int32_t n, const int64_t* chains, const float* sigmas, const float* clamp_margins,
-                                     const float* noise, float* before, float* grad, float* trace, int32_t n_threads);
+                                     int32_t n, const int64_t* chains, const float* drifts, const float* sigmas,
+                                     const float* clamp_margins, const float* noise, float* before, float* grad,
+                                     float* trace, int32_t n_threads);
 
 // Standard normals of one draw: chains: (n,), each in [0, 2³²); out: (n, n_values).
 EBMNIST_ENTRY int32_t normals(uint64_t seed, uint32_t stream, uint32_t step, int32_t draw, const int64_t* chains,

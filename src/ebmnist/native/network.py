@@ -149,13 +149,13 @@ class NativeNet:
     def langevin(
         self,
         x: Tensor,
+        drifts: Tensor,
         sigmas: Tensor,
         *,
         seed: int,
         stream: int,
         chains: Tensor,
         first_step: int,
-        drift: float,
         clip: float | None,
         clip_norm: float | None,
         clamp: tuple[float, float] | None,
@@ -163,20 +163,20 @@ class NativeNet:
         clamp_margins: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> NativeSegment:
-        """Move chains by one step per row of `sigmas`, the noise's standard deviation.
+        """Move chains by one step per row of `sigmas`: x ← clamp(x − drift·clip(∇E(x)) + σ ξ).
 
         The noise of step i is `normals(seed, stream, chains, first_step + i, side²)`, pixel by pixel, row by row.
 
         Args:
             x: (B, 1, side, side).
-            sigmas: (n_steps, B), or (n_steps, 1) for all chains alike, ≥ 0.
+            drifts: what the gradient is multiplied by, ε²/2; (n_steps, B), or (n_steps, 1) for all chains alike.
+            sigmas: the noise's standard deviation, as drifts, ≥ 0.
             seed: 0 … 2⁶³ − 1.
             stream: 0 … 2³² − 1: purpose and call.
             chains: (B,), int64, 0 … 2³² − 1: which stream each chain draws from.
             first_step: ≥ 0; no step may reach 2³².
-            drift: ε²/2.
             clip: as in `sampling.Langevin`, like `clip_norm`, `clamp` and `noise_first`.
-            clamp_margins: how far beyond `clamp` each step may lead, as sigmas; 0 if not given.
+            clamp_margins: how far beyond `clamp` each step may lead, as drifts; 0 if not given.
             noise: standard normal numbers to use in place of drawn ones, (n_steps, B, 1, side, side).
 
         Raises:
@@ -190,24 +190,22 @@ class NativeNet:
         check_stream(seed, stream, first_step)
         low, high = (-free, free) if clamp is None else clamp
         clip, clip_norm = (free if bound is None else bound for bound in (clip, clip_norm))
-        settings = Settings(seed, stream, first_step, n_steps, noise_first, drift, clip, clip_norm, low, high)
+        settings = Settings(seed, stream, first_step, n_steps, noise_first, clip, clip_norm, low, high)
         moved = self._images(x).clone()
         before, grad, seen = empty(*moved.shape), empty(*moved.shape), empty(4, n_steps, len(x))
         clamp_margins = (
             torch.zeros(n_steps, 1, dtype=torch.float32, device="cpu") if clamp_margins is None else clamp_margins
         )
-        sigmas, clamp_margins = (
-            _every("sigmas", sigmas, n_steps, len(x)),
-            _every("clamp_margins", clamp_margins, n_steps, len(x)),
-        )
+        given = {"drifts": drifts, "sigmas": sigmas, "clamp_margins": clamp_margins}
+        drifts, sigmas, clamp_margins = (_every(name, t, n_steps, len(x)) for name, t in given.items())
         chains = checked_chains(chains)
         if len(chains) != len(x):
             raise BadInput(f"chains must be one index for each of {len(x)} chains, not {len(chains)}")
         drawn = None if noise is None else floats("noise", noise, (n_steps, *x.shape))
         self._lib.langevin_chain(
-            self._handle, ctypes.pointer(settings), address(moved), len(x), address(chains), address(sigmas),
-            address(clamp_margins), None if drawn is None else address(drawn), address(before), address(grad),
-            address(seen), torch.get_num_threads(),
+            self._handle, ctypes.pointer(settings), address(moved), len(x), address(chains), address(drifts),
+            address(sigmas), address(clamp_margins), None if drawn is None else address(drawn), address(before),
+            address(grad), address(seen), torch.get_num_threads(),
         )  # fmt: skip
         return NativeSegment(moved, before, grad, *seen)
 

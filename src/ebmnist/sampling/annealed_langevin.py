@@ -6,11 +6,12 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from ebmnist.energies.base import Energy, energy_and_grad, per_sample
+from ebmnist.energies.base import Energy
 from ebmnist.errors import BadInput
 from ebmnist.random import StepRng
 from ebmnist.sampling.base import ChainState, StepInfo
-from ebmnist.sampling.clipping import check_bounds, clip_grad
+from ebmnist.sampling.clipping import check_bounds
+from ebmnist.sampling.schedule import begin, levels, scheduled_step
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class AnnealedLangevin:
         """σ of the noise on data that chains are held to by step `step_index`, any shape."""
         return _table(self, step_index.device)[1][step_index % self.cycle]
 
+    def drift(self, step_index: Tensor) -> Tensor:
+        """What step `step_index` multiplies the gradient by: ε²/2, at every step."""
+        return torch.full(step_index.shape, 0.5 * self.step_size**2, dtype=torch.float32, device=step_index.device)
+
     def noise(self, step_index: Tensor) -> Tensor:
         """Standard deviation of the noise that this step adds, ε√T_j; `sigma_max` in the first of a cycle."""
         return _table(self, step_index.device)[0][step_index % self.cycle]
@@ -94,38 +99,20 @@ class AnnealedLangevin:
 
     def init(self, energy: Energy, x: Tensor, step_index: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
         """Chains at `x`, (B, *shape), after `step_index` steps, (B,); at their start if not given."""
-        start = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        return ChainState(x.detach(), step_index=start if step_index is None else step_index)
+        return begin(x, step_index)
 
     def step(self, energy: Energy, state: ChainState, rng: StepRng) -> tuple[ChainState, StepInfo]:
         """Move every chain one step."""
-        x, step_index = state.x, state.step_index
-        assert step_index is not None
-        value, grad = energy_and_grad(energy, x)
-        drift_grad = clip_grad(grad, self.clip, self.clip_norm)
-        noise = rng.normal_like(x)
-        noise *= per_sample(self.noise(step_index).to(x.dtype), x)
-        x_after = x - 0.5 * self.step_size**2 * drift_grad + noise
-        if self.clamp is not None:
-            low, high = self.clamp
-            clamp_margin = per_sample(self.margin(step_index).to(x.dtype), x)
-            x_after = x_after.clamp(low - clamp_margin, high + clamp_margin)
-        return ChainState(x_after, step_index=step_index + 1), StepInfo(value, grad, drift_grad, x, x_after)
+        return scheduled_step(self, energy, state, rng)
 
 
 @cache  # once a kernel and device: a step on a GPU then waits for nothing from the host
 @torch.inference_mode(mode=False)  # they outlive it
 def _table(kernel: AnnealedLangevin, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Of each step of a cycle: the noise it adds, and the σ that a chain then has where E = κ‖x − data‖²/2.
-
-    A step makes a chain's variance v into (1 − hκ)²v + noise², h = ε²/2; from cycle to cycle v soon comes round.
-    """
+    """Of each step of a cycle: the noise it adds, and the σ that a chain then has where E is quadratic."""
     share = 0.5 * kernel.step_size**2 * kernel.curvature
     cooled = (torch.arange(kernel.cycle) - kernel.n_hold + 1).clamp_min(0) / kernel.n_anneal
     noise = (2 * share) ** 0.5 * kernel.sigma_max * (kernel.sigma_min / kernel.sigma_max) ** cooled.double()
     noise[0] = kernel.sigma_max
-    variance, level = kernel.sigma_min**2, torch.empty_like(noise)
-    for place in [*range(kernel.cycle)] * 3:
-        variance = (1 - share) ** 2 * variance + float(noise[place]) ** 2
-        level[place] = variance**0.5
+    level = levels(torch.full_like(noise, share), noise, kernel.sigma_min)
     return noise.float().to(device), level.float().to(device)

@@ -12,13 +12,12 @@ from ebmnist.energies.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.native import NativeNet
 from ebmnist.random import AnyRng, ChainRng, Rng, Stream
-from ebmnist.sampling.annealed_langevin import AnnealedLangevin
 from ebmnist.sampling.base import ChainState, Kernel, Samplable, StepInfo
 from ebmnist.sampling.border import check_start, check_steps
 from ebmnist.sampling.clipping import clip_grad
 from ebmnist.sampling.graphed import graphed, replay
 from ebmnist.sampling.langevin import Langevin
-from ebmnist.sampling.native_chains import native_net_for, run_native
+from ebmnist.sampling.native_chains import NativeKernel, native_net_for, run_native
 from ebmnist.sampling.samples import check_whole_cycles, cycle_of, samples_of
 
 
@@ -82,9 +81,7 @@ def run_chain(
     energy = frozen(energy)
     native_net = native_net_for(energy, kernel, x)
     if native_net is not None:
-        steps = _native_segments(
-            native_net, cast(Langevin | AnnealedLangevin, kernel), x, numbers, step_index, temperatures, keep
-        )
+        steps = _native_segments(native_net, cast(NativeKernel, kernel), x, numbers, step_index, temperatures, keep)
     else:
         steps = _stepped(energy, kernel, x, numbers, step_index, temperatures, record)
     return _collected(steps, x.detach(), keep, record, progress)
@@ -162,7 +159,7 @@ def _one_by_one(
 
 def _native_segments(
     native_net: NativeNet,
-    kernel: Langevin | AnnealedLangevin,
+    kernel: NativeKernel,
     x: Tensor,
     numbers: ChainRng,
     step_index: Tensor | None,

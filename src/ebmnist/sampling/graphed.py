@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ebmnist.energies.base import Energy
 from ebmnist.random import ChainRng, StepRng
+from ebmnist.sampling.ancestral import Ancestral
 from ebmnist.sampling.annealed_langevin import AnnealedLangevin
 from ebmnist.sampling.base import ChainState, Kernel, StepInfo
 from ebmnist.sampling.langevin import Langevin
@@ -26,7 +27,7 @@ def graphed(energy: Energy, kernel: Kernel, state: ChainState, n_steps: int) -> 
     return (
         state.x.device.type == "cuda"
         and n_steps >= WORTH
-        and type(kernel) in (Langevin, AnnealedLangevin, MALA)
+        and type(kernel) in (Langevin, AnnealedLangevin, Ancestral, MALA)
         and getattr(energy, "capturable", False)
         and os.environ.get("EBMNIST_GRAPHS") != "0"
         and not torch.is_anomaly_enabled()  # it looks at every gradient

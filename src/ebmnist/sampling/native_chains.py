@@ -9,17 +9,19 @@ from ebmnist.energies.base import Energy
 from ebmnist.energies.fast import followed, native_net_of, plain
 from ebmnist.native import NativeNet, NativeSegment
 from ebmnist.random import ChainRng
+from ebmnist.sampling.ancestral import Ancestral
 from ebmnist.sampling.annealed_langevin import AnnealedLangevin
 from ebmnist.sampling.base import Kernel
 from ebmnist.sampling.langevin import Langevin
 
+NativeKernel = Langevin | AnnealedLangevin | Ancestral  # those that the C++ can run
 # Image-steps between two returns to Python, where Ctrl-C is heard and progress is told: well under a second.
 STRIDE = 8192
 
 
 def native_net_for(energy: Energy, kernel: Kernel, x: Tensor) -> NativeNet | None:
     """The energy as the C++ reads it, if it can run these chains; None if they are stepped one by one."""
-    if type(kernel) not in (Langevin, AnnealedLangevin) or followed() or not plain(x):
+    if type(kernel) not in (Langevin, AnnealedLangevin, Ancestral) or followed() or not plain(x):
         return None
     native_net = native_net_of(energy, low_precision=True)
     return native_net if native_net is not None and native_net.takes(x) else None
@@ -27,7 +29,7 @@ def native_net_for(energy: Energy, kernel: Kernel, x: Tensor) -> NativeNet | Non
 
 def run_native(
     native_net: NativeNet,
-    kernel: Langevin | AnnealedLangevin,
+    kernel: NativeKernel,
     x: Tensor,
     numbers: ChainRng,
     *,
@@ -40,15 +42,15 @@ def run_native(
     done, reach = 0, max(1, STRIDE // len(x))
     while done < n_steps:
         until = min([n_steps, done + reach, *(s for s in stops if s > done)])
-        sigmas, clamp_margins = _noise_and_margin(kernel, range(done, until), step_index, temperatures)
+        drifts, sigmas, clamp_margins = _numbers(kernel, range(done, until), step_index, temperatures)
         segment = native_net.langevin(
             x,
+            drifts,
             sigmas,
             seed=stream.seed,
             stream=stream.word,
             chains=numbers.chains,
             first_step=numbers.steps.start + done,
-            drift=0.5 * kernel.step_size**2,
             clip=kernel.clip,
             clip_norm=kernel.clip_norm,
             clamp=kernel.clamp,
@@ -59,14 +61,15 @@ def run_native(
         yield done, segment
 
 
-def _noise_and_margin(
-    kernel: Langevin | AnnealedLangevin, steps: range, step_index: Tensor | None, temperatures: Sequence[float] | None
-) -> tuple[Tensor, Tensor]:
-    """Each step's noise, and how far beyond the clamp it may lead: (steps, B), or (steps, 1) for all alike."""
-    if isinstance(kernel, AnnealedLangevin):
+def _numbers(
+    kernel: NativeKernel, steps: range, step_index: Tensor | None, temperatures: Sequence[float] | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Each step's drift, noise, and reach beyond the clamp: (steps, B), or (steps, 1) for all chains alike."""
+    if not isinstance(kernel, Langevin):
         start = torch.zeros(1, dtype=torch.int64, device="cpu") if step_index is None else step_index
-        step_indices = start + torch.arange(steps.start, steps.stop, device="cpu")[:, None]
-        return kernel.noise(step_indices), kernel.margin(step_indices)
-    at = [kernel.temperature] * len(steps) if temperatures is None else temperatures[steps.start : steps.stop]
-    sigmas = kernel.step_size * torch.as_tensor(at, dtype=torch.float64, device="cpu").sqrt()[:, None]
-    return sigmas, torch.full((len(steps), 1), kernel.clamp_margin, dtype=torch.float32, device="cpu")
+        at = start + torch.arange(steps.start, steps.stop, device="cpu")[:, None]
+        return kernel.drift(at), kernel.noise(at), kernel.margin(at)
+    ts = [kernel.temperature] * len(steps) if temperatures is None else temperatures[steps.start : steps.stop]
+    sigmas = kernel.step_size * torch.as_tensor(ts, dtype=torch.float64, device="cpu").sqrt()[:, None]
+    alike = torch.ones(len(steps), 1, dtype=torch.float32, device="cpu")
+    return 0.5 * kernel.step_size**2 * alike, sigmas, kernel.clamp_margin * alike
