@@ -169,11 +169,17 @@ def test_what_are_no_images_is_refused_by_each(spoil: Callable, images: torch.Te
 
 
 def test_what_cannot_be_meant_is_refused(best: EBM, images: torch.Tensor) -> None:
+    with pytest.raises(BadInput, match="sampler 'euler' is unknown: use ancestral"):
+        best.sample(1, sampler="euler")
+    with pytest.raises(BadInput, match="at least 8 steps"):
+        best.sample(1, sampler="ancestral", n_steps=4)
+    with pytest.raises(BadInput, match="one temperature"):
+        EBM(recipe="mnist-classic").sample(1, sampler="ancestral")
     with pytest.raises(BadInput, match="a seed or a generator"):
         best.sample(1, seed=0, generator=torch.Generator())
     with pytest.raises(BadInput, match="sigma must be > 0"):
         best.denoise(images[:1], sigma=0.0)
-    with pytest.raises(BadInput, match="bool mask"):
+    with pytest.raises(BadInput, match=r"the mask is torch\.float32; give a bool one"):
         best.inpaint(images[:1], torch.ones(1, 28, 28))
     with pytest.raises(BadInput, match="1 values are NaN"):
         small().fit(images.index_fill(0, torch.tensor(0), 0.5).where(images != images[1, 0, 0, 0], torch.nan))
