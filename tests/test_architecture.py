@@ -39,8 +39,9 @@ ORDER = {
     "console": 15,
     "commands": 16,
     "arguments": 16,
-    "cli": 17,
-    "__main__": 18,
+    "parser": 17,
+    "cli": 18,
+    "__main__": 19,
 }
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ebmnist.arguments import file_path, names
-from ebmnist.cli import build_parser, main
+from ebmnist.cli import main
+from ebmnist.parser import build_parser
 
 # A command with what it requires, but for the option that is tried.
 SAMPLE, DENOISE = ["sample", "pretrained", "--out", "x.png"], ["denoise", "pretrained", "--out", "x.png"]

@@ -15,9 +15,11 @@ import yaml
 from PIL import Image
 
 import ebmnist
-from ebmnist.cli import build_parser, main, split_overrides
+from ebmnist.arguments import split_overrides
+from ebmnist.cli import main
 from ebmnist.config import load_recipe
 from ebmnist.data import read_images
+from ebmnist.parser import build_parser
 
 GOLDEN = Path(__file__).parent / "golden"
 TINY = [
@@ -42,7 +44,8 @@ def test_help_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "train", "resume", "report", "recipe", "info", "sample", "denoise", "score", "evaluate"]
+    "command",
+    ["run", "train", "resume", "report", "recipe", "info", "sample", "denoise", "inpaint", "score", "evaluate"],
 )
 def test_every_verb_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

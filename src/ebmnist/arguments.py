@@ -76,6 +76,17 @@ def sigma(word: str) -> float:
     return value
 
 
+def box(word: str) -> tuple[int, int, int, int]:
+    """Return top, left, bottom and right of a box of pixels in 28 x 28, ends left out. Raises `ArgumentTypeError`."""
+    try:
+        top, left, bottom, right = (int(part) for part in word.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be four whole numbers, TOP,LEFT,BOTTOM,RIGHT, not {word!r}") from None
+    if not (0 <= top < bottom <= 28 and 0 <= left < right <= 28):
+        raise argparse.ArgumentTypeError(f"must have 0 ≤ TOP < BOTTOM ≤ 28 and 0 ≤ LEFT < RIGHT ≤ 28, not {word}")
+    return top, left, bottom, right
+
+
 def names(word: str) -> list[str]:
     """Return the names in a list such as `fidelity,ood`. Raises `ArgumentTypeError`."""
     found = [name.strip() for name in word.split(",") if name.strip()]

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from ebmnist.commands import evaluating, models, training
+from ebmnist.commands import evaluating, inpainting, models, training
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "run": training.run,
@@ -15,6 +15,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "export": models.export,
     "sample": models.sample_images,
     "denoise": models.denoise_images,
+    "inpaint": inpainting.inpaint_images,
     "evaluate": evaluating.evaluate,
     "compare": evaluating.compare,
     "train-feature-net": evaluating.train_classifier,

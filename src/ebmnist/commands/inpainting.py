@@ -1,0 +1,65 @@
+"""The command that fills missing pixels of images."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ebmnist.commands.ends import may_write
+from ebmnist.console import say
+from ebmnist.data import read_images
+from ebmnist.errors import BadInput
+from ebmnist.inference.inpainting import inpaint
+from ebmnist.random import Rng
+from ebmnist.reporting import write_images
+from ebmnist.reporting.plots import save_grid
+from ebmnist.trained import load
+
+SIDE = 28
+HIDDEN = 0.5  # how a missing pixel is shown
+HALVES = {
+    "left": (slice(None), slice(None, SIDE // 2)),
+    "right": (slice(None), slice(SIDE // 2, None)),
+    "top": (slice(None, SIDE // 2), slice(None)),
+    "bottom": (slice(SIDE // 2, None), slice(None)),
+}
+
+
+def inpaint_images(args: argparse.Namespace, _: list[str]) -> int:
+    """Fill the missing pixels of each image several times over."""
+    may_write(args.out, (".png", ".npy"), force=args.force, source=args.input)
+    model = load(args.model, args.device)
+    images = read_images(args.input)
+    known = _known(args, len(images))
+    y, mask = (torch.repeat_interleave(t, args.n, 0).to(model.device) for t in (images, known))
+    n_steps = model.n_steps if args.steps is None else args.steps
+    filled = inpaint(model, model.kernel, y, mask, n_steps, rng=Rng(args.seed, device=model.device)).cpu()
+    if args.out.suffix == ".npy":
+        write_images(filled, args.out)
+    else:
+        shown = torch.where(known, images, HIDDEN)[:, None]
+        rows = torch.cat([shown, filled.view(len(images), args.n, 1, SIDE, SIDE)], 1)
+        save_grid(rows.flatten(0, 1), args.out, n_columns=args.n + 1)
+    say(f"wrote {args.out}")
+    return 0
+
+
+def _known(args: argparse.Namespace, n: int) -> Tensor:
+    """Which pixels are known, bool, (n, 1, 28, 28)."""
+    if args.mask is not None:
+        return _read_mask(args.mask, n)
+    known = torch.ones(n, 1, SIDE, SIDE, dtype=torch.bool)
+    top, left, bottom, right = args.box or (0, 0, 0, 0)
+    rows, columns = HALVES[args.half] if args.half else (slice(top, bottom), slice(left, right))
+    known[:, :, rows, columns] = False
+    return known
+
+
+def _read_mask(path: Path, n: int) -> Tensor:
+    mask = read_images(path) > 0.5
+    if len(mask) not in (1, n):
+        raise BadInput(f"{path}: {len(mask)} masks for {n} images; give one for all, or one for each")
+    if mask.all():
+        raise BadInput(f"{path}: every pixel is known; black pixels of a mask are filled, white ones are kept")
+    return mask.expand(n, -1, -1, -1)
