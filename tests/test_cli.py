@@ -129,6 +129,22 @@ def test_score_as_csv_and_json(model: Path, tmp_path: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out) == [float(line.split(",")[1]) for line in lines[1:]]
 
 
+def test_score_tells_outliers_from_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noise = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    np.save(tmp_path / "x.npy", torch.cat([load_recipe("mnist").load_data().test.images[:100], noise]).numpy())
+    words = ["score", "pretrained", "--input", str(tmp_path / "x.npy"), "--false-positive-rate", "0.05"]
+    assert main(words) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header == "index,energy,p_value,outlier"
+    p, outlier = (np.array([float(row.split(",")[i]) for row in rows]) for i in (2, 3))
+    assert ((p <= 0.05) == outlier).all()
+    assert outlier[100:].all()
+    assert outlier[:100].sum() <= 14  # of 100 digits at 0.05: beyond it once in ten thousand
+    assert p[100:] == pytest.approx(1 / 5001)
+    assert main([*words, "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)[0]) == ["energy", "p_value", "outlier"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

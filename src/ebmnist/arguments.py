@@ -87,6 +87,17 @@ def box(word: str) -> tuple[int, int, int, int]:
     return top, left, bottom, right
 
 
+def rate(word: str) -> float:
+    """Return a share, above 0 and below 1. Raises `ArgumentTypeError`."""
+    try:
+        value = float(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, not {word!r}") from None
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and below 1, such as 0.05, not {word}")
+    return value
+
+
 def names(word: str) -> list[str]:
     """Return the names in a list such as `fidelity,ood`. Raises `ArgumentTypeError`."""
     found = [name.strip() for name in word.split(",") if name.strip()]

@@ -21,6 +21,7 @@ from ebmnist.energies.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.inference.descent import denoise, within
 from ebmnist.inference.inpainting import inpaint
+from ebmnist.inference.scoring import p_values
 from ebmnist.random import Rng
 from ebmnist.reporting import new_folder, save_checkpoint
 from ebmnist.sampling import NoiseSchedule, sample
@@ -120,6 +121,18 @@ class EBM:
     def score_samples(self, x: Tensor) -> Tensor:
         """Return −E(x), (B, 1, 28, 28) -> (B,): T times the log-density, up to a constant. High is likely."""
         return -self.energy(x)
+
+    def p_values(self, x: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Return how often a normal image has as high an energy as each of x, (B, 1, 28, 28) -> (B,), in (0, 1].
+
+        Small is unusual (`inference.scoring.p_values`). The reference is normal images that training has not seen,
+        (M, 1, 28, 28); by default the recipe's validation images.
+
+        Raises:
+            BadInput: images of another type, shape or scale; data that cannot be read.
+        """
+        known = self.recipe.load_data().validation.images if reference is None else reference
+        return p_values(self.energy(x), torch.cat([self.energy(part) for part in torch.split(known, 500)]))
 
     def sample(
         self,

@@ -3,7 +3,7 @@
 import argparse
 from typing import TypeAlias
 
-from ebmnist.arguments import OneLineParser, Whole, box, file_path, input_file, names, sigma, text
+from ebmnist.arguments import OneLineParser, Whole, box, file_path, input_file, names, rate, sigma, text
 
 EXAMPLES = """\
 examples:
@@ -152,7 +152,10 @@ def _score_command(commands: Subparsers) -> None:
     p.add_argument(
         "--input", type=input_file, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
     )
+    about = "also print p-values among validation images, and call outliers those that are this or less, as 0.05"
+    p.add_argument("--false-positive-rate", type=rate, metavar="RATE", help=about)
     p.add_argument("--json", action="store_true", help="JSON in place of CSV")
+    _data_root(p)
     _device(p)
 
 

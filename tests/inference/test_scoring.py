@@ -3,7 +3,7 @@ import torch
 
 from ebmnist.energies import MLP
 from ebmnist.errors import Unmeasurable
-from ebmnist.inference.scoring import BATCH_SIZE, energies, energies_and_grads
+from ebmnist.inference.scoring import BATCH_SIZE, energies, energies_and_grads, p_values
 from targets import Gaussian
 
 
@@ -29,3 +29,18 @@ def test_what_is_no_number_is_refused_by_name() -> None:
         energies(lambda x: x[:, 0].log(), x, "noise")
     with pytest.raises(Unmeasurable, match="the energy of 1 of 3 images of noise, by its gradient, is NaN or infinite"):
         energies_and_grads(lambda x: x[:, 0].sqrt(), x, "noise")
+
+
+def test_p_values_count_the_reference_above_and_ties() -> None:
+    reference = torch.tensor([3.0, 1.0, 2.0, 2.0])
+    p = p_values(torch.tensor([0.0, 2.0, 2.5, 3.0, 4.0]), reference)
+    assert p.tolist() == [1.0, 4 / 5, 2 / 5, 2 / 5, 1 / 5]
+
+
+def test_p_values_of_like_images_are_small_no_more_often_than_they_say() -> None:
+    """P(p ≤ α) ≤ α, and equal to it where (M + 1)α is whole: 20,000 draws, M = 99, to four standard errors."""
+    rng = torch.Generator().manual_seed(0)
+    p = torch.cat([p_values(torch.randn(1, generator=rng), torch.randn(99, generator=rng)) for _ in range(20_000)])
+    for alpha in (0.01, 0.05, 0.5):
+        share = float((p <= alpha + 1e-12).double().mean())
+        assert abs(share - alpha) < 4 * (alpha * (1 - alpha) / 20_000) ** 0.5

@@ -15,6 +15,7 @@ from ebmnist.data import read_images
 from ebmnist.data.corruptions import add_noise
 from ebmnist.errors import BadInput
 from ebmnist.inference.image_quality import psnr
+from ebmnist.inference.scoring import p_values
 from ebmnist.native import engine
 from ebmnist.output import put
 from ebmnist.random import Rng
@@ -139,13 +140,19 @@ def denoise_images(args: argparse.Namespace, _: list[str]) -> int:
 
 
 def score(args: argparse.Namespace, _: list[str]) -> int:
-    """Print one energy per image."""
-    model = load(args.model, args.device)
-    values = energy_of(model, read_images(args.input)).tolist()
+    """Print one energy per image, and if asked whether it is an outlier."""
+    model = load(args.model, args.device, args.data_root)
+    values = energy_of(model, read_images(args.input))
+    columns: dict[str, list[Any]] = {"energy": values.tolist()}
+    if (rate := args.false_positive_rate) is not None:
+        p = p_values(values, energy_of(model, model.recipe.load_data().validation.images))
+        columns |= {"p_value": p.tolist(), "outlier": (p <= rate).int().tolist()}
+    rows = list(zip(*columns.values(), strict=True))
     if args.json:
-        put(json.dumps(values))
+        put(json.dumps(columns["energy"] if rate is None else [dict(zip(columns, row, strict=True)) for row in rows]))
     else:
-        put("\n".join(["index,energy", *(f"{i},{value!r}" for i, value in enumerate(values))]))
+        lines = (",".join(map(repr, (i, *row))) for i, row in enumerate(rows))
+        put("\n".join([",".join(["index", *columns]), *lines]))
     return 0
 
 

@@ -33,6 +33,25 @@ def energies_and_grads(energy: Energy, images: Tensor, name: str) -> tuple[Tenso
     return _finite(values, name), _finite(grads, f"{name}, by its gradient,")
 
 
+def p_values(energies: Tensor, reference: Tensor) -> Tensor:
+    """Return how often an image like the reference has so high an energy, (N,), (M,) -> (N,), in (0, 1].
+
+    A conformal p-value, (1 + #{reference ≥ energy}) / (1 + M). For an image drawn like the M reference images, which
+    training has not seen, P(p ≤ α) ≤ α whatever the energy (Vovk et al. 2005; Bates et al. 2023, eq. 2). So whoever
+    calls an image with p ≤ α an outlier errs on the share α of such images at most.
+
+    Args:
+        energies: of the images in question.
+        reference: energies of M images that are known to be normal, M ≥ 1.
+
+    >>> p_values(torch.tensor([0.0, 2.5, 9.0]), torch.tensor([1.0, 2.0, 3.0])).tolist()
+    [1.0, 0.5, 0.25]
+    """
+    order = reference.double().sort().values
+    above = len(order) - torch.searchsorted(order, energies.double().contiguous())
+    return (1 + above).double() / (1 + len(order))
+
+
 def _finite(values: Tensor, name: str) -> Tensor:
     invalid = ~torch.isfinite(values).flatten(1).all(1) if values.ndim > 1 else ~torch.isfinite(values)
     if invalid.any():
