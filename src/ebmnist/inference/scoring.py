@@ -37,7 +37,7 @@ def p_values(energies: Tensor, reference: Tensor) -> Tensor:
     """Return how often an image like the reference has so high an energy, (N,), (M,) -> (N,), in (0, 1].
 
     A conformal p-value, (1 + #{reference ≥ energy}) / (1 + M). For an image drawn like the M reference images, which
-    training has not seen, P(p ≤ α) ≤ α whatever the energy (Vovk et al. 2005; Bates et al. 2023, eq. 2). So whoever
+    training has not seen, P(p ≤ α) ≤ α whatever the energy (Vovk et al. 2005; Bates et al. 2023). So whoever
     calls an image with p ≤ α an outlier errs on the share α of such images at most.
 
     Args:
