@@ -150,7 +150,7 @@ class EBM:
             seed: of the noise.
             generator: in place of a seed.
             n_steps: of each chain; by default the recipe's, or 64 with a sampler.
-            sampler: by default the kernel it was trained with; "ancestral" is as good in a quarter of the steps.
+            sampler: by default the kernel it was trained with; "ancestral" needs fewer steps of a well trained energy.
 
         Raises:
             BadInput: `n_steps` that end within an annealing cycle, or are too few; an energy that the sampler cannot

@@ -1,4 +1,4 @@
-"""Ancestral sampling, the sampler of diffusion models: a sample in 64 gradients, or 32, instead of 256."""
+"""Ancestral sampling, the sampler of diffusion models: large steps where the noise is large, so fewer gradients."""
 
 from dataclasses import dataclass
 from functools import cache
