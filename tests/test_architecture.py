@@ -173,7 +173,7 @@ FORMER = (
 def test_the_field_s_own_words_are_used() -> None:
     """Former names, for which the literature has a term (docs/glossary.md), do not come back."""
     project = ROOT.parent.parent
-    texts = [*MODULES, *ROOT.rglob("*.yaml"), *project.glob("*.md"), *project.glob("docs/*.md")]
+    texts = [*MODULES, *ROOT.rglob("*.yaml"), *project.glob("*.md"), *project.glob("docs/**/*.md")]
     former = re.compile(rf"\b({FORMER})\b")
     found = {f"{path.name}: {word}" for path in texts for word in former.findall(path.read_text(encoding="utf-8"))}
     assert found == set()
