@@ -5,18 +5,15 @@ from functools import cache
 from typing import Self
 
 import torch
-from torch import Tensor
 
-from ebmnist.energies.base import Energy
 from ebmnist.errors import BadInput
-from ebmnist.random import StepRng
-from ebmnist.sampling.base import ChainState, Kernel, NoiseSchedule, StepInfo
+from ebmnist.sampling.base import Kernel, NoiseSchedule
 from ebmnist.sampling.clipping import check_bounds
-from ebmnist.sampling.schedule import begin, levels, scheduled_step
+from ebmnist.sampling.schedule import Scheduled, Table, levels
 
 
 @dataclass(frozen=True)
-class Ancestral:
+class Ancestral(Scheduled):
     """x ← D(x) + r²(x − D(x)) + σ_{j+1}·√(1 − r²)·ξ, with D(x) = x − ∇E(x)/κ and r = σ_{j+1}/σ_j; ξ ~ N(0, 1).
 
     It draws from p(x_{j+1} | x_j, D(x_j)), as the reverse chain of Ho et al. (2020) does; in the form without a drift
@@ -105,35 +102,14 @@ class Ancestral:
         """Steps of a cycle, one gradient each; the sample takes one more (`samples_of`)."""
         return self.n_hold + self.n_anneal
 
-    def sigma(self, step_index: Tensor) -> Tensor:
-        """σ that chains have after step `step_index`, any shape, where E is quadratic."""
-        return _table(self, step_index.device)[2][step_index % self.cycle]
-
-    def drift(self, step_index: Tensor) -> Tensor:
-        """What step `step_index` multiplies the gradient by."""
-        return _table(self, step_index.device)[0][step_index % self.cycle]
-
-    def noise(self, step_index: Tensor) -> Tensor:
-        """Standard deviation of the noise that step `step_index` adds."""
-        return _table(self, step_index.device)[1][step_index % self.cycle]
-
-    def margin(self, step_index: Tensor) -> Tensor:
-        """How far beyond `clamp` step `step_index` may lead, in pixels."""
-        return self.clamp_margin * self.sigma(step_index)
-
-    def init(self, energy: Energy, x: Tensor, step_index: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
-        """Chains at `x`, (B, *shape), after `step_index` steps, (B,); at their start if not given."""
-        return begin(x, step_index)
-
-    def step(self, energy: Energy, state: ChainState, rng: StepRng) -> tuple[ChainState, StepInfo]:
-        """Move every chain one step."""
-        return scheduled_step(self, energy, state, rng)
+    def table(self, device: torch.device) -> Table:
+        """The numbers of each step of a cycle."""
+        return _table(self, device)
 
 
-@cache  # once a kernel and device: a step on a GPU then waits for nothing from the host
+@cache  # once a kernel and device
 @torch.inference_mode(mode=False)  # they outlive it
-def _table(kernel: Ancestral, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each step of a cycle: its drift, its noise, and the σ of a chain after it."""
+def _table(kernel: Ancestral, device: torch.device) -> Table:
     t = torch.linspace(0, 1, kernel.n_anneal + 1, dtype=torch.float64, device="cpu")
     ends = kernel.sigma_max ** (1 / kernel.rho), kernel.sigma_min ** (1 / kernel.rho)
     sigma = (ends[0] + t * (ends[1] - ends[0])) ** kernel.rho
@@ -145,4 +121,4 @@ def _table(kernel: Ancestral, device: torch.device) -> tuple[Tensor, Tensor, Ten
     noise = torch.cat([kernel.sigma_max * (1 - (1 - held).square()).sqrt(), sigma[1:] * (1 - kept).sqrt()])
     noise[0] = kernel.sigma_max
     level = levels(shares, noise, kernel.sigma_min)
-    return (shares / kernel.curvature).float().to(device), noise.float().to(device), level.float().to(device)
+    return Table(*(t.float().to(device) for t in (shares / kernel.curvature, noise, level)))

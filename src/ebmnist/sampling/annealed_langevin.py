@@ -4,18 +4,14 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-from torch import Tensor
 
-from ebmnist.energies.base import Energy
 from ebmnist.errors import BadInput
-from ebmnist.random import StepRng
-from ebmnist.sampling.base import ChainState, StepInfo
 from ebmnist.sampling.clipping import check_bounds
-from ebmnist.sampling.schedule import begin, levels, scheduled_step
+from ebmnist.sampling.schedule import Scheduled, Table, levels
 
 
 @dataclass(frozen=True)
-class AnnealedLangevin:
+class AnnealedLangevin(Scheduled):
     """x ← clamp(x − (ε²/2)·clip(∇E(x)) + ε√T_j ξ), j the step's place in its cycle, ξ ~ N(0, 1).
 
     At temperature T_j = κσ_j² the energy is to hold data smoothed by Gaussian noise σ_j: near the data, at whatever
@@ -81,38 +77,18 @@ class AnnealedLangevin:
         """Steps of a cycle."""
         return self.n_hold + self.n_anneal
 
-    def sigma(self, step_index: Tensor) -> Tensor:
-        """σ of the noise on data that chains are held to by step `step_index`, any shape."""
-        return _table(self, step_index.device)[1][step_index % self.cycle]
-
-    def drift(self, step_index: Tensor) -> Tensor:
-        """What step `step_index` multiplies the gradient by: ε²/2, at every step."""
-        return torch.full(step_index.shape, 0.5 * self.step_size**2, dtype=torch.float32, device=step_index.device)
-
-    def noise(self, step_index: Tensor) -> Tensor:
-        """Standard deviation of the noise that this step adds, ε√T_j; `sigma_max` in the first of a cycle."""
-        return _table(self, step_index.device)[0][step_index % self.cycle]
-
-    def margin(self, step_index: Tensor) -> Tensor:
-        """How far beyond `clamp` step `step_index` may lead, in pixels."""
-        return self.clamp_margin * self.sigma(step_index)
-
-    def init(self, energy: Energy, x: Tensor, step_index: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
-        """Chains at `x`, (B, *shape), after `step_index` steps, (B,); at their start if not given."""
-        return begin(x, step_index)
-
-    def step(self, energy: Energy, state: ChainState, rng: StepRng) -> tuple[ChainState, StepInfo]:
-        """Move every chain one step."""
-        return scheduled_step(self, energy, state, rng)
+    def table(self, device: torch.device) -> Table:
+        """The numbers of each step of a cycle."""
+        return _table(self, device)
 
 
-@cache  # once a kernel and device: a step on a GPU then waits for nothing from the host
+@cache  # once a kernel and device
 @torch.inference_mode(mode=False)  # they outlive it
-def _table(kernel: AnnealedLangevin, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Of each step of a cycle: the noise it adds, and the σ that a chain then has where E is quadratic."""
+def _table(kernel: AnnealedLangevin, device: torch.device) -> Table:
     share = 0.5 * kernel.step_size**2 * kernel.curvature
     cooled = (torch.arange(kernel.cycle) - kernel.n_hold + 1).clamp_min(0) / kernel.n_anneal
     noise = (2 * share) ** 0.5 * kernel.sigma_max * (kernel.sigma_min / kernel.sigma_max) ** cooled.double()
     noise[0] = kernel.sigma_max
     level = levels(torch.full_like(noise, share), noise, kernel.sigma_min)
-    return noise.float().to(device), level.float().to(device)
+    drift = torch.full_like(noise, 0.5 * kernel.step_size**2)
+    return Table(*(t.float().to(device) for t in (drift, noise, level)))

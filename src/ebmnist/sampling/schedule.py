@@ -1,6 +1,6 @@
 """What kernels with a noise schedule share: x ← clamp(x − drift_j·clip(∇E(x)) + s_j ξ), j the place in a cycle."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -11,38 +11,61 @@ from ebmnist.sampling.base import ChainState, NoiseSchedule, StepInfo
 from ebmnist.sampling.clipping import clip_grad
 
 
+class Table(NamedTuple):
+    """Of each step of a cycle, (cycle,) each, float32."""
+
+    drift: Tensor  # what it multiplies the gradient by
+    noise: Tensor  # standard deviation of the noise that it adds, in pixels
+    sigma: Tensor  # σ of a chain after it, where E is quadratic
+
+
 class Scheduled(NoiseSchedule, Protocol):
-    """A noise schedule whose steps all have this form, and so can be run in C++."""
+    """A noise schedule whose steps all have this form, and so can be run in C++. A kernel adds its `table`."""
+
+    @property
+    def clamp_margin(self) -> float:
+        """How far beyond `clamp` chains may go, in σ of their place, ≥ 0."""
+        ...
+
+    def table(self, device: torch.device) -> Table:
+        """The numbers of each step, on `device`; made once, so that a step on a GPU waits for nothing from the host."""
+        ...
+
+    def sigma(self, step_index: Tensor) -> Tensor:
+        """σ of the noise that chains have after step `step_index`, any shape."""
+        return self.table(step_index.device).sigma[step_index % self.cycle]
 
     def drift(self, step_index: Tensor) -> Tensor:
         """What step `step_index`, any shape, multiplies the gradient by."""
-        ...
+        return self.table(step_index.device).drift[step_index % self.cycle]
 
     def noise(self, step_index: Tensor) -> Tensor:
-        """Standard deviation of the noise that step `step_index`, any shape, adds, in pixels."""
-        ...
+        """Standard deviation of the noise that step `step_index`, any shape, adds."""
+        return self.table(step_index.device).noise[step_index % self.cycle]
 
+    def margin(self, step_index: Tensor) -> Tensor:
+        """How far beyond `clamp` step `step_index` may lead, in pixels."""
+        return self.clamp_margin * self.sigma(step_index)
 
-def begin(x: Tensor, step_index: Tensor | None) -> ChainState:
-    """Chains at `x`, (B, *shape), after `step_index` steps, (B,); at their start if not given."""
-    start = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-    return ChainState(x.detach(), step_index=start if step_index is None else step_index)
+    def init(self, energy: Energy, x: Tensor, step_index: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
+        """Chains at `x`, (B, *shape), after `step_index` steps, (B,); at their start if not given."""
+        start = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        return ChainState(x.detach(), step_index=start if step_index is None else step_index)
 
-
-def scheduled_step(kernel: Scheduled, energy: Energy, state: ChainState, rng: StepRng) -> tuple[ChainState, StepInfo]:
-    """Move every chain one step, each by the drift and noise of its own place."""
-    x, step_index = state.x, state.step_index
-    assert step_index is not None
-    value, grad = energy_and_grad(energy, x)
-    drift_grad = clip_grad(grad, kernel.clip, kernel.clip_norm)
-    noise = rng.normal_like(x)
-    noise *= per_sample(kernel.noise(step_index).to(x.dtype), x)
-    x_after = x - per_sample(kernel.drift(step_index).to(x.dtype), x) * drift_grad + noise
-    if kernel.clamp is not None:
-        low, high = kernel.clamp
-        clamp_margin = per_sample(kernel.margin(step_index).to(x.dtype), x)
-        x_after = x_after.clamp(low - clamp_margin, high + clamp_margin)
-    return ChainState(x_after, step_index=step_index + 1), StepInfo(value, grad, drift_grad, x, x_after)
+    def step(self, energy: Energy, state: ChainState, rng: StepRng) -> tuple[ChainState, StepInfo]:
+        """Move every chain one step, each by the drift and noise of its own place."""
+        x, step_index = state.x, state.step_index
+        assert step_index is not None
+        value, grad = energy_and_grad(energy, x)
+        drift_grad = clip_grad(grad, self.clip, self.clip_norm)
+        noise = rng.normal_like(x)
+        noise *= per_sample(self.noise(step_index).to(x.dtype), x)
+        x_after = x - per_sample(self.drift(step_index).to(x.dtype), x) * drift_grad + noise
+        if self.clamp is not None:
+            low, high = self.clamp
+            clamp_margin = per_sample(self.margin(step_index).to(x.dtype), x)
+            x_after = x_after.clamp(low - clamp_margin, high + clamp_margin)
+        return ChainState(x_after, step_index=step_index + 1), StepInfo(value, grad, drift_grad, x, x_after)
 
 
 def levels(shares: Tensor, noise: Tensor, last: float) -> Tensor:
