@@ -20,6 +20,7 @@ from ebmnist.cli import main
 from ebmnist.config import load_recipe
 from ebmnist.data import read_images
 from ebmnist.parser import build_parser
+from ebmnist.sampling import SAMPLERS
 
 GOLDEN = Path(__file__).parent / "golden"
 TINY = [
@@ -127,6 +128,12 @@ def test_score_as_csv_and_json(model: Path, tmp_path: Path, capsys: pytest.Captu
     assert lines[0] == "index,energy"
     assert main(["score", str(model), "--input", str(images), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [float(line.split(",")[1]) for line in lines[1:]]
+
+
+def test_the_samplers_offered_are_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["sample", "--help"])
+    assert f"--sampler {{{','.join(SAMPLERS)}}}" in capsys.readouterr().out
 
 
 def test_score_tells_outliers_from_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

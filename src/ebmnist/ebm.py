@@ -21,7 +21,7 @@ from ebmnist.energies.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.inference.descent import denoise, within
 from ebmnist.inference.inpainting import inpaint
-from ebmnist.inference.scoring import p_values
+from ebmnist.inference.scoring import energies, p_values
 from ebmnist.random import Rng
 from ebmnist.reporting import new_folder, save_checkpoint
 from ebmnist.sampling import NoiseSchedule, sample
@@ -125,14 +125,15 @@ class EBM:
     def p_values(self, x: Tensor, reference: Tensor | None = None) -> Tensor:
         """Return how often a normal image has as high an energy as each of x, (B, 1, 28, 28) -> (B,), in (0, 1].
 
-        Small is unusual (`inference.scoring.p_values`). The reference is normal images that training has not seen,
+        Small is unusual (`inference.scoring.p_values`). `reference` is normal images that training has not seen,
         (M, 1, 28, 28); by default the recipe's validation images.
 
         Raises:
             BadInput: images of another type, shape or scale; data that cannot be read.
         """
-        known = self.recipe.load_data().validation.images if reference is None else reference
-        return p_values(self.energy(x), torch.cat([self.energy(part) for part in torch.split(known, 500)]))
+        images = self.recipe.load_data().validation.images if reference is None else reference
+        images = self._checked(images.to(self.trained.device))
+        return p_values(self.energy(x), energies(self.trained, images, "the reference"))
 
     def sample(
         self,
@@ -147,8 +148,7 @@ class EBM:
 
         Args:
             n: how many.
-            seed: of the noise.
-            generator: in place of a seed.
+            seed, generator: of the noise; one of them.
             n_steps: of each chain; by default the recipe's, or 64 with a sampler.
             sampler: by default the kernel it was trained with; "ancestral" needs fewer steps of a well trained energy.
 

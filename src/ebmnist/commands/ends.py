@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from torch import Tensor
+
 from ebmnist import pipeline
 from ebmnist.console import follow
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import ProgressCallback
 from ebmnist.output import tell
-from ebmnist.reporting import check_writable
+from ebmnist.reporting import check_writable, write_images
+from ebmnist.reporting.plots import save_grid
 from ebmnist.signals import Interrupted
 from ebmnist.training import Diverged
 
@@ -27,6 +30,14 @@ def follow_to_the_end(flow: Callable[[ProgressCallback], pipeline.Events], *, at
         tell(f"ebmnist: {str(interrupt) or 'interrupted'}")
         return interrupt.exit_code
     return 0
+
+
+def write_shown(x: Tensor, path: Path, n_columns: int | None = None) -> None:
+    """Write images, (N, 1, 28, 28), as .npy, or as a .png with `n_columns` of them in a row."""
+    if path.suffix == ".npy":
+        write_images(x, path)
+    else:
+        save_grid(x, path, n_columns=n_columns)
 
 
 def may_write(path: Path, suffixes: tuple[str, ...], *, force: bool | None = None, source: Path | None = None) -> None:

@@ -6,14 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ebmnist.commands.ends import may_write
+from ebmnist.commands.ends import may_write, write_shown
 from ebmnist.console import say
 from ebmnist.data import read_images
 from ebmnist.errors import BadInput
 from ebmnist.inference.inpainting import inpaint
 from ebmnist.random import Rng
-from ebmnist.reporting import write_images
-from ebmnist.reporting.plots import save_grid
 from ebmnist.trained import load
 
 SIDE = 28
@@ -35,12 +33,10 @@ def inpaint_images(args: argparse.Namespace, _: list[str]) -> int:
     y, mask = (torch.repeat_interleave(t, args.n, 0).to(model.device) for t in (images, known))
     n_steps = model.n_steps if args.steps is None else args.steps
     filled = inpaint(model, model.kernel, y, mask, n_steps, rng=Rng(args.seed, device=model.device)).cpu()
-    if args.out.suffix == ".npy":
-        write_images(filled, args.out)
-    else:
+    if args.out.suffix == ".png":
         shown = torch.where(known, images, HIDDEN)[:, None]
-        rows = torch.cat([shown, filled.view(len(images), args.n, 1, SIDE, SIDE)], 1)
-        save_grid(rows.flatten(0, 1), args.out, n_columns=args.n + 1)
+        filled = torch.cat([shown, filled.view(len(images), args.n, 1, SIDE, SIDE)], 1).flatten(0, 1)
+    write_shown(filled, args.out, n_columns=args.n + 1)
     say(f"wrote {args.out}")
     return 0
 

@@ -3,13 +3,12 @@
 import argparse
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from ebmnist.commands.ends import may_write
+from ebmnist.commands.ends import may_write, write_shown
 from ebmnist.console import say, steps_bar
 from ebmnist.data import read_images
 from ebmnist.data.corruptions import add_noise
@@ -19,10 +18,10 @@ from ebmnist.inference.scoring import p_values
 from ebmnist.native import engine
 from ebmnist.output import put
 from ebmnist.random import Rng
-from ebmnist.reporting import RunFolder, load_checkpoint, write_images
+from ebmnist.reporting import RunFolder, load_checkpoint
 from ebmnist.reporting.history import in_words, read_history
 from ebmnist.reporting.measurements import read_measurements_of, to_json
-from ebmnist.reporting.plots import save_animation, save_grid
+from ebmnist.reporting.plots import save_animation
 from ebmnist.reporting.plots.chain import FILM_IMAGES
 from ebmnist.reporting.tables import drawn_parts, parts_of
 from ebmnist.run_plots import energy_of
@@ -115,7 +114,7 @@ def sample_images(args: argparse.Namespace, _: list[str]) -> int:
         batches = -(-args.n // 256)
         with steps_bar("sampling", n_steps * batches) as progress:
             x = sample(model, args.n, rng=rng, kernel=kernel, n_steps=n_steps, progress=progress)
-        _write(x, args.out)
+        write_shown(x, args.out)
     say(f"drew {args.out}")
     return 0
 
@@ -127,12 +126,12 @@ def denoise_images(args: argparse.Namespace, _: list[str]) -> int:
     rng = Rng(args.seed, device=model.device)
     if args.input is not None:
         noisy = read_images(args.input, args.sigma).to(model.device)
-        _write(model.denoise(noisy, args.sigma, rng), args.out)
+        write_shown(model.denoise(noisy, args.sigma, rng), args.out)
     else:
         clean = model.recipe.load_data().test.images[:10].to(model.device)
         noisy = add_noise(clean, args.sigma, rng)
         cleaned = model.denoise(noisy, args.sigma, rng)
-        _write(torch.cat([clean, noisy.clamp(0, 1), cleaned]), args.out, n_columns=10)
+        write_shown(torch.cat([clean, noisy.clamp(0, 1), cleaned]), args.out, n_columns=10)
         before, after = (float(psnr(x, clean).mean()) for x in (noisy, cleaned))
         say(f"10 test images, σ = {args.sigma:g}: {before:.1f} dB noisy, {after:.1f} dB cleaned")
     say(f"wrote {args.out}")
@@ -154,10 +153,3 @@ def score(args: argparse.Namespace, _: list[str]) -> int:
         lines = (",".join(map(repr, (i, *row))) for i, row in enumerate(rows))
         put("\n".join([",".join(["index", *columns]), *lines]))
     return 0
-
-
-def _write(x: torch.Tensor, path: Path, n_columns: int | None = None) -> None:
-    if path.suffix == ".npy":
-        write_images(x, path)
-    else:
-        save_grid(x, path, n_columns=n_columns)

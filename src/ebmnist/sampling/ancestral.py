@@ -115,7 +115,7 @@ def _table(kernel: Ancestral, device: torch.device) -> Table:
     sigma = (ends[0] + t * (ends[1] - ends[0])) ** kernel.rho
     kept = (sigma[1:] / sigma[:-1]).square()  # r²
     held = torch.full((kernel.n_hold,), kernel.hold_share, dtype=torch.float64, device="cpu")
-    held[0] = 0  # a gradient at uniform noise, where no chain of training was, points nowhere
+    held[0] = 0  # a gradient at uniform noise, where no chain of training was, says nothing
     shares = torch.cat([held, 1 - kept])
     # Holding: (1 − c)²σ² + noise² = σ².
     noise = torch.cat([kernel.sigma_max * (1 - (1 - held).square()).sqrt(), sigma[1:] * (1 - kept).sqrt()])
