@@ -21,6 +21,7 @@ ORDER = {
     "signals": 1,
     "random": 2,
     "output": 2,
+    "terminal": 2,
     "data": 3,
     "energies": 4,
     "sampling": 5,

@@ -1,12 +1,10 @@
 """What a person sees while waiting: a live bar on a terminal, plain lines anywhere else."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
-from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -25,25 +23,9 @@ from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Update
 from ebmnist.output import escaped
 from ebmnist.reporting.measurements import words
 from ebmnist.signals import Interrupted, answered_by, is_echo
+from ebmnist.terminal import console
 from ebmnist.training import Action
 
-
-class _Console(Console):
-    """A console whose reader may go: what cannot be shown is not worth a run."""
-
-    def print(self, *objects: Any, **look: Any) -> None:
-        try:
-            super().print(*objects, **look)
-        except OSError:  # the terminal is closed, or the disk under the log is full
-            self.quiet = True
-
-    def on_broken_pipe(self) -> None:
-        """Go on; rich would end the process."""
-        self.quiet = True
-
-
-# Everything a person watches goes to stderr: stdout is for what a program reads.
-console: Console = _Console(stderr=True, highlight=False)
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -163,15 +145,6 @@ class Watch:
         if self._is_due() or (record.step == total and not console.is_interactive):
             seconds = time.monotonic() - self._began
             say(f"update {record.step}/{total}  {numbers}  ", state, f"  {seconds:.0f} s")
-
-
-@contextmanager
-def steps_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
-    """Show a bar for `total` steps; yields what to call with the number done."""
-    columns = (TextColumn(what), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, disable=not console.is_interactive, transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _mark(action: Action) -> tuple[str, str]:

@@ -1,34 +1,30 @@
 """The front door: an energy-based model to load, train, sample and use, with the methods of scikit-learn."""
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from ebmnist.config import Recipe, load_recipe
 from ebmnist.data.images import check_images
 from ebmnist.energies.base import energy_and_grad
-from ebmnist.energies.border import check_form, check_scale
+from ebmnist.energies.border import check_form
 from ebmnist.energies.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.inference.descent import denoise, within
 from ebmnist.inference.inpainting import inpaint
 from ebmnist.inference.scoring import energies, p_values
 from ebmnist.random import Rng
-from ebmnist.reporting import new_folder, save_checkpoint
 from ebmnist.sampling import NoiseSchedule, sample
 from ebmnist.sampling.samples import boxed
-from ebmnist.trained import Trained, load
+from ebmnist.terminal import steps_bar
+from ebmnist.trained import Trained, load, save
 from ebmnist.training import TrainState, fit
-from ebmnist.training.state import load_weights
 
 
 class EBM:
@@ -100,9 +96,9 @@ class EBM:
             seed=seed,
         )
         try:
-            with _bar(state.training.n_updates, shown=progress) as advance:
-                for _ in fit(state, x):
-                    advance()
+            with steps_bar("training", state.training.n_updates, shown=progress) as done:
+                for record, _ in fit(state, x):
+                    done(record.step)
         except KeyboardInterrupt:
             pass  # the weights so far are what was asked for
         self.trained = Trained(state.ema, self.recipe, state.step)
@@ -132,7 +128,7 @@ class EBM:
             BadInput: images of another type, shape or scale; data that cannot be read.
         """
         images = self.recipe.load_data().validation.images if reference is None else reference
-        images = self._checked(images.to(self.trained.device))
+        images = self.trained.checked(images.to(self.trained.device))
         return p_values(self.energy(x), energies(self.trained, images, "the reference"))
 
     def sample(
@@ -172,7 +168,7 @@ class EBM:
         """
         if not 0 < sigma < float("inf"):
             raise BadInput(f"denoise: sigma must be > 0 and finite, not {sigma}")
-        y = self._checked(y)
+        y = self.trained.checked(y)
         if isinstance(self.kernel, NoiseSchedule) and self.kernel.curvature > 0:
             x = within(self.kernel, y)
             return boxed(self.kernel, x - energy_and_grad(frozen(self.trained), x)[1] / self.kernel.curvature)
@@ -202,7 +198,7 @@ class EBM:
         steps, rng = self.trained.n_steps if n_steps is None else n_steps, self._rng(seed, generator)
         check_form(y, list(self.trained.parameters()))
         if mask.dtype == torch.bool:
-            self._checked(torch.where(mask, y, 0.0))
+            self.trained.checked(torch.where(mask, y, 0.0))
         return inpaint(self.trained, self.kernel, y, mask, steps, rng=rng)
 
     def save_pretrained(self, folder: str | Path) -> Path:
@@ -211,27 +207,10 @@ class EBM:
         Raises:
             BadInput: the folder exists; the recipe's section `energy` builds another energy.
         """
-        built, weights = self.recipe.make_energy(), self.trained.energy.state_dict()
-        mend = "give the same fields to both, or leave the energy to the recipe: EBM(recipe=…)"
-        try:
-            load_weights(built, weights)
-        except BadInput as error:
-            raise BadInput(f"save_pretrained: the recipe builds another energy ({error}); {mend}") from error
-        x = torch.linspace(0, 1, 28 * 28, device=self.trained.device).view(1, 1, 28, 28)
-        if not torch.allclose(Trained(built.eval(), self.recipe, 0)(x), self.energy(x)):
-            raise BadInput(f"save_pretrained: the recipe builds an energy of other values; {mend}")
-        tensors = {f"ema.{name}": value for name, value in weights.items()}
-        facts = {"step": self.trained.step, "seed": self.recipe.basics.seed, "recipe": self.recipe.fields}
-        return save_checkpoint(new_folder(Path(folder)), tensors=tensors, facts=facts)
+        return save(self.trained, Path(folder))
 
     def __repr__(self) -> str:
         return f"EBM({self.recipe.basics.name}, {self.trained.step:,} updates, {type(self.kernel).__name__})"
-
-    def _checked(self, x: Tensor) -> Tensor:
-        """Return `x` itself, if it is images as the energy takes them; a chain would not check them."""
-        check_form(x, list(self.trained.parameters()))
-        check_scale(x, box=self.trained.box, walls=self.trained.walls)
-        return x
 
     def _rng(self, seed: int | None, generator: torch.Generator | None) -> Rng:
         if seed is not None and generator is not None:
@@ -239,12 +218,3 @@ class EBM:
         return (
             Rng.of(generator) if generator is not None else Rng(0 if seed is None else seed, device=self.trained.device)
         )
-
-
-@contextmanager
-def _bar(n_updates: int, *, shown: bool) -> Iterator[Any]:
-    """What to call after each update; it moves a bar on a terminal."""
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not (shown and console.is_terminal), transient=True) as bar:
-        task = bar.add_task("training", total=n_updates)
-        yield lambda: bar.advance(task)

@@ -54,6 +54,16 @@ class Trained(nn.Module):
             value: Tensor = self.energy(x)
         return value
 
+    def checked(self, x: Tensor) -> Tensor:
+        """Return `x` itself, if it is images as the energy takes them; a chain would not check them.
+
+        Raises:
+            BadInput: images of another type, shape or scale.
+        """
+        check_form(x, list(self.parameters()))
+        check_scale(x, box=self.box, walls=self.walls)
+        return x
+
     def native_net(self, *, low_precision: bool) -> NativeNet | None:
         """The energy's weights as the C++ reads them (`energy.fast.HasNativeNet`)."""
         return native_net_of(self.energy, low_precision=low_precision)
@@ -148,6 +158,28 @@ def _without_weights(recipe: Recipe) -> nn.Module:
     with torch.device("meta"):
         blank: nn.Module = REGISTRY[fields.pop("kind")](**fields)
     return blank.float().to_empty(device=recipe.device)
+
+
+def save(trained: Trained, folder: Path) -> Path:
+    """Write weights and recipe to a new folder, which `load` reads.
+
+    Raises:
+        BadInput: the folder exists; the recipe's section `energy` builds another energy.
+    """
+    built, weights = trained.recipe.make_energy(), trained.energy.state_dict()
+    mend = "give the same fields to both, or leave the energy to the recipe: EBM(recipe=…)"
+    try:
+        load_weights(built, weights)
+    except BadInput as error:
+        raise BadInput(f"save_pretrained: the recipe builds another energy ({error}); {mend}") from error
+    x = torch.linspace(0, 1, 28 * 28, device=trained.device).view(1, 1, 28, 28)
+    with torch.no_grad():
+        alike = torch.allclose(Trained(built.eval(), trained.recipe, 0)(x), trained(x))
+    if not alike:
+        raise BadInput(f"save_pretrained: the recipe builds an energy of other values; {mend}")
+    tensors = {f"ema.{name}": value for name, value in weights.items()}
+    facts = {"step": trained.step, "seed": trained.recipe.basics.seed, "recipe": trained.recipe.fields}
+    return save_checkpoint(new_folder(folder), tensors=tensors, facts=facts)
 
 
 def export(path: Path, out: Path) -> Path:

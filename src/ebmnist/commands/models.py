@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from ebmnist.commands.ends import may_write, write_shown
-from ebmnist.console import say, steps_bar
+from ebmnist.console import say
 from ebmnist.data import read_images
 from ebmnist.data.corruptions import add_noise
 from ebmnist.errors import BadInput
@@ -26,6 +26,7 @@ from ebmnist.reporting.plots.chain import FILM_IMAGES
 from ebmnist.reporting.tables import drawn_parts, parts_of
 from ebmnist.run_plots import energy_of
 from ebmnist.sampling import run_chain, sample, uniform_noise
+from ebmnist.terminal import steps_bar
 from ebmnist.trained import export as export_model
 from ebmnist.trained import identity_of, load, make_trained
 
