@@ -59,14 +59,16 @@ def _lines(sheet: Canvas, sweep: Sweep, top: float) -> None:
     """One line per contestant on logarithmic axes, with the range as a band; names at the top right."""
     axes = sheet.axes(MARGIN + 80, top, NAMES + BARS - 80, LINES)
     for i, (name, line) in enumerate(sweep.lines.items()):
-        colour = MODEL if name.startswith("ebmnist") else CYCLE[0 if i == 0 else i + 1]
+        place = 0 if i == 0 else i + 1
+        colour = MODEL if name.startswith("ebmnist") else CYCLE[place % len(CYCLE)]
         xs, medians = list(line), [median(values) for values in line.values()]
-        axes.plot(xs, medians, "o-", color=colour, markersize=4)
+        axes.plot(xs, medians, "o-" if place < len(CYCLE) else "s--", color=colour, markersize=4)
         axes.fill_between(xs, *zip(*((min(v), max(v)) for v in line.values()), strict=True), color=colour, alpha=0.15)
         look = SMALL | {"color": colour, "fontweight": "bold"}
         sheet.text(MARGIN + NAMES + BARS + 14, top + 4 + 26 * i, name, **look)
     axes.set(xscale="log", yscale="log")
-    _ticks(axes, list(next(iter(sweep.lines.values()))))
+    first, longest = next(iter(sweep.lines.values())), max(sweep.lines.values(), key=len)
+    _ticks(axes, sorted({*first, *longest}))
     axes.set_xlabel(sweep.x, loc="right")
     sheet.text(MARGIN + NAMES + BARS + 14, top + LINES - 20, sweep.unit, **SMALL | {"color": MUTED})
 

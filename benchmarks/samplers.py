@@ -1,31 +1,127 @@
 """How good are samples in how many gradients? Fréchet distance of samples from noise, for each sampler and length.
 
-Gradients are those of one image: a step each, and one at the end of a cycle, y − ∇E(y)/κ. Choose on validation images
-and report on test images. ± is the standard deviation over seeds of the sampling, of one model.
+Gradients are those of one image, with the one that ends a cycle, y − ∇E(y)/κ. Choose on validation images and report on
+test images. ± is the standard deviation over seeds of the sampling, of one model.
+
+`hmc`, `underdamped_langevin` and `parallel_tempering` have no noise levels. The first two follow the temperatures of
+the model's own kernel, from σ_max to σ_min in one cycle. The last has replicas from T to 4T at the temperature of images.
 
   python benchmarks/samplers.py mnist-best runs/mnist                      validation, N = 5,000
-  python benchmarks/samplers.py mnist-best runs/mnist --split test --n 10000
+  python benchmarks/samplers.py mnist-best runs/mnist --split test --n 10000 --only annealed_langevin,ancestral
   python benchmarks/samplers.py mnist-best --n 300 --seeds 1 --out /tmp/trial    a trial
 """
 
 import argparse
 import json
+import math
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
+from chart import save_chart
 from ebmnist import EBM
 from ebmnist.evaluation.feature_metrics import FeatureMetrics
 from ebmnist.evaluation.feature_net import load_feature_net
+from ebmnist.random import Rng
 from ebmnist.reporting.environment import describe_environment
+from ebmnist.sampling import (
+    HMC,
+    SAMPLERS,
+    AnnealedLangevin,
+    Heun,
+    Kernel,
+    ParallelTempering,
+    UnderdampedLangevin,
+    run_chain,
+    sample,
+    samples_of,
+    uniform_noise,
+)
 from paired import RESULTS, positive
+from report import Sweep
 from seeds import summary
 
-LANGEVIN = "annealed_langevin"
-SETTINGS = ((LANGEVIN, 256), (LANGEVIN, 128), ("ancestral", 64), ("ancestral", 32), ("ancestral", 16))
+
+class Setting(NamedTuple):
+    """A sampler as it is measured."""
+
+    gradients: int  # of one image
+    draw: Callable[[EBM, int, int], Tensor]  # the model, how many, the seed
+
+
+def settings() -> dict[str, list[Setting]]:
+    """Every sampler with its lengths; the first is the reference."""
+    found = {
+        "annealed_langevin": [_own(256), _own(128)],
+        "ancestral": [_solver("ancestral", n) for n in (64, 32, 16)],
+        "ancestral, τ = 1": [_solver("ancestral", n, tau=1.0) for n in (64, 32, 16)],
+        "ancestral, τ = 0 (DDIM)": [_solver("ancestral", n, tau=0.0) for n in (64, 32)],
+        "dpm_solver, τ = 1": [_solver("dpm_solver", n, tau=1.0) for n in (64, 32, 16)],
+        "dpm_solver, τ = 0": [_solver("dpm_solver", n, tau=0.0) for n in (64, 32, 16)],
+        "heun, churn 30": [_solver("heun", n, churn=30.0) for n in (34, 20, 12)],
+        "heun, churn 0": [_solver("heun", n, churn=0.0) for n in (34, 20, 12)],
+        "hmc": [Setting(257, _tempered(HMC(step_size=5**0.5, n_leapfrog=4), 64))],
+        "underdamped_langevin": [Setting(257, _tempered(UnderdampedLangevin(step_size=5**0.5, friction=0.45), 256))],
+        "parallel_tempering": [Setting(257, _replicas(64))],
+    }
+    return found
+
+
+def _own(n_steps: int) -> Setting:
+    return Setting(n_steps + 1, lambda ebm, n, seed: ebm.sample(n, seed=seed, n_steps=n_steps))
+
+
+def _solver(name: str, n_steps: int, **fields: float) -> Setting:
+    def draw(ebm: EBM, n: int, seed: int) -> Tensor:
+        kernel = replace(SAMPLERS[name].of(ebm.kernel, n_steps), **fields)
+        return sample(ebm.trained, n, rng=Rng(seed), kernel=kernel, n_steps=n_steps)
+
+    n_hold = SAMPLERS[name].of(AnnealedLangevin(), n_steps).n_hold
+    twice = n_steps - n_hold if SAMPLERS[name] is Heun else 0
+    return Setting(n_steps + twice + 1, draw)
+
+
+def _tempered(kernel: Kernel, n_steps: int) -> Callable[[EBM, int, int], Tensor]:
+    """Chains from noise of σ_max at the temperatures κσ² of the model's own kernel, σ falling by equal ratios."""
+
+    def draw(ebm: EBM, n: int, seed: int) -> Tensor:
+        own, rng = _annealed(ebm), Rng(seed)
+        fall = (own.sigma_min / own.sigma_max) ** (1 / (n_steps - 1))
+        temperatures = [own.curvature * (own.sigma_max * fall**i) ** 2 for i in range(n_steps)]
+        x = _noise(n, own.sigma_max, rng)
+        return samples_of(ebm.trained, own, run_chain(ebm.trained, kernel, x, n_steps, rng=rng, temperatures=temperatures).x)
+
+    return draw
+
+
+def _replicas(n_steps: int) -> Callable[[EBM, int, int], Tensor]:
+    """Four replicas from noise, at the temperature of images and up to four times as hot."""
+
+    def draw(ebm: EBM, n: int, seed: int) -> Tensor:
+        own, rng = _annealed(ebm), Rng(seed)
+        kernel = ParallelTempering(
+            step_size=own.step_size, temperature=own.temperature, n_replicas=4, ratio=math.cbrt(4)
+        )
+        x = run_chain(ebm.trained, kernel, _noise(n, own.sigma_max, rng), n_steps, rng=rng).x
+        return samples_of(ebm.trained, own, x)
+
+    return draw
+
+
+def _annealed(ebm: EBM) -> AnnealedLangevin:
+    assert isinstance(ebm.kernel, AnnealedLangevin)
+    return ebm.kernel
+
+
+def _noise(n: int, sigma: float, rng: Rng) -> Tensor:
+    x = uniform_noise(n, (1, 28, 28), rng)
+    return x + sigma * rng.normal(tuple(x.shape), x.dtype)
 
 
 @dataclass(frozen=True)
@@ -34,7 +130,7 @@ class Measured:
 
     model: str
     sampler: str
-    steps: int
+    gradients: int
     distances: list[float]
     confident: list[float]
     seconds: float
@@ -44,22 +140,31 @@ class Measured:
         """Its line of the table."""
         distance, spread, _ = summary(self.distances, 2)
         kept = f"{mean(self.confident):.3f}"
-        return (self.model, self.sampler, str(self.steps + 1), f"{distance} ± {spread}", kept, f"{self.seconds:.1f}")
+        return (self.model, self.sampler, str(self.gradients), f"{distance} ± {spread}", kept, f"{self.seconds:.1f}")
 
 
-def measure(name: str, sampler: str, steps: int, args: argparse.Namespace) -> Measured:
+def measure(name: str, sampler: str, setting: Setting, args: argparse.Namespace) -> Measured:
     """Draw by one sampler with each seed, and compare with the split's images."""
     ebm = EBM.from_pretrained(name)
     images = getattr(ebm.recipe.load_data(), args.split).images
     metrics, distances, confident, seconds = FeatureMetrics(load_feature_net(), images), [], [], 0.0
     for seed in range(args.seeds):
         begin = time.perf_counter()
-        x = ebm.sample(args.n, seed=seed, n_steps=steps, sampler=None if sampler == LANGEVIN else sampler)
+        x = setting.draw(ebm, args.n, seed)
         seconds += time.perf_counter() - begin
         seen = metrics.extract(x)
         distances.append(metrics.frechet_distance(seen))
         confident.append(float((seen.probabilities.amax(1) > 0.9).double().mean()))
-    return Measured(name, sampler, steps, distances, confident, 1000 * seconds / args.seeds / args.n)
+    model = ebm.recipe.basics.name
+    return Measured(model, sampler, setting.gradients, distances, confident, 1000 * seconds / args.seeds / args.n)
+
+
+def sweeps(measured: list[Measured]) -> list[Sweep]:
+    """Distance against gradients, a part for each model and a line for each sampler."""
+    found: dict[str, dict[str, dict[int, list[float]]]] = {}
+    for m in measured:
+        found.setdefault(m.model, {}).setdefault(m.sampler, {})[m.gradients] = m.distances
+    return [Sweep(model, lines, unit="Fréchet distance", x="gradients per image") for model, lines in found.items()]
 
 
 def table(measured: list[Measured]) -> str:
@@ -76,18 +181,23 @@ def main() -> None:
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
     parser.add_argument("--n", type=positive, default=5000, help="samples of each (default: 5000)")
     parser.add_argument("--seeds", type=positive, default=3, help="of the sampling (default: 3)")
+    parser.add_argument("--only", type=lambda s: s.split(","), help="samplers whose names begin so (default: all)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the table goes (default: benchmarks/results)")
     args = parser.parse_args()
     measured = []
     for name in args.models:
-        for sampler, steps in SETTINGS:
-            measured.append(measure(name, sampler, steps, args))
-            print(" ".join(measured[-1].row()), flush=True)
+        for sampler, lengths in settings().items():
+            if args.only is None or any(sampler.startswith(start) for start in args.only):
+                for setting in lengths:
+                    measured.append(measure(name, sampler, setting, args))
+                    print(" ".join(measured[-1].row()), flush=True)
     facts = describe_environment() | {"n": args.n, "seeds": args.seeds, "split": args.split}
     about = f"N = {args.n:,} against {args.split} images, {args.seeds} seeds of the sampling, commit {facts['commit']}."
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"samplers-{args.split}"
-    path.with_suffix(".md").write_text(f"# Samplers\n\n{table(measured)}\n{about}\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(f"# Samplers\n\n![samplers]({path.name}.png)\n\n{table(measured)}\n{about}\n", encoding="utf-8")
+    where = facts["accelerator"] or facts["processor"]
+    save_chart(sweeps(measured), path.with_suffix(".png"), title="Samplers", subtitle=f"{about[:-1]}, {where}.")
     rows = {"facts": facts, "measured": [asdict(m) for m in measured], "torch": torch.__version__}
     path.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

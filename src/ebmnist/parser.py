@@ -109,7 +109,7 @@ def _model_commands(commands: Subparsers) -> None:
     p.add_argument("--n", type=Whole(1, 10**6), default=64, help="images (default: 64)")
     steps = "of each chain: whole cycles of 128 for mnist (default: the recipe's; 64 with a sampler)"
     p.add_argument("--steps", type=Whole(0, MOST_STEPS), help=steps)
-    p.add_argument("--sampler", choices=("ancestral",), help="in place of the kernel it was trained with: fewer steps")
+    p.add_argument("--sampler", choices=("ancestral", "heun", "dpm_solver"), help="in place of the kernel it was trained with: fewer steps")
     p.add_argument("--seed", type=SEED, default=0, help="of the noise (default: 0)")
     suffixes = ".png a grid, .webp or .gif the chains moving, .npy float32 (N,1,28,28) in [0,1]"
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=suffixes)

@@ -10,8 +10,7 @@ from torch import Tensor
 from ebmnist.energies import ConvNet
 from ebmnist.errors import BadInput
 from ebmnist.native import library
-from ebmnist.sampling import SAMPLERS, Ancestral, AnnealedLangevin, Langevin, run_chain, sample
-from ebmnist.sampling.base import NoiseSchedule
+from ebmnist.sampling import Ancestral, run_chain, sample
 
 KERNEL = Ancestral(n_hold=3, n_anneal=5, sigma_max=0.8, sigma_min=0.05, rho=7.0, clamp=None)
 
@@ -67,26 +66,6 @@ def test_samples_of_a_gaussian_have_its_mean_and_variance():
     assert float(x.std()) == pytest.approx(0.3, rel=0.02)
 
 
-def test_of_a_kernel_takes_what_the_energy_was_trained_with():
-    trained = AnnealedLangevin(sigma_max=1.5, sigma_min=0.02, temperature=2e-5, clamp=(0.1, 0.9))
-    kernel = Ancestral.of(trained, 32)
-    assert isinstance(kernel, NoiseSchedule)
-    assert kernel.cycle == 32
-    assert kernel.curvature == pytest.approx(0.05)
-    assert kernel.clamp == (0.1, 0.9)
-    assert 1.5 <= kernel.sigma_max < 1.6
-    assert {"ancestral": Ancestral} == SAMPLERS
-
-
-def test_what_it_cannot_serve_is_refused():
-    with pytest.raises(BadInput, match="one temperature"):
-        Ancestral.of(Langevin(), 64)
-    with pytest.raises(BadInput, match="one temperature"):
-        Ancestral.of(AnnealedLangevin(temperature=0.0), 64)
-    with pytest.raises(BadInput, match="at least 8 steps"):
-        Ancestral.of(AnnealedLangevin(), 7)
-
-
 @pytest.mark.parametrize(
     "fields",
     [
@@ -98,6 +77,7 @@ def test_what_it_cannot_serve_is_refused():
         {"hold_share": 0.0},
         {"hold_share": 1.1},
         {"rho": 0.5},
+        {"tau": math.inf},
         {"clamp_margin": -1.0},
     ],
 )

@@ -15,6 +15,7 @@ class ChainState(NamedTuple):
     energy: Tensor | None = None  # (B,)
     grad: Tensor | None = None  # (B, *shape)
     step_index: Tensor | None = None  # (B,) int64, the step each is at, for the kernels that change with it
+    memory: tuple[Tensor, ...] = ()  # what else a kernel keeps: momentum, the denoiser's last value, other replicas
 
 
 class StepInfo(NamedTuple):

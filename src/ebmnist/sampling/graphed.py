@@ -48,7 +48,7 @@ def replay(
         state, info = kernel.step(energy, state, held)
         yield state, info
     held.rewind()
-    begin, device = ChainState(*_copies(state)), state.x.device
+    begin, device = ChainState(*_copies(state[:4])), state.x.device
     graph = torch.cuda.CUDAGraph()
     # What other threads ask of the GPU meanwhile is theirs.
     captured = torch.cuda.graph(graph, stream=_stream(device), capture_error_mode="thread_local")
@@ -57,8 +57,8 @@ def replay(
     for rng in steps:
         held.refill(rng)
         graph.replay()
-        state, info = ChainState(*_copies(after)), StepInfo(*_copies(seen))
-        for to, now in zip(begin, state, strict=True):
+        state, info = ChainState(*_copies(after[:4])), StepInfo(*_copies(seen))
+        for to, now in zip(begin[:4], state[:4], strict=True):
             if to is not None and now is not None:
                 to.copy_(now)
         yield state, info

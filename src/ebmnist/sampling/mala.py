@@ -47,7 +47,7 @@ class MALA:
 
     def step(self, energy: Energy, state: ChainState, rng: StepRng) -> tuple[ChainState, StepInfo]:
         """Propose, then accept or stay."""
-        x, value, grad, _ = state
+        x, value, grad = state[:3]
         assert value is not None
         assert grad is not None
         noise = rng.normal_like(x)

@@ -47,6 +47,14 @@ class Scheduled(NoiseSchedule, Protocol):
         """How far beyond `clamp` step `step_index` may lead, in pixels."""
         return self.clamp_margin * self.sigma(step_index)
 
+    def bounded(self, x: Tensor, step_index: Tensor) -> Tensor:
+        """Bring chains at `x`, (B, *shape), to where step `step_index`, (B,), may lead."""
+        if self.clamp is None:
+            return x
+        low, high = self.clamp
+        clamp_margin = per_sample(self.margin(step_index).to(x.dtype), x)
+        return x.clamp(low - clamp_margin, high + clamp_margin)
+
     def init(self, energy: Energy, x: Tensor, step_index: Tensor | None = None) -> ChainState:  # noqa: ARG002 (the Protocol's)
         """Chains at `x`, (B, *shape), after `step_index` steps, (B,); at their start if not given."""
         start = torch.zeros(len(x), dtype=torch.int64, device=x.device)
@@ -61,10 +69,7 @@ class Scheduled(NoiseSchedule, Protocol):
         noise = rng.normal_like(x)
         noise *= per_sample(self.noise(step_index).to(x.dtype), x)
         x_after = x - per_sample(self.drift(step_index).to(x.dtype), x) * drift_grad + noise
-        if self.clamp is not None:
-            low, high = self.clamp
-            clamp_margin = per_sample(self.margin(step_index).to(x.dtype), x)
-            x_after = x_after.clamp(low - clamp_margin, high + clamp_margin)
+        x_after = self.bounded(x_after, step_index)
         return ChainState(x_after, step_index=step_index + 1), StepInfo(value, grad, drift_grad, x, x_after)
 
 
