@@ -4,7 +4,7 @@ Gradients are those of one image, with the one that ends a cycle, y − ∇E(y)/
 test images. ± is the standard deviation over seeds of the sampling, of one model.
 
 `hmc`, `underdamped_langevin` and `parallel_tempering` have no noise levels. The first two follow the temperatures of
-the model's own kernel, from σ_max to σ_min in one cycle. The last has replicas from T to 4T at the temperature of images.
+the model's own kernel, from σ_max to σ_min in one cycle. The last has replicas from the images' T to 4T.
 
   python benchmarks/samplers.py mnist-best runs/mnist                      validation, N = 5,000
   python benchmarks/samplers.py mnist-best runs/mnist --split test --n 10000 --only annealed_langevin,ancestral
@@ -57,7 +57,7 @@ class Setting(NamedTuple):
 
 def settings() -> dict[str, list[Setting]]:
     """Every sampler with its lengths; the first is the reference."""
-    found = {
+    return {
         "annealed_langevin": [_own(256), _own(128)],
         "ancestral": [_solver("ancestral", n) for n in (64, 32, 16)],
         "ancestral, τ = 1": [_solver("ancestral", n, tau=1.0) for n in (64, 32, 16)],
@@ -70,7 +70,6 @@ def settings() -> dict[str, list[Setting]]:
         "underdamped_langevin": [Setting(257, _tempered(UnderdampedLangevin(step_size=5**0.5, friction=0.45), 256))],
         "parallel_tempering": [Setting(257, _replicas(64))],
     }
-    return found
 
 
 def _own(n_steps: int) -> Setting:
@@ -95,7 +94,8 @@ def _tempered(kernel: Kernel, n_steps: int) -> Callable[[EBM, int, int], Tensor]
         fall = (own.sigma_min / own.sigma_max) ** (1 / (n_steps - 1))
         temperatures = [own.curvature * (own.sigma_max * fall**i) ** 2 for i in range(n_steps)]
         x = _noise(n, own.sigma_max, rng)
-        return samples_of(ebm.trained, own, run_chain(ebm.trained, kernel, x, n_steps, rng=rng, temperatures=temperatures).x)
+        x = run_chain(ebm.trained, kernel, x, n_steps, rng=rng, temperatures=temperatures).x
+        return samples_of(ebm.trained, own, x)
 
     return draw
 
@@ -195,7 +195,8 @@ def main() -> None:
     about = f"N = {args.n:,} against {args.split} images, {args.seeds} seeds of the sampling, commit {facts['commit']}."
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"samplers-{args.split}"
-    path.with_suffix(".md").write_text(f"# Samplers\n\n![samplers]({path.name}.png)\n\n{table(measured)}\n{about}\n", encoding="utf-8")
+    text = f"# Samplers\n\n![samplers]({path.name}.png)\n\n{table(measured)}\n{about}\n"
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
     where = facts["accelerator"] or facts["processor"]
     save_chart(sweeps(measured), path.with_suffix(".png"), title="Samplers", subtitle=f"{about[:-1]}, {where}.")
     rows = {"facts": facts, "measured": [asdict(m) for m in measured], "torch": torch.__version__}

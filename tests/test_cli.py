@@ -19,6 +19,7 @@ from ebmnist.arguments import split_overrides
 from ebmnist.cli import main
 from ebmnist.config import load_recipe
 from ebmnist.data import read_images
+from ebmnist.inference.generation import OF_TRAINING
 from ebmnist.parser import build_parser
 from ebmnist.sampling import SAMPLERS
 
@@ -133,7 +134,7 @@ def test_score_as_csv_and_json(model: Path, tmp_path: Path, capsys: pytest.Captu
 def test_the_samplers_offered_are_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["sample", "--help"])
-    assert f"--sampler {{{','.join(SAMPLERS)}}}" in capsys.readouterr().out
+    assert f"--sampler {{{','.join([*SAMPLERS, OF_TRAINING])}}}" in capsys.readouterr().out
 
 
 def test_score_tells_outliers_from_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

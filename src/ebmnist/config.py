@@ -134,7 +134,7 @@ class Recipe:
             for path in CHOICES:
                 self._make(path)
         kernel = self.make_kernel()
-        sampling.check_whole_cycles(kernel, self.generation.n_steps)
+        self.generation.sampler_of(kernel)
         if getattr(self._make("training.objective"), "sigma_weighting", 0) and not isinstance(
             kernel, sampling.NoiseSchedule
         ):

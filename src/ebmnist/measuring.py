@@ -86,7 +86,8 @@ def context_of(
 ) -> EvaluationContext:
     """What the sections measure of a model; `start` has the buffer, by the names of a checkpoint."""
     replay, step_index = start.get("start.images"), start.get("start.step_index")
-    return EvaluationContext(model, model.kernel, model.n_steps, dataset, model.device, replay, step_index, progress)
+    own = model.kernel, model.n_steps
+    return EvaluationContext(model, *own, dataset, model.device, replay, step_index, progress, model.sampler())
 
 
 def _place_for(path: Path, out: Path | None) -> Path:

@@ -45,6 +45,7 @@ examples:
 """
 SEED = Whole(0, 2**63 - 1)
 MODEL = "a run folder (its latest checkpoint), one checkpoint, or pretrained, which comes with ebmnist"
+SAMPLERS = ("ancestral", "heun", "dpm_solver", "training")
 MOST_STEPS = 10**9  # of one chain
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
@@ -107,9 +108,11 @@ def _model_commands(commands: Subparsers) -> None:
     p = _add_command(commands, "sample", "draw images by Langevin chains from uniform noise")
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--n", type=Whole(1, 10**6), default=64, help="images (default: 64)")
-    steps = "of each chain: whole cycles of 128 for mnist (default: the recipe's; 64 with a sampler)"
+    steps = "of each chain (default: the recipe's; 64 with another sampler, two annealing cycles with training)"
     p.add_argument("--steps", type=Whole(0, MOST_STEPS), help=steps)
-    p.add_argument("--sampler", choices=("ancestral", "heun", "dpm_solver"), help="in place of the kernel it was trained with: fewer steps")
+    p.add_argument(
+        "--sampler", choices=SAMPLERS, help="how (default: the recipe's); training is the kernel it was trained with"
+    )
     p.add_argument("--seed", type=SEED, default=0, help="of the noise (default: 0)")
     suffixes = ".png a grid, .webp or .gif the chains moving, .npy float32 (N,1,28,28) in [0,1]"
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=suffixes)

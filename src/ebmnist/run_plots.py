@@ -49,8 +49,9 @@ def run_plots(setting: Setting) -> Iterator[Part]:
     """Measure and draw everything, part by part."""
     model, rng = setting.model, setting.rng
     noise = uniform_noise(model.recipe.generation.n_images, (1, 28, 28), rng)
-    chain = run_chain(model, model.kernel, noise, model.n_steps, rng=rng, keep=_film_steps(model))
-    x = samples_of(model, model.kernel, chain.x)
+    kernel, n_steps = model.sampler()
+    chain = run_chain(model, kernel, noise, n_steps, rng=rng, keep=_film_steps(model))
+    x = samples_of(model, kernel, chain.x)
     yield samples(setting, x.cpu())
     yield chains(setting, chain)
     yield denoising(setting)
@@ -63,13 +64,13 @@ def run_plots(setting: Setting) -> Iterator[Part]:
 def samples(setting: Setting, x: Tensor) -> Part:
     """Images from uniform noise, alone and beside real ones."""
     model, dataset, run, *_ = setting
-    recipe, n_steps, seed = model.recipe.basics.name, model.n_steps, model.recipe.basics.seed
+    recipe, seed, (kernel, n_steps) = model.recipe.basics.name, model.recipe.basics.seed, model.sampler()
     alone, beside = run.figures / "samples.png", run.figures / "samples-beside-data.png"
     save_samples(x, alone, recipe=recipe, n_steps=n_steps, seed=seed)
     save_beside_data(x, dataset.test.images[: len(x)], beside, recipe=recipe, n_steps=n_steps, seed=seed)
     words = (
-        f"{len(x)} images, each the end of a chain of {n_steps} Langevin steps from uniform noise"
-        f"{less_noise(model.kernel)}, none left out; "
+        f"{len(x)} images, each the end of a chain of {n_steps} steps from uniform noise"
+        f"{less_noise(kernel)}, none left out; "
         "beside the first test images. The averaged (EMA) weights are used."
     )
     return Part("Images from noise", words, (beside, alone))
@@ -158,7 +159,8 @@ def replay(setting: Setting) -> Part | None:
 
 
 def _film_steps(model: Trained) -> list[int]:
-    return film_steps(model.n_steps, cycle_of(model.kernel))
+    kernel, n_steps = model.sampler()
+    return film_steps(n_steps, cycle_of(kernel))
 
 
 @torch.no_grad()

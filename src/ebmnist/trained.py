@@ -15,14 +15,14 @@ from ebmnist.energies.freezing import memo_of
 from ebmnist.energies.precision import in_full
 from ebmnist.errors import BadInput
 from ebmnist.inference.descent import Stop, choose_stop, denoise
+from ebmnist.inference.generation import OF_TRAINING
 from ebmnist.native import NativeNet
 from ebmnist.random import AnyRng
 from ebmnist.reading import from_home
 from ebmnist.reporting import Checkpoint, RunFolder, fingerprint, load_checkpoint, new_folder, save_checkpoint
 from ebmnist.reporting.history import read_history
 from ebmnist.reporting.measurements import read_measurements_of, to_json
-from ebmnist.sampling import SAMPLERS, check_whole_cycles
-from ebmnist.sampling.base import Kernel
+from ebmnist.sampling.base import Kernel, Sampler
 from ebmnist.sampling.samples import box_of, walls_of
 from ebmnist.training.restoring import check_weights
 from ebmnist.training.state import load_weights
@@ -41,7 +41,7 @@ class Trained(nn.Module):
         self.recipe = recipe
         self.step = step
         self.kernel = recipe.make_kernel()
-        self.n_steps = recipe.generation.n_steps
+        self.n_steps = self.sampler(OF_TRAINING).n_steps  # of a chain of that kernel
         self.box, self.walls = _widest(self.kernel), walls_of(self.kernel)  # of the values that images may have
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,21 +78,14 @@ class Trained(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def sampler(self, name: str | None, n_steps: int | None) -> tuple[Kernel, int]:
-        """The kernel that draws samples, and its steps: its own where `name` is None, or one of `sampling.SAMPLERS`.
+    def sampler(self, name: str | None = None, n_steps: int | None = None) -> Sampler:
+        """How samples are drawn: by the recipe's sampler where `name` is None (`inference.generation.Generation`).
 
         Raises:
             BadInput: no such sampler; too few steps for it; an energy that it cannot serve; steps that end within an
                 annealing cycle.
         """
-        if name is None:
-            steps = self.n_steps if n_steps is None else n_steps
-            check_whole_cycles(self.kernel, steps)
-            return self.kernel, steps
-        if name not in SAMPLERS:
-            raise BadInput(f"sampler {name!r} is unknown: use {', '.join(SAMPLERS)}")
-        kernel = SAMPLERS[name].of(self.kernel, 64 if n_steps is None else n_steps)
-        return kernel, kernel.cycle
+        return self.recipe.generation.sampler_of(self.kernel, name, n_steps)
 
     def choose_stop(self, sigma: float, rng: AnyRng, dataset: Dataset | None = None) -> Stop:
         """Where a descent from images of noise σ should stop: the best on 200 validation images."""

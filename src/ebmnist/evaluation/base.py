@@ -11,7 +11,7 @@ from torch import Tensor
 from ebmnist.data.base import Dataset
 from ebmnist.energies.base import Energy
 from ebmnist.random import Rng
-from ebmnist.sampling.base import Kernel
+from ebmnist.sampling.base import Kernel, Sampler
 
 ProgressCallback = Callable[[int, int], None]  # called with how many steps of a long chain are done, and of how many
 
@@ -25,12 +25,18 @@ class EvaluationContext(NamedTuple):
 
     energy: Energy
     kernel: Kernel
-    n_steps: int  # chain length from noise that the recipe calls its own
+    n_steps: int  # of a chain of `kernel` from noise
     dataset: Dataset
     device: torch.device
     replay: Tensor | None = None  # (N, 1, 28, 28): labelled, never the samples
     replay_step_index: Tensor | None = None  # (N,) int64, the step each of them is at, for a kernel with a cycle
     progress: ProgressCallback = unwatched  # told of their steps by the sections that run long chains
+    faster: Sampler | None = None  # the recipe's, where it is another than the kernel
+
+    @property
+    def sampler(self) -> Sampler:
+        """How samples are drawn from noise."""
+        return self.faster or Sampler(self.kernel, self.n_steps)
 
     def steps(self, total: int, before: int = 0) -> Callable[[int], None]:
         """What a chain tells its steps to, where `before` of the section's `total` were done by others."""

@@ -31,8 +31,6 @@ class Fidelity:
 
     n: int = 10_000
     """How many samples, and how many real images to compare with."""
-    n_steps: int | None = None
-    """Chain length from noise; null for the recipe's own."""
     n_nearest: int = 2000
     """How many samples, and test images, look for their nearest training image."""
 
@@ -45,13 +43,13 @@ class Fidelity:
         """Measure the model."""
         train, test = (_to(split, context.device) for split in (context.dataset.train, context.dataset.test))
         feature_metrics = FeatureMetrics(load_feature_net(context.device), test.images)
-        n_steps = context.n_steps if self.n_steps is None else self.n_steps
+        kernel, n_steps = context.sampler
         shape = tuple(test.images.shape[1:])
         samples = sample(
             context.energy,
             self.n,
             rng=rng,
-            kernel=context.kernel,
+            kernel=kernel,
             n_steps=n_steps,
             shape=shape,
             batch_size=BATCH_SIZE,
@@ -69,7 +67,7 @@ class Fidelity:
             metrics=(*feature_metrics.metrics(seen, rng), *memorised),
             baselines=(*baselines, *memorised_baselines),
             arrays={name: array.cpu() for name, array in arrays.items()},
-            method=self._method(context, n_steps, len(test.images), rng),
+            method=self._method(context, len(test.images), rng),
         )
 
     def _baselines(
@@ -120,11 +118,12 @@ class Fidelity:
         }
         return metrics, (_median_metric(f"test images: {name}", near_test.distances),), arrays
 
-    def _method(self, context: EvaluationContext, n_steps: int, n_test: int, rng: Rng) -> str:
+    def _method(self, context: EvaluationContext, n_test: int, rng: Rng) -> str:
+        kernel, n_steps = context.sampler
         n_replay = 0 if context.replay is None else min(self.n, len(context.replay))
         return (
-            f"N = {self.n} samples, each the end of a chain of {n_steps} steps from uniform noise ({context.kernel})"
-            f"{less_noise(context.kernel)}, "
+            f"N = {self.n} samples, each the end of a chain of {n_steps} steps from uniform noise ({kernel})"
+            f"{less_noise(kernel)}, "
             f"against the {n_test} test images of {context.dataset.name}. Feature space: the penultimate features of "
             f"this project's own digit classifier (test accuracy {TEST_ACCURACY:.2%}); the metrics are not comparable "
             "with Inception FIDs. A Fréchet distance is biased upwards at any finite N: read it beside that of as "

@@ -91,7 +91,7 @@ class Landscape:
         train, validation = (
             _take(split, self.n, context.device) for split in (context.dataset.train, context.dataset.validation)
         )
-        shape = tuple(test.images.shape[1:])
+        shape, (kernel, n_steps) = tuple(test.images.shape[1:]), context.sampler
         sets = {
             "train": train.images,
             "validation": validation.images,
@@ -100,11 +100,11 @@ class Landscape:
                 context.energy,
                 self.n_samples,
                 rng=rng,
-                kernel=context.kernel,
-                n_steps=context.n_steps,
+                kernel=kernel,
+                n_steps=n_steps,
                 shape=shape,
                 batch_size=BATCH_SIZE,
-                progress=context.steps(context.n_steps * -(-self.n_samples // BATCH_SIZE)),
+                progress=context.steps(n_steps * -(-self.n_samples // BATCH_SIZE)),
             ),
             "noise": uniform_noise(self.n, shape, rng),
         }
@@ -146,11 +146,12 @@ class Landscape:
         return metrics, arrays
 
     def _method(self, context: EvaluationContext, n_test: int, rng: Rng) -> str:
+        kernel, n_steps = context.sampler
         return (
             f"{self.n} images each of train and validation and {n_test} of test of {context.dataset.name}, evenly "
             f"spread, less digits that training was without; {self.n} images of uniform noise; {self.n_samples} "
-            f"samples, each the end of a chain of {context.n_steps} steps from noise ({context.kernel})"
-            f"{less_noise(context.kernel)}. Differences "
+            f"samples, each the end of a chain of {n_steps} steps from noise ({kernel})"
+            f"{less_noise(kernel)}. Differences "
             "and barriers are in standard deviations of E over the test images; their errors take that unit as "
             "given. A barrier is how far E climbs above the higher end of a path between two test images, the mean "
             f"over paths; straight lines, {self.n_points} points each, join {self.n_pairs} pairs of one digit and as "

@@ -2,7 +2,7 @@
 
 from ebmnist.sampling.ancestral import Ancestral
 from ebmnist.sampling.annealed_langevin import AnnealedLangevin
-from ebmnist.sampling.base import ChainState, Draw, Kernel, NoiseSchedule, Start, StepInfo
+from ebmnist.sampling.base import ChainState, Draw, Kernel, NoiseSchedule, Sampler, Start, StepInfo
 from ebmnist.sampling.chain import Chain, Trace, run_chain, sample
 from ebmnist.sampling.diffusion import DiffusionSampler
 from ebmnist.sampling.dpm_solver import DPMSolver
@@ -46,6 +46,7 @@ __all__ = [
     "NoiseSchedule",
     "ParallelTempering",
     "ReplayBuffer",
+    "Sampler",
     "Start",
     "StepInfo",
     "Trace",

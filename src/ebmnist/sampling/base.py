@@ -108,18 +108,19 @@ class NoiseSchedule(Kernel, Protocol):
         ...
 
 
+class Sampler(NamedTuple):
+    """How samples are drawn: chains of `n_steps` steps of `kernel` from uniform noise."""
+
+    kernel: Kernel
+    n_steps: int
+
+
 @runtime_checkable
 class Samplable(Protocol):
     """An energy that knows how it is sampled, as a loaded one does."""
 
-    @property
-    def kernel(self) -> Kernel:
-        """The kernel it was trained with."""
-        ...
-
-    @property
-    def n_steps(self) -> int:
-        """Steps of a chain from noise to a sample."""
+    def sampler(self, name: str | None = None, n_steps: int | None = None) -> Sampler:
+        """The sampler of a name, with so many steps; its own of each where None."""
         ...
 
 

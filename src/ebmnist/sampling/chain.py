@@ -12,7 +12,7 @@ from ebmnist.energies.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.native import NativeNet
 from ebmnist.random import AnyRng, ChainRng, Rng, Stream
-from ebmnist.sampling.base import ChainState, Kernel, Samplable, StepInfo
+from ebmnist.sampling.base import ChainState, Kernel, Samplable, Sampler, StepInfo
 from ebmnist.sampling.border import check_start, check_steps
 from ebmnist.sampling.clipping import clip_grad
 from ebmnist.sampling.graphed import graphed, replay
@@ -193,8 +193,8 @@ def sample(
         energy: (B, *shape) -> (B,).
         n: how many, ≥ 1.
         rng: its device is where the chains run. The first images are the same however many are drawn.
-        kernel: if not given, the energy's own, which a loaded one has, or else `Langevin()`.
-        n_steps: length of each chain; if not given, the energy's own, or else 256.
+        kernel: if not given, the energy's own sampler, which a loaded one has, or else `Langevin()`.
+        n_steps: length of each chain; if not given, the own sampler's, a kernel's cycle, or else 256.
         shape: of one sample.
         batch_size: chains run at a time; it bounds the memory, and changes no image.
         progress: called with the number of steps done so far, of n_steps × ⌈n / batch_size⌉ in all.
@@ -205,8 +205,11 @@ def sample(
     if not (isinstance(n, int) and isinstance(batch_size, int)) or n < 1 or batch_size < 1:
         raise BadInput(f"n and batch_size must be ≥ 1 and whole, not {n} and {batch_size}")
     own = energy if isinstance(energy, Samplable) else None
-    kernel = kernel or (own.kernel if own is not None else Langevin())
-    n_steps = n_steps if n_steps is not None else own.n_steps if own is not None else 256
+    if kernel is None:
+        kernel, own_steps = own.sampler(None, n_steps) if own is not None else Sampler(Langevin(), 256)
+        n_steps = own_steps if n_steps is None else n_steps
+    elif n_steps is None:
+        n_steps = cycle_of(kernel) if cycle_of(kernel) > 1 else 256
     check_whole_cycles(kernel, n_steps)
     rng = Rng.of(rng)
     first, noise = rng.stream(), rng.stream()

@@ -81,6 +81,6 @@ def origin(recipe: str, n_steps: int, seed: int) -> str:
     """Say where samples come from.
 
     >>> origin("default", 256, 0)
-    'recipe default · 256 Langevin steps from uniform noise · seed 0'
+    'recipe default · 256 steps from uniform noise · seed 0'
     """
-    return f"recipe {recipe} · {n_steps:,} Langevin steps from uniform noise · seed {seed}"
+    return f"recipe {recipe} · {n_steps:,} steps from uniform noise · seed {seed}"
