@@ -169,7 +169,7 @@ def test_what_are_no_images_is_refused_by_each(spoil: Callable, images: torch.Te
 
 
 def test_what_cannot_be_meant_is_refused(best: EBM, images: torch.Tensor) -> None:
-    with pytest.raises(BadInput, match="sampler 'euler' is unknown: use ancestral"):
+    with pytest.raises(BadInput, match="sampler 'euler' is unknown: use ancestral, heun, dpm_solver or training"):
         best.sample(1, sampler="euler")
     with pytest.raises(BadInput, match="at least 8 steps"):
         best.sample(1, sampler="ancestral", n_steps=4)

@@ -8,7 +8,7 @@ from ebmnist.errors import Unmeasurable
 from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult
 from ebmnist.evaluation.fidelity import Fidelity
 from ebmnist.random import Rng
-from ebmnist.sampling.langevin import Langevin
+from ebmnist.sampling import Langevin, Sampler
 
 N = 300
 
@@ -81,10 +81,20 @@ def test_samples_are_drawn_from_noise_and_not_from_the_buffer(measured: SectionR
 def test_same_rng_same_figures_and_every_step_is_told(dataset: Dataset, measured: SectionResult) -> None:
     told: list[tuple[int, int]] = []
     watched = context(dataset, replay=dataset.train.images[:N].flip(0), progress=lambda *steps: told.append(steps))
-    again = Fidelity(n=N, n_nearest=100, n_steps=1).measure(watched, rng())
+    again = Fidelity(n=N, n_nearest=100).measure(watched, rng())
     assert again.metrics == measured.metrics
     assert again.baselines == measured.baselines
     assert told == [(1, 2), (2, 2)]  # two batches, 256 and the rest
+
+
+def test_samples_are_the_faster_samplers_where_there_is_one(dataset: Dataset, measured: SectionResult) -> None:
+    """No step of another kernel: the noise itself, in [0, 1], as `flat` leaves it; but its method names the sampler."""
+    faster = Sampler(Langevin(step_size=0.5, temperature=0.0), 2)
+    found = Fidelity(n=N, n_nearest=100).measure(
+        context(dataset, replay=dataset.train.images[:N].flip(0), faster=faster), rng()
+    )
+    assert "2 steps from uniform noise (Langevin(step_size=0.5" in found.method
+    assert found.metrics == measured.metrics
 
 
 def test_an_energy_that_copies_training_images_is_caught(dataset: Dataset) -> None:
@@ -111,7 +121,7 @@ def test_an_energy_that_copies_training_images_is_caught(dataset: Dataset) -> No
 )
 def test_a_dead_energy_is_unmeasurable_in_one_line(dataset: Dataset, energy: object, words: str) -> None:
     with pytest.raises(Unmeasurable, match=words) as caught:
-        Fidelity(n=N, n_steps=10).measure(context(dataset, energy), rng())
+        Fidelity(n=N).measure(context(dataset, energy, n_steps=10), rng())
     assert "\n" not in str(caught.value)
 
 

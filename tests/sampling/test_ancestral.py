@@ -12,7 +12,7 @@ from ebmnist.errors import BadInput
 from ebmnist.native import library
 from ebmnist.sampling import Ancestral, run_chain, sample
 
-KERNEL = Ancestral(n_hold=3, n_anneal=5, sigma_max=0.8, sigma_min=0.05, rho=7.0, clamp=None)
+KERNEL = Ancestral(tau=1.0, n_hold=3, n_anneal=5, sigma_max=0.8, sigma_min=0.05, rho=7.0, clamp=None)
 
 
 def seeded(seed: int) -> torch.Generator:

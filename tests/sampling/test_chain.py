@@ -10,7 +10,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from ebmnist.energies import MLP, ConvNet, energy_and_grad
 from ebmnist.errors import BadInput
 from ebmnist.random import ChainRng, Purpose, Rng, Stream
-from ebmnist.sampling import MALA, AnnealedLangevin, Langevin, run_chain, sample, uniform_noise
+from ebmnist.sampling import MALA, AnnealedLangevin, Langevin, Sampler, run_chain, sample, uniform_noise
 from targets import Gaussian
 
 WIDE = Langevin(step_size=0.5, temperature=1.0, clip=None, clamp=None)
@@ -327,7 +327,8 @@ def test_sample_is_chains_from_uniform_noise():
 
 def test_an_energy_that_knows_how_it_is_sampled_is_sampled_so():
     class Own(Gaussian):
-        kernel, n_steps = WIDE, 7
+        def sampler(self, name=None, n_steps=None):  # noqa: ARG002
+            return Sampler(WIDE, n_steps or 7)
 
     energy, own = Gaussian(), Own()
 
@@ -335,6 +336,7 @@ def test_an_energy_that_knows_how_it_is_sampled_is_sampled_so():
         return sample(e, 8, rng=seeded(0), shape=(2,), **given)
 
     assert torch.equal(samples(own), samples(energy, kernel=WIDE, n_steps=7))
+    assert torch.equal(samples(own, n_steps=3), samples(energy, kernel=WIDE, n_steps=3))
     assert torch.equal(samples(own, kernel=Langevin(), n_steps=3), samples(energy, n_steps=3))
 
 

@@ -1,11 +1,13 @@
 """Ancestral sampling, the sampler of diffusion models: large steps where the noise is large, so fewer gradients."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Self
 
 import torch
 
 from ebmnist.errors import BadInput
+from ebmnist.sampling.base import Kernel
 from ebmnist.sampling.diffusion import DiffusionSampler
 from ebmnist.sampling.schedule import Table, levels
 
@@ -30,6 +32,17 @@ class Ancestral(DiffusionSampler):
         super().__post_init__()
         if not 0 <= self.tau < float("inf"):
             raise BadInput(f"ancestral: tau must be ≥ 0 and finite, not {self.tau}")
+
+    @classmethod
+    def of(cls, kernel: Kernel, n_steps: int) -> Self:
+        """Return the sampler of `n_steps` for an energy that was trained with `kernel`.
+
+        τ² = 3 from 48 steps on and 2 below, as chosen on validation images (docs/log.md, 2026-11-29).
+
+        Raises:
+            BadInput: fewer than 8 steps; a kernel without noise levels, whose energy is no denoiser.
+        """
+        return replace(super().of(kernel, n_steps), tau=(3 if n_steps >= 48 else 2) ** 0.5)
 
     def table(self, device: torch.device) -> Table:
         """The numbers of each step of a cycle."""

@@ -78,7 +78,7 @@ class DiffusionSampler(Scheduled):
             BadInput: fewer than 8 steps; a kernel without noise levels, whose energy is no denoiser.
         """
         if not (isinstance(kernel, NoiseSchedule) and kernel.curvature > 0):
-            raise BadInput(f"{cls.name()}: this energy was trained at one temperature; use it with its own kernel")
+            raise BadInput(f"{cls.name()}: this energy was trained at one temperature; use the kernel that trained it")
         if n_steps < 8:
             raise BadInput(f"{cls.name()}: at least 8 steps are needed, not {n_steps}")
         places = torch.arange(kernel.cycle, device="cpu")
