@@ -89,6 +89,34 @@ class Tilted:
         return -torch.log1p(u * math.expm1(-self.rate)) / self.rate
 
 
+@dataclass(frozen=True)
+class GaussianRBM:
+    """E(x) = ½‖x − b‖² − Σⱼ log(1 + exp(cⱼ + wⱼ·x)): Gaussian visible and binary hidden units, which are summed out.
+
+    Z = (2π)^{D/2} Σ_h exp(c·h + b·Wh + ½‖Wh‖²) over the 2^H states of the hidden units (Welling et al. 2004).
+    """
+
+    n_visible: int = 6
+    n_hidden: int = 8
+
+    def __call__(self, x: Tensor) -> Tensor:
+        w, b, c = (t.to(x) for t in self.weights())
+        return 0.5 * (x.flatten(1) - b).square().sum(1) - torch.nn.functional.softplus(c + x.flatten(1) @ w).sum(1)
+
+    def weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        rng = torch.Generator().manual_seed(1)
+        shapes = ((self.n_visible, self.n_hidden), (self.n_visible,), (self.n_hidden,))
+        w, b, c = (torch.randn(shape, generator=rng, dtype=torch.float64) for shape in shapes)
+        return 0.3 * w, b, c
+
+    def log_z(self) -> float:
+        w, b, c = self.weights()
+        h = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * self.n_hidden)  # (2^H, H)
+        means = h @ w.T
+        states = h @ c + means @ b + 0.5 * means.square().sum(1)
+        return float(states.logsumexp(0)) + 0.5 * self.n_visible * math.log(2 * math.pi)
+
+
 def assert_moments(x: Tensor, mean: float, variance: float, *, n_errors: float = 4.5) -> None:
     """Check the moments of independent rows x, (N, *shape), to `n_errors` of their own standard errors."""
     for seen, expected, name in ((x, mean, "mean"), ((x - mean).square(), variance, "variance")):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from targets import Gaussian, Mixture, Tilted, assert_moments
+from targets import Gaussian, GaussianRBM, Mixture, Tilted, assert_moments
 
 TARGETS = [Gaussian(), Gaussian(-1.5, 0.3), Mixture(), Tilted(), Tilted(-3.0)]
 
@@ -22,6 +22,13 @@ def test_log_z_is_the_integral(target):
     x = low + (high - low) * (torch.arange(n, dtype=torch.float64) + 0.5) / n
     integral = torch.exp(-target(x[:, None])).sum() * (high - low) / n
     assert target.log_z(1) == pytest.approx(math.log(integral), abs=1e-6)
+
+
+def test_log_z_of_a_small_rbm_is_the_integral():
+    axis = torch.arange(-12, 20, 0.05, dtype=torch.float64)
+    target = GaussianRBM(2, 3)
+    integral = torch.exp(-target(torch.cartesian_prod(axis, axis))).sum() * 0.05**2
+    assert target.log_z() == pytest.approx(math.log(integral), abs=1e-6)
 
 
 def test_moments_that_are_wrong_are_refused(rng):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ebmnist.errors import Unmeasurable
 from ebmnist.inference.annealing import Bridge, anneal, log_mean
-from targets import Gaussian
+from targets import Gaussian, GaussianRBM
 
 D = 4
 BASE, TARGET = Gaussian(), Gaussian(mean=1.0, scale=0.5)
@@ -66,3 +66,19 @@ def test_log_mean_by_hand() -> None:
 def test_a_weight_that_is_not_finite_is_refused() -> None:
     with pytest.raises(Unmeasurable, match="1 of 3 annealed chains"):
         log_mean(torch.tensor([0.0, torch.nan, 1.0]))
+
+
+def test_the_log_z_of_an_rbm_is_found_from_below(rng: torch.Generator) -> None:
+    """Many modes, and an exact log Z; with few rungs the estimate is below it, as Jensen's inequality has it."""
+    target = GaussianRBM()
+    found = []
+    for n in (5, 100):
+        path = [Bridge(Gaussian(), target, k / n) for k in range(n + 1)]
+        x = torch.randn(500, target.n_visible, generator=rng, dtype=torch.float64)
+        run = anneal(path, x, n_steps=2, rng=rng, step_sizes=[0.6] * n)
+        found.append((run.log_weights, log_mean(run.log_weights)))
+    log_z0 = Gaussian().log_z(target.n_visible)
+    weights, estimate = found[1]
+    assert estimate.error < 0.1
+    assert log_z0 + estimate.value == pytest.approx(target.log_z(), abs=4 * estimate.error)
+    assert log_z0 + float(found[0][0].mean()) < log_z0 + float(weights.mean()) < target.log_z()

@@ -1,153 +1,176 @@
-"""Likelihood: log p(x) of test images, from both sides, beside what Gaussians reach; or that nothing can be said."""
+"""Likelihood: bits per pixel of test images, by the denoising chain's variational bound and by its probability flow."""
 
-import copy
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ebmnist.energies.base import Energy
-from ebmnist.energies.freezing import frozen
 from ebmnist.errors import BadInput, Unmeasurable
-from ebmnist.evaluation.base import EvaluationContext, SectionResult, evenly_spaced
-from ebmnist.evaluation.likelihood_metrics import assessment, baseline_metrics, bracket_metrics, temperature_metric
-from ebmnist.inference.bidirectional import Bracket, bracket_log_z
-from ebmnist.inference.dequantisation import Dequantised, dequantise
-from ebmnist.inference.gaussian_mixture import fit_gaussian_mixture
-from ebmnist.inference.probit import ProbitEnergy, images_to_y, probit_base, y_to_images
-from ebmnist.inference.temperature import fit_temperature
+from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult, mean_metric, take
+from ebmnist.evaluation.detectors import fit_components
+from ebmnist.inference.calibration import N_BYTES, PSEUDO_COUNT, bytes_of
+from ebmnist.inference.chain_fit import Chains, FittedChain, fit_chains, level_edges, n_candidates
+from ebmnist.inference.denoisers import denoiser_of
+from ebmnist.inference.gaussian import Gaussian
+from ebmnist.inference.probability_flow import flow_loss
+from ebmnist.inference.variational_bound import bits_per_dimension
 from ebmnist.random import Rng
+from ebmnist.sampling.base import Kernel, NoiseSchedule
 
-N_STEPS = 2  # MALA steps on each rung
+SIGMA_MAX, SIGMA_LOW = 2.0, 0.044  # of the levels; a kernel with noise levels has a largest σ of its own
+BITS = "bits per dimension"
+N_HISTOGRAM = 10_000  # training images that histograms of single pixels are made of
+N_MIN = 100  # images of a split; fewer tell nothing of 256 bytes
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """p(x) = exp(−E(x)/T̂)/Z on the unit box, with T̂ fitted and log Z bracketed by AIS and reverse AIS.
+    """−log p(bytes) of test images in bits a pixel: the variational bound of the denoiser x − ∇E(x)/κ, and its ODE's.
+
+    The bound is that of Kingma et al. (2021), the probability-flow ODE that of Song et al. (2021).
 
     Raises:
         BadInput: a field out of its range.
-        Unmeasurable: by `measure`, if energies or weights are not finite, or no temperature fits.
+        Unmeasurable: by `measure`, if gradients are not finite, or a split is too small.
     """
 
-    n_rungs: int = 600
-    """Densities between base and target, ≥ 2; the cost is 7 gradients of `n_chains` images for each."""
-    n_chains: int = 32
-    """Chains annealed each way, ≥ 20."""
-    n_burn: int = 300
-    """Steps at the target before annealing back, ≥ 0; a gradient of `n_chains` images each."""
-    n_heating: int = 12
-    """Steps on each of the 36 rungs of the temperature fit, ≥ 1; a gradient of `n_chains` images each."""
-    n_fit: int = 55_000
-    """Training images that the Gaussians are fitted to, ≥ 2."""
+    n_fit: int = 5000
+    """Training images that calibrations are fitted to, ≥ 100. Cost: 1.5 gradients of each, for each level."""
+    n_validation: int = 1000
+    """Validation images that choose σ_min, ≥ 100. Cost: 3 gradients of each, for each level."""
     n_test: int = 10_000
-    """Test images that are scored, ≥ n_chains, and at most as many validation images that choose the ridges."""
-    tolerance: float = 50.0
-    """Nats: a bracket wider than this, two standard errors included, is called meaningless; so is one that rests on
-    fewer than five chains. The Gaussian and the class Gaussians lie 570 apart."""
+    """Test images, ≥ 100. Cost: about 1.5 gradients of each, for each level."""
+    n_flow: int = 1000
+    """Test images of the probability flow, ≥ 20. Cost: 12 `n_steps` gradients of each."""
+    n_levels: int = 11
+    """Ranges of noise that are calibrated one by one, ≥ 2."""
+    n_steps: int = 8
+    """Steps of the ODE's solver, ≥ 1; with 8, log p was within a nat."""
 
     def __post_init__(self) -> None:
-        if min(self.n_rungs, self.n_fit) < 2 or min(self.n_burn, self.n_heating - 1) < 0:
-            raise BadInput("likelihood: n_rungs and n_fit must be ≥ 2, n_heating ≥ 1, n_burn ≥ 0")
-        if not 20 <= self.n_chains <= self.n_test or not self.tolerance > 0:
-            raise BadInput("likelihood: n_chains must be ≥ 20 and at most n_test, and tolerance > 0")
+        if min(self.n_fit, self.n_validation, self.n_test) < N_MIN or self.n_flow < 20:
+            raise BadInput(f"likelihood: n_fit, n_validation and n_test must be ≥ {N_MIN}, and n_flow ≥ 20")
+        if self.n_levels < 2 or self.n_steps < 1:
+            raise BadInput("likelihood: n_levels must be ≥ 2, and n_steps ≥ 1")
 
     @classmethod
     def quick(cls) -> Self:
-        """Sizes for a first look: seconds, and a wide bracket."""
-        return cls(n_rungs=50, n_chains=20, n_burn=20, n_heating=5, n_fit=6000, n_test=1000)
+        """Fewer images and coarser levels: seconds, and a bound that is a little looser."""
+        return cls(n_fit=500, n_validation=100, n_test=300, n_flow=32, n_levels=5, n_steps=4)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
         """Measure the model."""
-        data = self._dequantised(context, rng)
-        density = fit_gaussian_mixture(images_to_y(data.train)).with_best_ridge(images_to_y(data.validation))
-        base = probit_base(density)
-        starts = images_to_y(data.validation[evenly_spaced(len(data.validation), self.n_chains)]).float()
-        energy = frozen(in_float32(context.energy))
-        fit = fit_temperature(energy, starts, data.shape, n_steps=self.n_heating, rng=rng)
-        energies = _energies(energy, data.test.float().view(-1, *data.shape))
-        target = ProbitEnergy(energy, data.shape, 1 / fit.value, float(energies.mean()))
-        bracket = bracket_log_z(
-            base,
-            lambda v: target(base.to_y(v)),
-            base.from_y(starts),
-            n_rungs=self.n_rungs,
-            n_steps=N_STEPS,
-            n_burn=self.n_burn,
-            rng=rng,
+        train, validation, test = self._images(context)
+        prior = Gaussian(*fit_components(context.dataset.train.images.to(context.device)))
+        edges = level_edges(_sigma_max(context.kernel), SIGMA_LOW, self.n_levels)
+        # Two fits, three passes over the test images, the flow: what each is of the whole is not exact.
+        parts = [*[self.n_levels + n_candidates(edges)] * 2, *[self.n_levels] * 3, self.n_steps]
+        told = [context.steps(sum(parts), before=sum(parts[:k])) for k in range(len(parts))]
+        denoiser = denoiser_of(context.energy, context.kernel)
+        mine = fit_chains(denoiser, prior, train, validation, edges, rng=rng, watch=told[0])
+        linear = fit_chains(prior, prior, train, validation, edges, rng=rng, watch=told[1])
+        bound, plain, gaussian = (
+            fitted.chain.loss(test, rng=rng, watch=watch)
+            for fitted, watch in zip((mine.calibrated, mine.scaled, linear.calibrated), told[2:5], strict=True)
         )
-        arrays = {
-            "betas": fit.betas,
-            "gaps": fit.gaps,
-            "annealed": y_to_images(base.to_y(bracket.forward), data.shape),
-            "starts": y_to_images(base.to_y(bracket.starts), data.shape),
-        }
+        metrics = [
+            _bits("at most", bound.total, test, _ends(mine.calibrated)),
+            *(mean_metric(f"{part} of the bound", nats, unit="nats") for part, nats in bound._asdict().items()),
+            _bits("at most, uncalibrated", plain.total, test, _ends(mine.scaled)),
+        ]
+        if _is_annealed(context.kernel):
+            subset = take(test, self.n_flow, context.device)
+            flow = self._flow(mine, subset, rng, told[5])
+            metrics += [_bits("probability flow", flow, subset, _ends(mine.scaled))]
+        some = take(context.dataset.train.images, N_HISTOGRAM, context.device)
         return SectionResult(
-            metrics=(
-                temperature_metric(fit, context.kernel.temperature),
-                *bracket_metrics(bracket, energies / fit.value, data.n_dims, self.tolerance),
+            metrics=tuple(metrics),
+            baselines=(
+                _bits("Gaussian denoiser, at most", gaussian.total, test, _ends(linear.calibrated)),
+                _bits("independent pixels", independent_pixels(some, test), test),
+                Metric(f"{BITS}, uniform", math.log2(N_BYTES), 0.0, "bits"),
             ),
-            baselines=baseline_metrics(data, density),
-            arrays={name: array.cpu() for name, array in arrays.items()},
-            method=self._method(data, bracket, rng),
+            arrays=_curves(mine, test),
+            method=self._method(context, len(test), edges, rng),
         )
 
-    def _dequantised(self, context: EvaluationContext, rng: Rng) -> Dequantised:
-        train, validation, test = context.dataset.train, context.dataset.validation, context.dataset.test
-        if min(len(train.images), len(validation.images), len(test.images)) < self.n_chains:
-            raise Unmeasurable(f"a split has fewer than {self.n_chains} images, one for each chain")
-        kept = evenly_spaced(len(test.images), min(self.n_test, len(test.images)))
-        chosen = evenly_spaced(len(validation.images), min(self.n_test, len(validation.images)))
-        images = train.images[: self.n_fit], validation.images[chosen], test.images[kept]
-        parts = [dequantise(part.to(context.device), rng) for part in images]
-        labels = train.labels[: self.n_fit].to(context.device)
-        return Dequantised(parts[0], labels, parts[1], parts[2], tuple(test.images.shape[1:]))
+    def _flow(self, mine: Chains, x: Tensor, rng: Rng, told: Callable[[int], None]) -> Tensor:
+        chain = mine.scaled.chain
+        ends = chain.sigma_min, chain.sigma_max
+        nats = flow_loss(mine.denoiser, chain.decoder, x, chain.prior, *ends, n_steps=self.n_steps, rng=rng, watch=told)
+        if not nats.isfinite().all():
+            raise Unmeasurable("the probability flow leads to numbers that are not finite")
+        return nats
 
-    def _method(self, data: Dequantised, bracket: Bracket, rng: Rng) -> str:
-        said = assessment(bracket, self.tolerance)
-        end = (
-            f"The likelihood of this energy is not meaningful: {said}: this says nothing"
-            if said
-            else f"The bracket is {bracket.width:.1f} ± {bracket.error:.1f} nats wide, two standard errors of which "
-            f"leave it within the tolerance of {self.tolerance:g}"
+    def _images(self, context: EvaluationContext) -> list[Tensor]:
+        """The images of the three splits that are used, evenly spaced."""
+        data, sizes = context.dataset, (self.n_fit, self.n_validation, self.n_test)
+        splits = data.train, data.validation, data.test
+        found = [take(split.images, n, context.device) for split, n in zip(splits, sizes, strict=True)]
+        if min(map(len, found)) < N_MIN:
+            raise Unmeasurable(f"a split has fewer than {N_MIN} images")
+        return found
+
+    def _method(self, context: EvaluationContext, n_test: int, edges: list[float], rng: Rng) -> str:
+        ode = (
+            f"Probability flow: the ODE of Song et al. (2021) for the uncalibrated denoiser, {self.n_steps} steps of "
+            "the Runge-Kutta method of order 4, Hutchinson's trace; Gaussian noise σ_min makes bytes real, and the "
+            f"same decoder takes them back; {min(self.n_flow, n_test)} test images. "
+            if _is_annealed(context.kernel)
+            else "This energy was trained at one temperature, so it has no probability flow. "
         )
         return (
-            "Bytes are dequantised, x = (k + u)/256, and the model is p(x) = exp(−E(x)/T)/Z on the open unit box, the "
-            "only place where the energy was learned; E is computed in float32. T is the likeliest for "
-            f"{self.n_chains} validation images: there, chains heated from them ({self.n_heating} MALA steps on each "
-            "of 36 temperatures) have the images' own mean energy. log Z at that T: annealed importance sampling "
-            "(Neal 2001) in probit coordinates, x = Φ(y), which keep the support exact, from a full-covariance "
-            f"Gaussian in y fitted to {len(data.train)} training images; {self.n_chains} chains each way over "
-            f"{self.n_rungs} densities, {N_STEPS} exact MALA steps on each (acceptance {bracket.acceptance:.2f}; step "
-            "sizes from a separate pilot). This end holds by itself: it is wrong by b nats with probability below "
-            "exp(−b). Reverse AIS (Burda et al. 2015) starts at the "
-            f"validation images after {self.n_burn} MALA steps at the target, and its end holds as far as those are "
-            f"samples of the energy: where the ends cross, they are not. Scored on {len(data.test)} test images. "
-            f"Ridges of the Gaussians chosen on {len(data.validation)} validation images; Gaussian and class Gaussians "
-            "are densities on all of space, probit Gaussian (the base) and uniform on the box. "
-            f"Seed {rng.seed}. {end}."
+            "Bits a pixel that the bytes of a test image take; less is better. At most: the variational bound (Kingma "
+            "et al. 2021) of a chain that denoises by D(y) = y − ∇E(y)/κ, with infinitely many steps. Its prior is a "
+            f"Gaussian with the training images' mean and covariance and noise σ = {edges[0]:.3g}; diffusion is the "
+            "error of the denoiser at all noise levels; the decoder gives each byte's probability where σ_min is "
+            f"reached. The denoiser is scaled and calibrated, and the decoder fitted, on {self.n_fit} training images, "
+            "by tables of bytes over the estimate, the largest of its neighbours and the noisy pixel "
+            f"({self.n_levels} noise levels). σ_min is the best on {self.n_validation} validation images. "
+            f"Uncalibrated: scaled alone. {ode}All others: {n_test} test images. "
+            "Gaussian denoiser: the same bound, calibration and decoder with the Wiener filter for the energy. "
+            f"Independent pixels: a histogram of bytes for each pixel, {N_HISTOGRAM} training images. A Boltzmann "
+            "likelihood, exp(−E/T)/Z, is not reported: this training does not define it "
+            f"(docs/concepts/likelihood.md). Seed {rng.seed}."
         )
 
 
-def _energies(energy: Energy, images: Tensor, *, rows: int = 500) -> Tensor:
-    """Return E of images (N, *shape), (N,) float64, `rows` at a time. Raises `Unmeasurable` if one is not finite."""
-    with torch.no_grad():
-        values = torch.cat([energy(images[i : i + rows]) for i in range(0, len(images), rows)]).double()
-    if not values.isfinite().all():
-        raise Unmeasurable(f"{int((~values.isfinite()).sum())} of {len(values)} test images have no finite energy")
-    return values
+def independent_pixels(train: Tensor, x: Tensor) -> Tensor:
+    """Return −log p(bytes of x) in nats, (B, *shape) -> (B,), with a smoothed histogram of bytes for each pixel."""
+    pixels = torch.arange(x[0].numel(), device=x.device) * N_BYTES
+    counts = torch.zeros(len(pixels) * N_BYTES, dtype=torch.float64, device=x.device)
+    for part in torch.split(train, 1000):
+        counts += (bytes_of(part).flatten(1) + pixels).flatten().bincount(minlength=len(counts))
+    table = counts.view(len(pixels), N_BYTES)
+    whole = (table.sum(0) + 1 / N_BYTES) / (table.sum() + 1)
+    log_p = ((table + PSEUDO_COUNT * whole) / (len(train) + PSEUDO_COUNT)).log().flatten()
+    return -log_p[bytes_of(x).flatten(1) + pixels].sum(1)
 
 
-def in_float32(energy: Energy) -> Energy:
-    """Return the energy, or a copy of it that computes in float32.
+def _is_annealed(kernel: Kernel) -> bool:
+    return isinstance(kernel, NoiseSchedule) and kernel.curvature > 0
 
-    At T = 3e-4, bfloat16's error of 6e-4 in E would be two nats in log p, and no smooth function of x.
-    """
-    if not isinstance(energy, nn.Module):
-        return energy
-    exact = copy.deepcopy(energy)
-    for module in exact.modules():
-        if hasattr(module, "precision"):
-            vars(module)["precision"] = "fp32"
-    return exact
+
+def _sigma_max(kernel: Kernel) -> float:
+    """The largest noise that the energy was trained at."""
+    if not isinstance(kernel, NoiseSchedule):
+        return SIGMA_MAX
+    return float(kernel.sigma(torch.arange(kernel.cycle, device="cpu")).max())
+
+
+def _bits(name: str, nats: Tensor, x: Tensor, note: str = "") -> Metric:
+    return mean_metric(f"{BITS}, {name}", bits_per_dimension(nats, x[0].numel()), unit="bits", note=note)
+
+
+def _ends(fitted: FittedChain) -> str:
+    return f"σ_min = {fitted.chain.sigma_min:.3g}"
+
+
+def _curves(mine: Chains, x: Tensor) -> dict[str, Tensor]:
+    """The bounds on validation images against σ_min, in bits a pixel."""
+    kinds = {"calibrated": mine.calibrated, "uncalibrated": mine.scaled}
+    curves = {f"validation, {name}": bits_per_dimension(f.nats, x[0].numel()) for name, f in kinds.items()}
+    return {"sigma_min": mine.calibrated.sigmas, **curves}

@@ -1,89 +1,72 @@
-"""Likelihood in one picture: the bracket of log p(x), beside what Gaussians reach."""
+"""Likelihood in one picture: bits a pixel, beside simpler models, and how they depend on where the decoder begins."""
 
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Metric, SectionResult
 from ebmnist.reporting.plots.canvas import canvas, frame
-from ebmnist.reporting.plots.lookup import KEY, PANEL_TITLE, bar, beside, by_name, strip, strip_size
-from ebmnist.reporting.plots.style import DATA, GREY, HEADER, LABEL, MARGIN, MODEL, RED, SMALL
+from ebmnist.reporting.plots.lookup import KEY, PANEL_TITLE, array, bar, by_name
+from ebmnist.reporting.plots.style import GREY, HEADER, LABEL, MARGIN, MODEL, SMALL
 
-SUFFIX = ": log-likelihood"
-SIDE, WIDTH, ROW = 200, 900, 46  # pixels left of the plot, of the plot, and of a row
-N_SHOWN, SCALE = 15, 2
+PREFIX = "bits per dimension, "
+UNIFORM = PREFIX + "uniform"  # 8, which would leave no room for the others
+SIDE, WIDTH, ROW = 290, 420, 46  # pixels left of the plot, of the plot, and of a row
+RIGHT, GAP = 330, 70  # of the curves, and between the two
 
 
-def save_likelihood(measured: SectionResult, path: Path, *, recipe: str, title: str = "Test log-likelihood") -> Path:
-    """Draw both ends of the bracket on one line, the baselines above, and images from either side.
-
-    A bracket whose ends cross is drawn in red: it says nothing.
+def save_likelihood(measured: SectionResult, path: Path, *, recipe: str, title: str = "Bits per pixel") -> Path:
+    """Draw a row for each figure in bits, the least first, and the validation bounds against σ_min.
 
     Raises:
-        BadInput: neither an end of the bracket nor a baseline, an unknown suffix, or a path that cannot be written.
+        BadInput: no figure in bits, an unknown suffix, or a path that cannot be written.
     """
-    figures = by_name(measured)
-    baselines = {name.removesuffix(SUFFIX): f for name, f in figures.items() if name.endswith(SUFFIX)}
-    ends = {side: f for side in ("least", "most") if (f := figures.get(f"log-likelihood at {side}"))}
-    if not baselines and not ends:
-        raise BadInput("likelihood: neither a bracket nor a baseline to draw")
-    rows = dict(sorted(baselines.items(), key=lambda row: row[1].value))
-    height = ROW * (len(rows) + 1)
-    shown = [(name, key, colour) for name, key, colour in IMAGES if key in measured.arrays]
-    _, strip_height = strip_size(1, SCALE)
-    below = len(shown) * (strip_height + 8)
-    width = figures.get("bracket width")
-    said = " · ".join(filter(None, (f"recipe {recipe}", width.note if width else "")))
-    with canvas(path, *frame(SIDE + WIDTH, 40 + height + 70 + below), title, said) as sheet:
-        axes = sheet.axes(MARGIN + SIDE, HEADER + 40, WIDTH, height)
-        _draw(axes, rows, ends)
-        for i, name in enumerate([*rows, "this energy"]):
-            look = {"va": "center", "color": MODEL if i == len(rows) else GREY}
-            sheet.text(MARGIN, HEADER + 40 + ROW * (i + 0.5), name, **LABEL | look)
-        sheet.text(MARGIN, HEADER, "Mean log p(x) of test images", **PANEL_TITLE)
-        sheet.text(MARGIN + SIDE + WIDTH, HEADER + 40 + height + 38, "nats", **SMALL | {"ha": "right"})
-        for i, (name, key, colour) in enumerate(shown):
-            top = HEADER + 40 + height + 70 + i * (strip_height + 8)
-            beside(sheet, MARGIN, top + strip_height / 2, name, colour=colour)
-            strip(sheet, measured.arrays[key][:N_SHOWN].float(), MARGIN + SIDE, top, SCALE)
+    figures = {n.removeprefix(PREFIX): f for n, f in by_name(measured).items() if n.startswith(PREFIX) and n != UNIFORM}
+    if not figures:
+        raise BadInput("likelihood: no figure in bits to draw")
+    mine = {f.name for f in measured.metrics}
+    rows = dict(sorted(figures.items(), key=lambda row: row[1].value))
+    height = max(ROW * len(rows), 200)
+    curved = "sigma_min" in measured.arrays
+    width = SIDE + WIDTH + (GAP + RIGHT if curved else 0)
+    with canvas(path, *frame(width, 40 + height + 60), title, f"recipe {recipe}") as sheet:
+        top = HEADER + 40
+        _draw_rows(sheet.axes(MARGIN + SIDE, top, WIDTH, height), list(rows.values()), mine)
+        for i, (name, figure) in enumerate(rows.items()):
+            look = {"va": "center", "color": MODEL if figure.name in mine else GREY}
+            sheet.text(MARGIN, top + height * (i + 0.5) / len(rows), name, **LABEL | look)
+        sheet.text(MARGIN, HEADER, "Test images, less is better", **PANEL_TITLE)
+        sheet.text(MARGIN + SIDE + WIDTH, top + height + 36, "bits per pixel", **SMALL | {"ha": "right"})
+        if curved:
+            left = MARGIN + SIDE + WIDTH + GAP
+            _draw_curves(sheet.axes(left, top, RIGHT, height), measured)
+            sheet.text(left, HEADER, "Validation images", **PANEL_TITLE)
+            sheet.text(left + RIGHT, top + height + 36, "σ where the decoder begins", **SMALL | {"ha": "right"})
     return path
 
 
-IMAGES = (("annealed from\na Gaussian", "annealed", MODEL), ("annealed back\nfrom here", "starts", DATA))
-
-
-def _draw(axes: Axes, baselines: dict[str, Metric], ends: dict[str, Metric]) -> None:
-    """Draw one row for each baseline, and the bracket on the last."""
-    for i, figure in enumerate(baselines.values()):
-        axes.errorbar(figure.value, i, xerr=bar(figure), color=GREY, marker="o", markersize=7, capsize=3)
-    last = len(baselines)
-    crossed = len(ends) == 2 and ends["least"].value > ends["most"].value
-    colour = RED if crossed else MODEL
-    if len(ends) == 2:
-        axes.plot([ends["least"].value, ends["most"].value], [last, last], color=colour, linewidth=7, alpha=0.3)
-    for side, marker, name in (("least", ">", "at least (reverse AIS)"), ("most", "<", "at most (AIS)")):
-        if end := ends.get(side):
-            label = name + (", crossed" if crossed else "")
-            axes.errorbar(
-                end.value,
-                last,
-                xerr=bar(end),
-                color=colour,
-                marker=marker,
-                markersize=9,
-                capsize=3,
-                linestyle="none",
-                label=label,
-            )
-    if ends:
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, **KEY)
-    for row in range(last + 1):
-        axes.axhline(row, color=GREY, linewidth=0.6, alpha=0.35, zorder=0)
-    axes.set(ylim=(last + 0.5, -0.5), yticks=[])
-    axes.margins(x=0.05)
+def _draw_rows(axes: Axes, figures: list[Metric], mine: set[str]) -> None:
+    """Draw one point for each figure."""
+    for i, figure in enumerate(figures):
+        colour = MODEL if figure.name in mine else GREY
+        axes.errorbar(figure.value, i, xerr=bar(figure), color=colour, marker="o", markersize=7, capsize=3)
+        axes.axhline(i, color=GREY, linewidth=0.6, alpha=0.35, zorder=0)
+    axes.set(ylim=(len(figures) - 0.5, -0.5), yticks=[])
+    axes.margins(x=0.08)
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(7))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}".replace("-", "−")))
+
+
+def _draw_curves(axes: Axes, measured: SectionResult) -> None:
+    """Draw the bound against σ_min, one curve for each denoiser."""
+    sigmas = array(measured.arrays["sigma_min"])
+    for name, dashes in (("calibrated", "-"), ("uncalibrated", "--")):
+        if (curve := measured.arrays.get(f"validation, {name}")) is not None:
+            axes.plot(sigmas, array(curve), dashes, color=MODEL, marker="o", markersize=4, label=name)
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xticks([s for s in (0.05, 0.1, 0.2, 0.4) if sigmas.min() <= s <= sigmas.max()])
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.legend(loc="best", **KEY)
