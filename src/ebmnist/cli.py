@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import ebmnist
 from ebmnist.arguments import split_overrides
-from ebmnist.errors import UNIMPORTABLE, BadInput, in_one_line
+from ebmnist.errors import UNIMPORTABLE, BadInput, ToldElsewhere, in_one_line
 from ebmnist.output import any_encoding, is_text, put, tell, tell_of_logs
 from ebmnist.parser import build_parser
 from ebmnist.signals import Interrupted, answered_by, interrupt
@@ -24,6 +24,8 @@ def _to_its_end(words: list[str]) -> int:
     """Run one command, and say in one line why it could not be done."""
     try:
         return _command(words)
+    except ToldElsewhere:
+        return 2
     except BadInput as error:
         tell(f"ebmnist: {error}")
         return 2

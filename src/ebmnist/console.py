@@ -1,5 +1,6 @@
 """What a person sees while waiting: a live bar on a terminal, plain lines anywhere else."""
 
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,7 @@ from ebmnist.evaluation.records import SectionRecord
 from ebmnist.evaluation.runner import SectionDone, SectionStarted
 from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Updated
 from ebmnist.output import escaped
+from ebmnist.ranks import ALONE, Ranks
 from ebmnist.reporting.measurements import words
 from ebmnist.signals import Interrupted, answered_by, is_echo
 from ebmnist.terminal import console
@@ -35,24 +37,24 @@ def say(*words: str | tuple[str, str]) -> None:
     console.print(Text.assemble(*((escaped(text), style) for text, style in parts)), soft_wrap=True)
 
 
-def follow(flow: Callable[[ProgressCallback], Events], *, at_once: bool = False) -> None:
+def follow(flow: Callable[[ProgressCallback], Events], *, at_once: bool = False, ranks: Ranks = ALONE) -> None:
     """Run a stream of events to its end, showing each. `flow` makes it, given what a section tells its progress to.
 
     While a run trains, Ctrl-C, SIGTERM or SIGHUP is answered between two updates, when the state is whole. Before
     (if `at_once`) and after that nothing is half-made, and it is raised where the stream is. Either way the stream
-    saves what there is. A second signal does not wait.
+    saves what there is. A second signal does not wait. Ranks stop after the same update, whichever heard a signal.
 
     Raises:
         Interrupted: a signal came; its words say what was saved.
     """
-    stop = _StopOnSignal()
+    stop, between = _StopOnSignal(ranks), False
     with Watch() as watch, answered_by(stop.hear):
         events = flow(watch.progress)
         try:
-            while (event := stop.next(events, at_once=at_once)) is not None:
+            while (event := stop.next(events, at_once=at_once, between=between)) is not None:
                 watch.show(event)
-                training = isinstance(event, Updated) and event.record.step < event.n_updates
-                at_once = not (training or isinstance(event, Resumed | Saved))
+                between = isinstance(event, Updated) and event.record.step < event.n_updates
+                at_once = not (between or isinstance(event, Resumed | Saved))
         except KeyboardInterrupt as error:  # the stream's own, which knows what was saved and not which signal came
             if isinstance(error, Interrupted) or stop.signum is None:
                 raise
@@ -158,14 +160,16 @@ class _StopOnSignal:
     It never lands outside the stream, which alone knows what to save.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
         self.signum: int | None = None  # the first signal that came
         self._at_once = self._waits = False
 
-    def next(self, events: Events, *, at_once: bool) -> Event | None:
-        """The next event, None after the last."""
-        if self._waits and self.signum is not None:
+    def next(self, events: Events, *, at_once: bool, between: bool) -> Event | None:
+        """The next event, None after the last; several ranks ask each other `between` two updates, and only there."""
+        if self._ranks.any(self._waits) if between else self._waits and (at_once or not self._ranks.joined):
             self._waits = False
+            self.signum = self.signum or signal.SIGTERM  # that another rank heard
             return events.throw(Interrupted(self.signum))
         self._at_once = at_once
         try:

@@ -11,6 +11,10 @@ class BadInput(ValueError):
     """
 
 
+class ToldElsewhere(BadInput):
+    """Another rank of the same run says what went wrong: this one ends with code 2 and says nothing."""
+
+
 def in_one_line(error: BaseException) -> str:
     """An exception's type and message, without line ends.
 

@@ -3,10 +3,9 @@
 Nothing here prints: whoever iterates sees each event as it happens, and shows what it likes.
 """
 
-import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -16,8 +15,10 @@ from ebmnist.evaluation.base import ProgressCallback, unwatched
 from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Updated
 from ebmnist.measuring import evaluate
 from ebmnist.random import Purpose, Rng
-from ebmnist.reporting import Checkpoint, RunFolder, TensorBoard, check_writable, fingerprint, load_checkpoint
+from ebmnist.ranks import ALONE, Ranks
+from ebmnist.reporting import Checkpoint, RunFolder, check_writable, fingerprint, load_checkpoint
 from ebmnist.reporting.checkpoint import list_checkpoints
+from ebmnist.reporting.environment import digests
 from ebmnist.reporting.history import changes_between, check_changes, images_digest, read_history
 from ebmnist.reporting.measurements import read_former
 from ebmnist.reporting.parts import write_parts
@@ -25,8 +26,10 @@ from ebmnist.reporting.place import tidy
 from ebmnist.reporting.tables import write_page
 from ebmnist.run_plots import Setting, run_plots
 from ebmnist.trained import identity_of, make_trained, recipe_of
-from ebmnist.training import Diverged, Snapshot, TrainState, fit
+from ebmnist.training import Snapshot, TrainState
+from ebmnist.training.divided import check_ranks
 from ebmnist.training.restoring import check_snapshot
+from ebmnist.updating import update
 
 __all__ = [
     "Drawn",
@@ -45,22 +48,29 @@ __all__ = [
 ]
 
 
-def run(recipe: Recipe, path: Path, *, progress: ProgressCallback = unwatched) -> Events:
-    """Train `recipe` into a new run folder, then measure, draw and report. Raises as `train`."""
-    yield from train(recipe, path)
-    yield from finish(path, progress=progress)
+def run(recipe: Recipe, path: Path, *, ranks: Ranks = ALONE, progress: ProgressCallback = unwatched) -> Events:
+    """Train `recipe` into a new run folder, then measure, draw and report: by rank 0 alone. Raises as `train`."""
+    yield from train(recipe, path, ranks=ranks)
+    if ranks.first:
+        yield from finish(path, progress=progress)
 
 
 def run_on(
-    path: Path, overrides: Sequence[str] = (), *, restart: bool = False, progress: ProgressCallback = unwatched
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    restart: bool = False,
+    ranks: Ranks = ALONE,
+    progress: ProgressCallback = unwatched,
 ) -> Events:
-    """Resume a run, then measure, draw and report. Raises as `resume`."""
-    yield from resume(path, overrides, restart=restart)
-    yield from finish(path, progress=progress)
+    """Resume a run, then measure, draw and report: by rank 0 alone. Raises as `resume`."""
+    yield from resume(path, overrides, restart=restart, ranks=ranks)
+    if ranks.first:
+        yield from finish(path, progress=progress)
 
 
-def train(recipe: Recipe, path: Path) -> Events:
-    """Train `recipe` into a new run folder.
+def train(recipe: Recipe, path: Path, *, ranks: Ranks = ALONE) -> Events:
+    """Train `recipe` into a new run folder; of several `ranks`, each calls this, and rank 0 writes.
 
     A `KeyboardInterrupt` thrown in saves a checkpoint and comes out again, saying what to do next. One that is raised
     in the middle of an update saves nothing: the run goes on from its last checkpoint.
@@ -69,42 +79,68 @@ def train(recipe: Recipe, path: Path) -> Events:
         BadInput: the folder exists, or the data cannot be had.
         Diverged: the guard could not stabilise training; the last healthy checkpoint stays.
     """
-    state = recipe.make_state()
-    images = recipe.load_data().train.images.to(recipe.device)
-    with RunFolder.create(path, recipe.to_yaml()) as run:
-        yield from _train(recipe, state, images, run)
+    with ranks.agreed():
+        state = _state_on(ranks, recipe)
+        images = recipe.load_data().train.images.to(recipe.device)
+        _check_alike(recipe, images, state)
+    with ExitStack() as stack:
+        with ranks.agreed():
+            run = stack.enter_context(RunFolder.create(path, recipe.to_yaml())) if ranks.first else None
+        yield from update(recipe, state, images, path, run)
 
 
-def resume(path: Path, overrides: Sequence[str] = (), *, restart: bool = False) -> Events:
+def resume(path: Path, overrides: Sequence[str] = (), *, restart: bool = False, ranks: Ranks = ALONE) -> Events:
     """Go on with a run where its latest checkpoint left it: on the same kind of processor, to the bit.
 
     With `restart`, a run that was killed before its first checkpoint begins again at update 0. Overrides, commit and
-    machine of each such session go into the run's history, and recipe.yaml becomes the recipe in force.
+    machine of each such session go into the run's history, and recipe.yaml becomes the recipe in force. The number of
+    `ranks` may be another than before; each reads the checkpoint.
 
     Raises:
         BadInput: no such run, it cannot be written, another process writes it, its checkpoint cannot be read, it has
             none, or one in spite of `restart`, or an override that a resumed run cannot follow.
         Diverged: as `train`.
     """
-    with RunFolder.open(path) as run:
-        check_writable(path)
-        run.lock()  # first: a training beside may be about to save what would then be the latest
-        checkpoint = _latest(run, restart=restart)
-        before = load_recipe(str(run.recipe)) if checkpoint is None else recipe_of(checkpoint.facts, path)
-        recipe = before.overridden(overrides)
-        changes = changes_between(before.fields, recipe.fields)
-        check_changes(changes)
-        state = recipe.make_state()
-        if checkpoint is not None:
-            snapshot = Snapshot(*checkpoint)
-            check_snapshot(snapshot, state, str(path))
-            state.restore(snapshot)
-        images = recipe.load_data().train.images
-        _check_images(images, checkpoint, path)
-        run.rewind(state.step)
-        if state.step < state.training.n_updates:
-            run.record_session(state.step, recipe.to_yaml(), changes)
-        yield from _train(recipe, state, images.to(recipe.device), run, Resumed(state.step, changes))
+    with ExitStack() as stack:
+        with ranks.agreed():
+            run = stack.enter_context(RunFolder.open(path))
+            if ranks.first:
+                check_writable(path)
+                run.lock()  # first: a training beside may be about to save what would then be the latest
+            checkpoint = _latest(run, restart=restart)
+            before = load_recipe(str(run.recipe)) if checkpoint is None else recipe_of(checkpoint.facts, path)
+            recipe = before.overridden(overrides)
+            changes = changes_between(before.fields, recipe.fields)
+            check_changes(changes)
+            state = _state_on(ranks, recipe)
+            if checkpoint is not None:
+                snapshot = Snapshot(*checkpoint)
+                check_snapshot(snapshot, state, str(path))
+                state.restore(snapshot)
+            images = recipe.load_data().train.images
+            _check_images(images, checkpoint, path)
+            _check_alike(recipe, images, state)
+        with ranks.agreed():
+            if ranks.first:
+                run.rewind(state.step)
+                if state.step < state.training.n_updates:
+                    run.record_session(state.step, recipe.to_yaml(), changes)
+        resumed = Resumed(state.step, changes)
+        yield from update(recipe, state, images.to(recipe.device), path, run if ranks.first else None, resumed)
+
+
+def _state_on(ranks: Ranks, recipe: Recipe) -> TrainState:
+    """What training owns, at update 0, for ranks to share its work. Raises: BadInput for too many of them."""
+    state = recipe.make_state()
+    state.ranks = ranks
+    check_ranks(ranks, state.training.batch_size)
+    return state
+
+
+def _check_alike(recipe: Recipe, images: Tensor, state: TrainState) -> None:
+    """Refuse ranks that would not compute the same thing. Raises: BadInput."""
+    if state.ranks.joined:
+        state.ranks.check_alike(digests(recipe.to_yaml(), images, state.snapshot()))
 
 
 def _latest(run: RunFolder, *, restart: bool) -> Checkpoint | None:
@@ -172,40 +208,3 @@ def _draw(run: RunFolder, checkpoint: Checkpoint, device: str | None, data_root:
         parts.append(part)
         yield from map(Drawn, part.pictures)
     write_parts(run.figures / "plots.json", parts, fingerprint(checkpoint))
-
-
-def _train(recipe: Recipe, state: TrainState, images: Tensor, run: RunFolder, resumed: Resumed | None = None) -> Events:
-    saving, about = recipe.saving, {"recipe": recipe.fields, "images": images_digest(images)}
-    board = TensorBoard(run.path / "tensorboard", after=state.step) if saving.tensorboard else None
-    saved_at, due, whole = state.step, False, True
-    try:
-        if resumed is not None:
-            yield resumed
-        for record, decision in fit(state, images):
-            run.log(record, decision)
-            whole = True
-            if board is not None:
-                board.log(record)
-            if not math.isfinite(record.weight_norm) and not state.training.guard.enabled:
-                raise Diverged(f"the weights are no longer finite at update {record.step}, and the guard is off")
-            # A checkpoint waits until the run is out of n_unhealthy, so that a bad one never follows a good one.
-            due = due or record.step % saving.checkpoint_every == 0 or record.step == state.training.n_updates
-            if due and (state.guard_state.n_unhealthy == 0 or state.step == state.training.n_updates):
-                yield Saved(_save(run, state, about, saving.keep))
-                saved_at, due = state.step, False
-            yield Updated(record, decision, state.training.n_updates)
-            whole = False
-    except KeyboardInterrupt:
-        if whole and state.step > saved_at:  # in the middle of an update it would not resume to the bit
-            _save(run, state, about, saving.keep)
-            saved_at = state.step
-        done, again = (f"saved at update {saved_at}", "") if saved_at else ("before the first checkpoint", " --restart")
-        raise KeyboardInterrupt(f"interrupted, {done}; go on with: ebmnist resume {run.path}{again}") from None
-    finally:
-        if board is not None:
-            board.close()
-
-
-def _save(run: RunFolder, state: TrainState, about: dict[str, Any], keep: int) -> Path:
-    tensors, facts = state.snapshot()
-    return run.save(tensors=tensors, facts=facts | about, keep=keep)

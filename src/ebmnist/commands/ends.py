@@ -10,6 +10,7 @@ from ebmnist.console import follow
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import ProgressCallback
 from ebmnist.output import tell
+from ebmnist.ranks import ALONE, Ranks
 from ebmnist.reporting import check_writable, write_images
 from ebmnist.reporting.plots import save_grid
 from ebmnist.signals import Interrupted
@@ -18,16 +19,19 @@ from ebmnist.training import Diverged
 UNMEASURED, DIVERGED = 1, 3
 
 
-def follow_to_the_end(flow: Callable[[ProgressCallback], pipeline.Events], *, at_once: bool = False) -> int:
-    """Follow a stream to its end, as `console.follow`; the exit code says how it ended."""
+def follow_to_the_end(
+    flow: Callable[[ProgressCallback], pipeline.Events], *, at_once: bool = False, ranks: Ranks = ALONE
+) -> int:
+    """Follow a stream to its end, as `console.follow`; the exit code says how it ended, and rank 0 why."""
     try:
-        follow(flow, at_once=at_once)
+        follow(flow, at_once=at_once, ranks=ranks)
     except Diverged as error:
-        for line in f"ebmnist: {error}".splitlines():  # a report, not a message
+        for line in f"ebmnist: {error}".splitlines() if ranks.first else ():  # a report, not a message
             tell(line)
         return DIVERGED
     except Interrupted as interrupt:  # the stream knows what was saved
-        tell(f"ebmnist: {str(interrupt) or 'interrupted'}")
+        if ranks.first:
+            tell(f"ebmnist: {str(interrupt) or 'interrupted'}")
         return interrupt.exit_code
     return 0
 

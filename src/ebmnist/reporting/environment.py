@@ -1,5 +1,6 @@
 """What a run ran on: versions, machine, commit, command. Names no user and no host."""
 
+import hashlib
 import os
 import platform
 import re
@@ -11,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import ebmnist
+from ebmnist.ranks import checksum
 from ebmnist.reading.schema import either, flag, mapping_of, optional, text, whole
+from ebmnist.training.state import Snapshot
 
 # Of any version: it is shown and not computed with.
 ENVIRONMENT_SCHEMA = mapping_of(optional(either(text(), flag, whole())))
@@ -38,6 +42,20 @@ def describe_environment() -> dict[str, str | int | bool | None]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def digests(recipe: str, images: Tensor, state: Snapshot) -> dict[str, str]:
+    """Digests, by name, of what the ranks of one run must have alike: code, versions, recipe, data and state."""
+    code = hashlib.sha256()
+    for path in sorted(Path(ebmnist.__file__).parent.rglob("*.py")):
+        code.update(path.read_bytes())
+    return {
+        "code": code.hexdigest()[:12],
+        "version of torch": torch.__version__,
+        "recipe": hashlib.sha256(recipe.encode()).hexdigest()[:12],
+        "data": f"{checksum([images]):x}",
+        "state": f"update {state.facts['step']}, {checksum(state.tensors.values()):x}",
     }
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ebmnist.errors import BadInput
 from ebmnist.random import Purpose, StepRng, Stream, check_seed
+from ebmnist.ranks import ALONE, Ranks
 from ebmnist.sampling.base import Kernel, Start
 from ebmnist.training.base import Objective
 from ebmnist.training.guard import GuardState
@@ -35,6 +36,7 @@ class TrainState:
         start: where they begin; a `ReplayBuffer` belongs to one run.
         objective: what is minimised.
         seed: of every random stream; the weights were drawn by whoever made the energy.
+        ranks: the processes that share each update's work, all with the same state; by default this one alone.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class TrainState:
         start: Start,
         objective: Objective,
         seed: int = 0,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.energy = energy.train()  # spectral norm's power iteration moves in training mode only
         self.training = training
@@ -53,6 +56,7 @@ class TrainState:
         self.start = start
         self.objective = objective
         self.seed = check_seed(seed)
+        self.ranks = ranks
         self.stream = 0  # how often the guard has gone back, each time to go on with other random numbers
         self.ema = copy.deepcopy(energy).eval().requires_grad_(False)
         betas = (training.beta1, training.beta2)

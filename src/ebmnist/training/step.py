@@ -10,9 +10,9 @@ from torch.nn.utils import clip_grad_norm_
 from ebmnist.energies.base import per_sample
 from ebmnist.random import AnySource, Purpose, source_of
 from ebmnist.sampling.base import Draw, Kernel, NoiseSchedule
-from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.samples import clamp_margin_of
 from ebmnist.training.base import StepRecord
+from ebmnist.training.divided import DividedEnergy, move
 from ebmnist.training.state import TrainState
 
 
@@ -22,6 +22,7 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     """Do one update of `state` on real images `x_pos`, (B, *shape): θ ← θ − η∇L(x⁺, x⁻).
 
     An update whose loss or gradient is not finite leaves the weights alone when the guard is on.
+    With several ranks (`state.ranks`) each calls this with the same `x_pos`, and all have the same state afterwards.
     """
     begin = time.perf_counter()
     t, energy = state.training, state.energy
@@ -30,17 +31,9 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     # Draw negatives, move them, put them back.
     draw = state.start.draw(x_pos, state.rng)
     noise, first = state.stream_of(Purpose.TRAINING_CHAINS), state.step * t.n_steps
-    chain = run_chain(
-        energy,
-        state.kernel,
-        draw.x,
-        t.n_steps,
-        rng=noise,
-        chains=draw.slots,
-        first_step=first,
-        step_index=draw.step_index,
-    )
-    state.start.put(draw, chain.x, t.n_steps)
+    moved = move(state.ranks, energy, state.kernel, draw, t.n_steps, rng=noise, first_step=first)
+    x_neg = moved.x
+    state.start.put(draw, x_neg, t.n_steps)
 
     # Real images carry as much noise as the chains.
     sigma, clamp_margin = _smoothing(state, draw)
@@ -51,23 +44,23 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     )
 
     # The gradient of the objective.
-    loss, terms = state.objective(energy, x_pos, chain.x, regularisation=regularisation, levels=levels)
+    whole = DividedEnergy(energy, state.ranks) if state.ranks.joined else energy
+    loss, terms = state.objective(whole, x_pos, x_neg, regularisation=regularisation, levels=levels)
     state.optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    whole.backward(loss) if isinstance(whole, DividedEnergy) else loss.backward()  # type: ignore[no-untyped-call]
     weight_grad_norm = clip_grad_norm_(energy.parameters(), t.weight_grad_clip)
 
     # One transfer to the host for everything that decides the update.
-    assert chain.last is not None
     seen = {
         "loss": loss.detach(),
         **terms,
         "weight_grad_norm": weight_grad_norm,
-        "grad_norm": chain.last.grad_norm.mean(),
-        "share_clipped": chain.last.share_clipped.mean(),
-        "share_at_clamp": _share_at_clamp(chain.x, clean, state.kernel),
-        "displacement": (chain.x - draw.x).flatten(1).norm(dim=1).mean(),
-        "diversity": _spread(chain.x) / _spread(x_pos),
-        "finite_images": chain.x.isfinite().all().float(),
+        "grad_norm": moved.grad_norm.mean(),
+        "share_clipped": moved.share_clipped.mean(),
+        "share_at_clamp": _share_at_clamp(x_neg, clean, state.kernel),
+        "displacement": (x_neg - draw.x).flatten(1).norm(dim=1).mean(),
+        "diversity": _spread(x_neg) / _spread(x_pos),
+        "finite_images": x_neg.isfinite().all().float(),
     }
     values = dict(zip(seen, torch.stack([v.float() for v in seen.values()]).tolist(), strict=True))
     lr = state.lr

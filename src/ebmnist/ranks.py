@@ -1,0 +1,197 @@
+"""The processes that compute one run together: what share each takes, and how they exchange it (torch.distributed).
+
+`torchrun`, or whatever sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, starts them. A process that nobody started
+so is `ALONE`: a world of size one, in which every exchange gives back what it was given.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import Tensor, distributed
+
+from ebmnist.errors import BadInput, ToldElsewhere, in_one_line
+
+LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+WAIT = timedelta(seconds=60)  # for the slowest rank; one that is later counts as lost
+SUM_BITS = 44  # what a fixed sum keeps of its largest summand: doubles then add 2⁵³⁻⁴⁴ = 512 summands exactly
+
+
+class RankLost(BadInput):
+    """Another rank has ended, or does not answer."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which of how many processes this is. All but `share` is called by every rank, in the same order.
+
+    Every exchange raises `RankLost` where another rank has ended, or does not answer for a minute.
+    """
+
+    rank: int = 0
+    """0 to size − 1; rank 0 writes."""
+    size: int = 1
+    """The world size, ≥ 1."""
+    joined: bool = False
+    """Whether there is a process group. A group of one computes as a group of any size does."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this is rank 0."""
+        return self.rank == 0
+
+    def share(self, n: int, rank: int | None = None) -> slice:
+        """Return which of n things a rank takes, this one if not given; shares differ by at most one.
+
+        >>> [Ranks(size=3).share(8, rank) for rank in range(3)]
+        [slice(0, 2, None), slice(2, 5, None), slice(5, 8, None)]
+        """
+        rank = self.rank if rank is None else rank
+        return slice(n * rank // self.size, n * (rank + 1) // self.size)
+
+    def shares(self, n: int) -> list[int]:
+        """Return how many of n things each rank takes."""
+        return [len(range(n)[self.share(n, rank)]) for rank in range(self.size)]
+
+    def gathered(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
+        """Return the rows of all ranks in their order, (Σ counts, …); `mine` is (counts[rank], …)."""
+        if self.size == 1:
+            return mine
+        padded = mine.new_zeros(max(counts), *mine.shape[1:])
+        padded[: len(mine)] = mine
+        every = [torch.empty_like(padded) for _ in counts]
+        with self._answered():
+            distributed.all_gather(every, padded)
+        return torch.cat([rows[:n] for rows, n in zip(every, counts, strict=True)])
+
+    def largest(self, values: Tensor) -> Tensor:
+        """Replace each value by the largest that any rank has, in place, and return them."""
+        if self.size > 1:
+            with self._answered():
+                distributed.all_reduce(values, distributed.ReduceOp.MAX)
+        return values
+
+    def any(self, flag: bool) -> bool:
+        """Whether any rank says so."""
+        return bool(self.largest(torch.tensor(int(flag), device="cpu"))) if self.size > 1 else flag
+
+    def fixed_sum(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return the sum of all ranks' parts, (n,) each: the same bits, whichever rank holds which part.
+
+        Parts are rounded to whole multiples of 2⁻⁴⁴ of the power of two above the largest component. In double
+        precision whole numbers add without rounding, so order and grouping do not matter (as the forces of Le Grand,
+        Götz & Walker 2013). A component that is not finite makes the whole sum NaN. Each rank has a part, and all have
+        at most 512.
+        """
+        largest = torch.stack([part.abs().max() for part in parts]).max().double()
+        bound = float(self.largest(largest if largest.isfinite() else largest.new_tensor(math.inf)))
+        if not math.isfinite(bound):
+            return torch.full_like(parts[0], math.nan)
+        exponent = SUM_BITS - math.frexp(bound)[1]
+        total = torch.zeros_like(parts[0], dtype=torch.float64)
+        for part in parts:
+            total += part.double().mul_(math.ldexp(1, exponent)).round_()
+        if self.size > 1:
+            with self._answered():
+                distributed.all_reduce(total)
+        return total.mul_(math.ldexp(1, -exponent)).to(parts[0].dtype)
+
+    def texts(self, mine: str) -> list[str]:
+        """Return the text that each rank gives, in their order."""
+        if self.size == 1:
+            return [mine]
+        coded = torch.tensor([*mine.encode(), 0], dtype=torch.uint8, device="cpu")
+        lengths = self.gathered(torch.tensor([len(coded)], device="cpu"), [1] * self.size).tolist()
+        every = torch.split(self.gathered(coded, lengths), lengths)
+        return [bytes(text.tolist()[:-1]).decode() for text in every]
+
+    @contextmanager
+    def agreed(self) -> Iterator[None]:
+        """Do what may fail on one rank: then it fails on all, and the lowest that knows why says so.
+
+        Raises:
+            BadInput: what went wrong here.
+            ToldElsewhere: a lower rank says what went wrong.
+        """
+        failure: BadInput | None = None
+        try:
+            yield
+        except BadInput as error:
+            failure = error
+        told = self.texts("" if failure is None else str(failure))
+        if not any(told):
+            return
+        if failure is None or any(told[: self.rank]):
+            raise ToldElsewhere("another rank says why")
+        raise failure if self.first else BadInput(f"rank {self.rank}: {failure}") from failure
+
+    def check_same(self, checksum: int, what: str) -> None:
+        """Check that a checksum is the same on all ranks. Raises: BadInput."""
+        if self.size > 1:
+            both = torch.tensor([checksum, -checksum], device="cpu")
+            largest, smallest = self.largest(both).tolist()
+            if largest != -smallest:
+                raise BadInput(f"the ranks' {what} have come apart: use the same kind of processor for all of them")
+
+    def check_alike(self, facts: Mapping[str, str]) -> None:
+        """Check that the ranks run the same thing: `facts` are digests by name. Raises: BadInput."""
+        given = json.loads(self.texts(json.dumps(dict(facts)))[0])
+        for name, value in facts.items():
+            if given[name] != value:
+                raise BadInput(f"has other {name} than rank 0 ({value}, not {given[name]}); give all ranks the same")
+
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:  # what torch.distributed raises
+            why = in_one_line(error)[:200]
+            raise RankLost(f"rank {self.rank} of {self.size}: another rank ended or does not answer ({why})") from error
+
+
+ALONE = Ranks()
+
+
+def checksum(tensors: Iterable[Tensor]) -> int:
+    """Return the sum of all bits, read as whole numbers of 32 of them: another bit gives another sum, in [0, 2⁶²)."""
+    sums = [t.detach().flatten().view(torch.int32).sum(dtype=torch.int64) for t in tensors]
+    return int(torch.stack(sums).sum()) % 2**62
+
+
+@contextmanager
+def join() -> Iterator[Ranks]:
+    """Join the ranks that this process was started with, and leave them at the end; `ALONE` where there are none.
+
+    Tensors on a CPU travel by gloo, those on a GPU by NCCL. The GPU of a rank is that of its LOCAL_RANK.
+
+    Raises:
+        BadInput: the others cannot be reached, or the port is taken.
+    """
+    if not set(LAUNCHED) <= os.environ.keys():
+        yield ALONE
+        return
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        backend = f"cpu:gloo,cuda:{'nccl' if distributed.is_nccl_available() else 'gloo'}"
+    try:
+        distributed.init_process_group(backend, timeout=WAIT)
+    except (RuntimeError, ValueError) as error:
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise BadInput(
+            f"cannot meet the other ranks at {place} ({in_one_line(error)[:200]}); start them all, at a free port"
+        ) from error
+    try:
+        yield Ranks(distributed.get_rank(), distributed.get_world_size(), joined=True)
+    finally:
+        distributed.destroy_process_group()
+
+
+def was_restarted() -> bool:
+    """Whether `torchrun --max-restarts` has started this job again, after a rank had died."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"

@@ -1,0 +1,142 @@
+"""Ranks: how work is shared, sums that are the same in any order, and runs that are the same on any number of ranks."""
+
+import itertools
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from ebmnist import pipeline
+from ebmnist.cli import main
+from ebmnist.energies import MLP, ConvNet
+from ebmnist.errors import BadInput
+from ebmnist.ranks import ALONE, Ranks, checksum, join
+from ebmnist.training import ContrastiveDivergence
+from ebmnist.training.divided import PART, DividedEnergy, check_ranks
+
+JOINED = Ranks(joined=True)  # a group of one: all that several do, without the others
+
+
+@pytest.mark.parametrize(("n", "size"), [(128, 1), (128, 3), (4, 4), (7, 5), (2, 3)])
+def test_shares_are_all_there_in_order_and_differ_by_at_most_one(n: int, size: int) -> None:
+    ranks = Ranks(size=size)
+    shares = [list(range(n)[ranks.share(n, rank)]) for rank in range(size)]
+    assert list(itertools.chain(*shares)) == list(range(n))
+    assert [len(share) for share in shares] == ranks.shares(n)
+    assert max(ranks.shares(n)) - min(ranks.shares(n)) <= 1
+
+
+def test_a_fixed_sum_has_the_same_bits_in_any_order_and_grouping() -> None:
+    generator = torch.Generator().manual_seed(0)
+    parts = torch.randn(40, 1000, generator=generator) * 10 ** (6 * torch.rand(40, 1000, generator=generator))
+    total = ALONE.fixed_sum(list(parts))
+    shuffled = parts[torch.randperm(40, generator=generator)]
+    assert torch.equal(ALONE.fixed_sum(list(shuffled)), total)
+    assert not torch.equal(shuffled.sum(0), parts.sum(0))  # which float32 does not
+    exact = torch.tensor([math.fsum(column) for column in parts.T.tolist()], dtype=torch.float64)
+    rounding = exact.abs() * 2**-24 + 40 * 2**-44 * float(parts.abs().max())
+    assert bool(((total.double() - exact).abs() <= rounding).all())
+
+
+def test_a_fixed_sum_keeps_any_magnitude_and_invents_nothing() -> None:
+    for scale in (1e-37, 1.0, 1e37):
+        assert ALONE.fixed_sum([torch.tensor([scale, 0.0])] * 2).tolist() == pytest.approx([2 * scale, 0.0], rel=1e-6)
+    assert ALONE.fixed_sum([torch.zeros(3)]).tolist() == [0, 0, 0]
+    for bad in (math.nan, math.inf, -math.inf):
+        assert ALONE.fixed_sum([torch.tensor([bad, 1.0]), torch.ones(2)]).isnan().all()
+
+
+@pytest.mark.parametrize(
+    "energy",
+    [ConvNet(4, spectral_norm=True), ConvNet(4), MLP(784, width=8, depth=2)],
+    ids=["normalised", "plain", "mlp"],
+)
+def test_a_divided_energy_gives_the_loss_and_gradient_of_the_whole_batch(energy: nn.Module) -> None:
+    """And spectral normalisation's power iteration moves as often: once."""
+    generator = torch.Generator().manual_seed(0)
+    x_pos, x_neg = torch.rand(2, PART + 3, 1, 28, 28, generator=generator)
+    objective = ContrastiveDivergence(max_gap=1.0)
+    begin = {name: value.clone() for name, value in energy.state_dict().items()}
+    whole, terms = objective(energy, x_pos, x_neg)
+    grads = torch.autograd.grad(whole, list(energy.parameters()))
+    after = {name: value.clone() for name, value in energy.state_dict().items()}
+
+    energy.load_state_dict(begin)
+    divided = DividedEnergy(energy, JOINED)
+    loss, divided_terms = objective(divided, x_pos, x_neg)
+    divided.backward(loss)
+    assert loss.item() == pytest.approx(whole.item(), rel=1e-4)
+    assert {k: float(v) for k, v in divided_terms.items()} == pytest.approx(
+        {k: float(v) for k, v in terms.items()}, 1e-4
+    )
+    largest = max(float(grad.abs().max()) for grad in grads)
+    for p, grad in zip(energy.parameters(), grads, strict=True):
+        assert p.grad is not None
+        assert (p.grad - grad).abs().max() <= 1e-2 * largest  # bfloat16, where the processor has it
+    assert all(torch.equal(value, after[name]) for name, value in energy.state_dict().items())
+    energy.zero_grad()
+
+
+def test_what_a_loss_asks_of_the_weights_themselves_is_added_once() -> None:
+    energy = MLP(784, width=4, depth=2)
+    divided = DividedEnergy(energy, JOINED)
+    values = divided(torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
+    divided.backward(values.sum() * 0 + sum(p.sum() for p in energy.parameters()))
+    assert all(p.grad is not None and torch.equal(p.grad, torch.ones_like(p)) for p in energy.parameters())
+
+
+def test_an_objective_that_differentiates_in_x_is_refused() -> None:
+    divided = DividedEnergy(ConvNet(4), JOINED)
+    with pytest.raises(BadInput, match="differentiates the energy in x"):
+        divided(torch.zeros(2, 1, 28, 28, requires_grad=True))
+
+
+def test_more_ranks_than_parts_are_refused() -> None:
+    check_ranks(Ranks(size=4), batch_size=128)
+    with pytest.raises(BadInput, match=r"5 ranks: an update has 4 parts .* at most 4 ranks, or .* at least 160"):
+        check_ranks(Ranks(size=5), batch_size=128)
+
+
+def test_a_checksum_tells_one_bit() -> None:
+    w = torch.linspace(-1, 1, 9).view(3, 3)
+    other = w.clone()
+    other[1, 1] = torch.nextafter(w[1, 1], torch.tensor(1.0))
+    assert checksum([w]) == checksum([w.clone().t().t()]) != checksum([other])
+
+
+def test_a_process_that_nobody_launched_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with join() as ranks:
+        assert ranks is ALONE
+    assert ALONE.texts("here") == ["here"]
+    assert [ALONE.any(flag) for flag in (True, False)] == [True, False]
+    with pytest.raises(BadInput, match=r"^wrong$"), ALONE.agreed():
+        raise BadInput("wrong")
+
+
+def test_a_job_that_torchrun_starts_again_goes_on_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(pipeline, "resume", lambda path, **how: asked.append({"path": path} | how) or iter(()))
+    words = ["train", "smoke", "--out", str(tmp_path)]
+    (tmp_path / "recipe.yaml").touch()
+    assert main(words) == 2  # the folder is taken
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert main(words) == 0
+    (tmp_path / "checkpoints" / "step-00000010").mkdir(parents=True)
+    assert main(words) == 0
+    assert asked == [{"path": tmp_path, "restart": restart, "ranks": ALONE} for restart in (True, False)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_run_on_several_ranks_is_that_on_one_and_survives_kills_signals_and_bad_input(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("distributed_runs.py")
+    command = [sys.executable, str(script), str(tmp_path), *("--ranks", "1", "3"), *("--kills", "1"), *("--seed", "59")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "on 1 3 ranks" in done.stdout
