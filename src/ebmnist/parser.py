@@ -107,7 +107,7 @@ def _model_commands(commands: Subparsers) -> None:
 
     p = _add_command(commands, "sample", "draw images by Langevin chains from uniform noise")
     p.add_argument("model", type=file_path, help=MODEL)
-    p.add_argument("--n", type=Whole(1, 10**6), default=64, help="images (default: 64)")
+    p.add_argument("--n", type=Whole(1, 10**8), default=64, help="images (default: 64)")
     steps = "of each chain (default: the recipe's; 64 with another sampler, two annealing cycles with training)"
     p.add_argument("--steps", type=Whole(0, MOST_STEPS), help=steps)
     p.add_argument(

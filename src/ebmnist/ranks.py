@@ -7,6 +7,7 @@ so is `ALONE`: a world of size one, in which every exchange gives back what it w
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from datetime import timedelta
 import torch
 from torch import Tensor, distributed
 
-from ebmnist.errors import BadInput, ToldElsewhere, in_one_line
+from ebmnist.errors import BadInput, ToldElsewhere
 
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 WAIT = timedelta(seconds=60)  # for the slowest rank; one that is later counts as lost
@@ -150,8 +151,9 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:  # what torch.distributed raises
-            why = in_one_line(error)[:200]
-            raise RankLost(f"rank {self.rank} of {self.size}: another rank ended or does not answer ({why})") from error
+            raise RankLost(
+                f"rank {self.rank} of {self.size}: another rank ended or does not answer ({_reason(error)})"
+            ) from error
 
 
 ALONE = Ranks()
@@ -184,12 +186,17 @@ def join() -> Iterator[Ranks]:
     except (RuntimeError, ValueError) as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise BadInput(
-            f"cannot meet the other ranks at {place} ({in_one_line(error)[:200]}); start them all, at a free port"
+            f"cannot meet the other ranks at {place} ({_reason(error)}); start them all, at a free port"
         ) from error
     try:
         yield Ranks(distributed.get_rank(), distributed.get_world_size(), joined=True)
     finally:
         distributed.destroy_process_group()
+
+
+def _reason(error: BaseException) -> str:
+    """The first sentence of what torch.distributed says, without the place in its sources."""
+    return re.sub(r"^\[\S+\] ", "", " ".join(str(error).split())).split(". ")[0][:200]
 
 
 def was_restarted() -> bool:

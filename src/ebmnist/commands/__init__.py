@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from ebmnist.commands import evaluating, inpainting, models, training
+from ebmnist.commands import evaluating, inpainting, models, sampling, training
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "run": training.run,
@@ -13,7 +13,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "recipe": training.recipe,
     "info": models.info,
     "export": models.export,
-    "sample": models.sample_images,
+    "sample": sampling.sample_images,
     "denoise": models.denoise_images,
     "inpaint": inpainting.inpaint_images,
     "evaluate": evaluating.evaluate,

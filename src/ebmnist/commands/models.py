@@ -1,4 +1,4 @@
-"""The commands that use a trained model: say what it is, pass it on, sample, denoise, score."""
+"""The commands that use a trained model: say what it is, pass it on, denoise, score."""
 
 import argparse
 import json
@@ -21,17 +21,10 @@ from ebmnist.random import Rng
 from ebmnist.reporting import RunFolder, load_checkpoint
 from ebmnist.reporting.history import in_words, read_history
 from ebmnist.reporting.measurements import read_measurements_of, to_json
-from ebmnist.reporting.plots import save_animation
-from ebmnist.reporting.plots.chain import FILM_IMAGES
 from ebmnist.reporting.tables import drawn_parts, parts_of
 from ebmnist.run_plots import energy_of
-from ebmnist.sampling import run_chain, sample, uniform_noise
-from ebmnist.terminal import steps_bar
 from ebmnist.trained import export as export_model
 from ebmnist.trained import identity_of, load, make_trained
-
-# What a file of each kind may hold: a .png of 90 megapixels, a film of its width; .npy is bounded by --n itself.
-MOST_IMAGES = {".png": 100_000, ".webp": FILM_IMAGES, ".gif": FILM_IMAGES, ".npy": 1_000_000}
 
 
 def info(args: argparse.Namespace, _: list[str]) -> int:
@@ -93,30 +86,6 @@ def _told(read: Callable[[], object]) -> object:
 def export(args: argparse.Namespace, _: list[str]) -> int:
     """Write a model without its training state."""
     say(f"wrote {export_model(args.model, args.out)}")
-    return 0
-
-
-def sample_images(args: argparse.Namespace, _: list[str]) -> int:
-    """Draw images from noise."""
-    may_write(args.out, tuple(MOST_IMAGES), force=args.force)
-    if args.n > (most := MOST_IMAGES[args.out.suffix]):
-        raise BadInput(f"--n {args.n}: a {args.out.suffix} holds at most {most:,} images; ask for fewer, or for .npy")
-    model = load(args.model, args.device)
-    kernel, n_steps = model.sampler(args.sampler, args.steps)
-    rng = Rng(args.seed, device=model.device)
-    if args.out.suffix in (".webp", ".gif"):
-        with steps_bar("sampling", n_steps) as progress:
-            keep = sorted({round(i * n_steps / 60) for i in range(61)})
-            noise = uniform_noise(args.n, (1, 28, 28), rng)
-            chain = run_chain(model, kernel, noise, n_steps, rng=rng, keep=keep, progress=progress)
-        assert chain.trajectory is not None
-        save_animation(chain.trajectory.cpu(), keep, args.out)
-    else:
-        batches = -(-args.n // 256)
-        with steps_bar("sampling", n_steps * batches) as progress:
-            x = sample(model, args.n, rng=rng, kernel=kernel, n_steps=n_steps, progress=progress)
-        write_shown(x, args.out)
-    say(f"drew {args.out}")
     return 0
 
 

@@ -185,6 +185,7 @@ def sample(
     n_steps: int | None = None,
     shape: tuple[int, ...] = (1, 28, 28),
     batch_size: int = 256,
+    begin: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Tensor:
     """Draw `n` samples, (n, *shape), by chains of `n_steps` from uniform noise.
@@ -197,6 +198,7 @@ def sample(
         n_steps: length of each chain; if not given, the own sampler's, a kernel's cycle, or else 256.
         shape: of one sample.
         batch_size: chains run at a time; it bounds the memory, and changes no image.
+        begin: the number of the first image: those from `begin` on, of the many that `rng` stands for.
         progress: called with the number of steps done so far, of n_steps × ⌈n / batch_size⌉ in all.
 
     Raises:
@@ -214,8 +216,8 @@ def sample(
     rng = Rng.of(rng)
     first, noise = rng.stream(), rng.stream()
     parts: list[Tensor] = []
-    for start in range(0, n, batch_size):
-        chains = torch.arange(start, min(start + batch_size, n), dtype=torch.int64, device=rng.device)
+    for start in range(begin, begin + n, batch_size):
+        chains = torch.arange(start, min(start + batch_size, begin + n), dtype=torch.int64, device=rng.device)
         x = first.uniform(chains, 0, shape)
         done = n_steps * len(parts)
         tell = None if progress is None else (lambda i, done=done: progress(done + i))
