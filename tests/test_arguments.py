@@ -13,7 +13,7 @@ SAMPLE, DENOISE = ["sample", "pretrained", "--out", "x.png"], ["denoise", "pretr
 EVALUATE, NET = ["evaluate", "pretrained"], ["train-feature-net", "--out", "x.safetensors"]
 NO_NUMBERS = ["", " ", "many", "1.5", "1e3", "nan", "0x10", "½", "[red]", "\n", "\udcff", "--", "9" * 5000]
 OUTSIDE = {
-    "--n": (SAMPLE, ["0", "-1", "1000001", str(10**12)]),
+    "--n": (SAMPLE, ["0", "-1", "100000001", str(10**12)]),
     "--steps": (SAMPLE, ["-1", str(10**9 + 1), str(2**64)]),
     "--long": (EVALUATE, ["0", "-5", str(10**12)]),
     "--chains": (EVALUATE, ["0", "-1", "4745"]),
@@ -45,7 +45,7 @@ def test_outside_its_range(words: list[str], capsys: pytest.CaptureFixture[str])
     ("words", "value"),
     [
         ([*SAMPLE, "--n", "1"], 1),
-        ([*SAMPLE, "--n", "1000000"], 10**6),
+        ([*SAMPLE, "--n", "100000000"], 10**8),
         ([*SAMPLE, "--steps", "0"], 0),
         ([*EVALUATE, "--long", "64"], 64),
         ([*EVALUATE, "--chains", "4744"], 4744),
