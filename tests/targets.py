@@ -10,6 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ebmnist.random import Rng
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -115,6 +117,25 @@ class GaussianRBM:
         means = h @ w.T
         states = h @ c + means @ b + 0.5 * means.square().sum(1)
         return float(states.logsumexp(0)) + 0.5 * self.n_visible * math.log(2 * math.pi)
+
+
+class NoisyGaussian:
+    """E(x, σ) = −log N(x; μ, C + σ²I) of data N(μ, C) in 4 dimensions: an energy that is told the noise level."""
+
+    levels = (0.1, 3.0)
+    mean = torch.tensor([0.5, -0.2, 0.0, 1.0])
+    root = torch.tensor([[0.1, 0.0, 0.0, 0.0], [0.2, 0.5, 0.0, 0.0], [0.0, 0.3, 1.0, 0.0], [0.5, 0.0, 0.7, 1.0]])
+    covariance = root @ root.T
+    spectrum = torch.linalg.eigh(covariance)
+
+    def __call__(self, x: Tensor, sigma: Tensor | None = None) -> Tensor:
+        sigma = x.new_full(x.shape[:1], self.levels[0]) if sigma is None else sigma
+        variances = self.spectrum[0] + sigma[:, None].square()
+        squares = ((x - self.mean) @ self.spectrum[1]).square() / variances
+        return 0.5 * (squares + torch.log(2 * math.pi * variances)).sum(1)
+
+    def draw(self, n: int, rng: Rng) -> Tensor:
+        return self.mean + rng.normal((n, 4)) @ self.root.T
 
 
 def assert_moments(x: Tensor, mean: float, variance: float, *, n_errors: float = 4.5) -> None:

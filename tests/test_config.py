@@ -27,7 +27,7 @@ def test_every_recipe_loads_and_comes_back_from_its_own_yaml(name: str) -> None:
 
 def test_the_promised_recipes_are_there() -> None:
     promised = {"mnist", "mnist-best", "mnist-classic", "smoke", "uva-t8"}
-    assert promised | {"fashion", "holdout-9"} <= set(recipe_names())
+    assert promised | {"fashion", "holdout-9", "mnist-normalised"} <= set(recipe_names())
 
 
 def test_mnist_classic_is_the_textbooks_method_complete() -> None:
@@ -240,3 +240,17 @@ def test_pairs_weighted_by_their_noise_need_a_kernel_with_levels():
     with pytest.raises(BadInput, match=r"sigma_weighting needs a noise schedule: sampling\.kind annealed_langevin"):
         load_recipe("mnist", plain := ["--sampling.kind", "langevin", "--evaluation.sampler", "null"])
     load_recipe("mnist", [*plain, "--training.objective.sigma_weighting", "0"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["--energy.kind", "convnet"], "needs an energy that is told the noise level: energy.kind unet"),
+        (["--sampling.temperature", "0.5"], "temperature 1 and sigma_min 0.01, the energy's own"),
+        (["--energy.sigma_min", "0.02"], "temperature 1 and sigma_min 0.02, the energy's own"),
+        (["--sampling.kind", "langevin", "--evaluation.sampler", "null"], "needs kind annealed_langevin"),
+    ],
+)
+def test_a_normalised_energy_needs_parts_that_go_with_it(overrides: list[str], says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        load_recipe("mnist-normalised", overrides)

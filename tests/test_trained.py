@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import ebmnist
 from ebmnist.cli import main
+from ebmnist.config import load_recipe
 from ebmnist.data import MNIST
 from ebmnist.energies import convnet, energy_and_grad
 from ebmnist.errors import BadInput
@@ -232,3 +233,21 @@ def test_a_film_has_room_for_so_many(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["sample", "pretrained", "--n", "577", "--out", str(path)]) == 2
     assert "holds at most 576 images" in capsys.readouterr().err
     assert not path.exists()
+
+
+def test_an_energy_that_is_told_the_level_takes_any_that_it_was_trained_at(energy: Trained, digits: Tensor) -> None:
+    recipe = load_recipe("mnist-normalised", ["--energy.width", "4"])
+    told = Trained(recipe.make_energy().eval(), recipe, 0)
+    sigma = torch.full((5,), 2.0)
+    noisy = digits + 2 * torch.randn(digits.shape, generator=seeded())
+    assert told.levels == (0.01, 5.0)
+    assert torch.equal(told(noisy, sigma), told.energy(noisy, sigma))
+    assert torch.equal(told(digits), told(digits, torch.full((5,), 0.01)))
+    for other, x_sigma, says in (
+        (told, sigma * 3, "from 0.01 to 5, what was trained, not 6 to 6"),
+        (told, sigma * 0, "not 0 to 0"),
+        (told, sigma[:4], r"must be \(5,\), one for each image, not \(4,\)"),
+        (energy, sigma, "not told the noise level"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            other(noisy, x_sigma)

@@ -22,6 +22,7 @@ from ebmnist.inference.generation import Generation
 from ebmnist.random import Purpose, Stream, initialised_from
 from ebmnist.reading.schema import Schema, check, record, text
 from ebmnist.recipes import read_recipe
+from ebmnist.recipes.agreement import check_agreement
 from ebmnist.recipes.basics import Basics, device_named
 from ebmnist.recipes.building import absolute, build, in_one_line, plain
 from ebmnist.recipes.plain import load_yaml
@@ -30,7 +31,7 @@ from ebmnist.reporting.saving import Saving
 from ebmnist.sampling import start
 from ebmnist.sampling.base import Kernel, Start
 from ebmnist.training import Training, TrainState, objectives
-from ebmnist.training.base import Objective
+from ebmnist.training.base import DenoisingObjective, Objective
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 jsonargparse.set_loader("yaml", load_yaml, (yaml.YAMLError,))  # overrides are read as recipes are
@@ -112,7 +113,7 @@ class Recipe:
         """Build where training's chains begin."""
         return self._make("training.start")
 
-    def make_objective(self) -> Objective:
+    def make_objective(self) -> Objective | DenoisingObjective:
         """Build what training minimises."""
         return self._make("training.objective")
 
@@ -131,14 +132,9 @@ class Recipe:
         """Build every object once, for the ranges that types cannot say. Raises `BadInput`."""
         _ = self.basics, self.generation, self.saving, self.make_training()
         with initialised_from(Stream(self.basics.seed, Purpose.WEIGHTS)):
-            for path in CHOICES:
-                self._make(path)
-        kernel = self.make_kernel()
-        self.generation.sampler_of(kernel)
-        if getattr(self._make("training.objective"), "sigma_weighting", 0) and not isinstance(
-            kernel, sampling.NoiseSchedule
-        ):
-            raise BadInput("training.objective.sigma_weighting needs a noise schedule: sampling.kind annealed_langevin")
+            made = {path: self._make(path) for path in CHOICES}
+        self.generation.sampler_of(made["sampling"])
+        check_agreement(made["energy"], made["sampling"], made["training.objective"])
 
     def to_yaml(self) -> str:
         """The whole recipe as YAML that `load_recipe` reads back to the same recipe."""

@@ -12,6 +12,7 @@ from ebmnist.energies import REGISTRY
 from ebmnist.energies.border import check_form, check_scale
 from ebmnist.energies.fast import native_net_of, traced
 from ebmnist.energies.freezing import memo_of
+from ebmnist.energies.levels import check_sigma, levels_of
 from ebmnist.energies.precision import in_full
 from ebmnist.errors import BadInput
 from ebmnist.inference.descent import Stop, choose_stop, denoise
@@ -44,14 +45,16 @@ class Trained(nn.Module):
         self.n_steps = self.sampler(OF_TRAINING).n_steps  # of a chain of that kernel
         self.box, self.walls = _widest(self.kernel), walls_of(self.kernel)  # of the values that images may have
 
-    def forward(self, x: Tensor) -> Tensor:
-        """E(x)."""
+    def forward(self, x: Tensor, sigma: Tensor | None = None) -> Tensor:
+        """E(x), or E(x, σ) of an energy that is told the noise level (`levels`)."""
         if not traced():
             check_form(x, list(self.parameters()))
-            if memo_of(self) is None:  # a chain's energy is a frozen copy, and chains may stand anywhere
+            if memo_of(self) is None and sigma is None:  # a chain's energy is a frozen copy, and it may stand anywhere
                 check_scale(x, box=self.box, walls=self.walls)
+            if memo_of(self) is None and sigma is not None:
+                check_sigma(sigma, x, self.levels)
         with in_full(x.device):  # whatever the energy
-            value: Tensor = self.energy(x)
+            value: Tensor = self.energy(x) if sigma is None else self.energy(x, sigma)
         return value
 
     def checked(self, x: Tensor) -> Tensor:
@@ -63,6 +66,11 @@ class Trained(nn.Module):
         check_form(x, list(self.parameters()))
         check_scale(x, box=self.box, walls=self.walls)
         return x
+
+    @property
+    def levels(self) -> tuple[float, float] | None:
+        """The least and the most noise that the energy is told, in pixels; None if it is told nothing."""
+        return levels_of(self.energy)
 
     def native_net(self, *, low_precision: bool) -> NativeNet | None:
         """The energy's weights as the C++ reads them (`energy.fast.HasNativeNet`)."""

@@ -100,11 +100,11 @@ def test_spectral_norm_bounds_every_weight(key, gain):
     for energy in (plain, bounded):
         with torch.no_grad():
             for p in energy.parameters():
-                p.mul_(3)
+                p.mul_(300)  # a last layer may begin with weights of a hundredth
         for _ in range(100):  # each training forward moves the power iteration one step
             energy(torch.rand(1, 1, 28, 28))
     assert all(sigma > 1.1 for sigma in largest_singular_values(plain))
-    assert largest_singular_values(bounded) == pytest.approx([gain] * len(list(_layers(bounded))), rel=1e-3)
+    assert largest_singular_values(bounded) == pytest.approx([gain] * len(list(_layers(bounded))), rel=5e-3)
 
 
 @pytest.mark.parametrize("key", REGISTRY)

@@ -5,7 +5,8 @@ from ebmnist.energies.convnet import ConvNet
 from ebmnist.energies.freezing import frozen
 from ebmnist.energies.mlp import MLP
 from ebmnist.energies.resnet import ResNet
+from ebmnist.energies.unet import UNet
 
-REGISTRY = {"convnet": ConvNet, "mlp": MLP, "resnet": ResNet}
+REGISTRY = {"convnet": ConvNet, "mlp": MLP, "resnet": ResNet, "unet": UNet}
 
-__all__ = ["MLP", "REGISTRY", "ConvNet", "Energy", "ResNet", "energy_and_grad", "frozen"]
+__all__ = ["MLP", "REGISTRY", "ConvNet", "Energy", "ResNet", "UNet", "energy_and_grad", "frozen"]

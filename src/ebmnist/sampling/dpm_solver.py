@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.energies.base import Energy, energy_and_grad, per_sample
+from ebmnist.energies.levels import at_level
 from ebmnist.errors import BadInput
 from ebmnist.random import StepRng
 from ebmnist.sampling.base import ChainState, StepInfo
@@ -60,7 +61,7 @@ class DPMSolver(DiffusionSampler):
         assert step_index is not None
         at = step_index % self.cycle
         share, beyond, noise = (per_sample(n[at].to(x.dtype), x) for n in _numbers(self, x.device)[:3])
-        value, grad = energy_and_grad(energy, x)
+        value, grad = energy_and_grad(at_level(energy, self.sigma(step_index - 1)), x)
         drift_grad = clip_grad(grad, self.clip, self.clip_norm)
         denoised = x - drift_grad / self.curvature
         (last,) = state.memory or (denoised,)

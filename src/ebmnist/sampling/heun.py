@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.energies.base import Energy, energy_and_grad, per_sample
+from ebmnist.energies.levels import at_level
 from ebmnist.errors import BadInput
 from ebmnist.random import StepRng
 from ebmnist.sampling.base import ChainState, StepInfo
@@ -59,11 +60,13 @@ class Heun(DiffusionSampler):
         before, euler, second, after = (per_sample(n[at].to(x.dtype), x) for n in _numbers(self, x.device)[:4])
         noise = rng.normal_like(x)
         x_hat = x + before * noise
-        value, grad = energy_and_grad(energy, x_hat)
+        sigma_hat = (self.sigma(step_index - 1).square() + before.flatten().square()).sqrt()
+        value, grad = energy_and_grad(at_level(energy, sigma_hat), x_hat)
         first = clip_grad(grad, self.clip, self.clip_norm)
         drift = euler * first
         if (at >= self.n_hold).any():
-            again = clip_grad(energy_and_grad(energy, x_hat - drift)[1], self.clip, self.clip_norm)
+            told = at_level(energy, self.sigma(step_index))
+            again = clip_grad(energy_and_grad(told, x_hat - drift)[1], self.clip, self.clip_norm)
             drift = torch.where(second > 0, 0.5 * drift + second * again, drift)
         x_after = self.bounded(x_hat - drift + after * noise, step_index)
         return ChainState(x_after, step_index=step_index + 1), StepInfo(value, grad, first, x, x_after)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ebmnist.energies.base import Energy, energy_and_grad
 from ebmnist.energies.freezing import frozen
+from ebmnist.energies.levels import at_level
 from ebmnist.errors import BadInput
 from ebmnist.sampling.base import Kernel, NoiseSchedule
 
@@ -18,7 +19,8 @@ def samples_of(energy: Energy, kernel: Kernel, x: Tensor) -> Tensor:
     y − ∇E(y)/κ (Tweedie; docs/concepts/annealing.md).
     """
     if _ends_with_noise(kernel):
-        x = x - energy_and_grad(frozen(energy), x)[1] / kernel.curvature
+        last = kernel.sigma(torch.full((len(x),), -1, device=x.device))
+        x = x - energy_and_grad(at_level(frozen(energy), last), x)[1] / kernel.curvature
     return boxed(kernel, x)
 
 

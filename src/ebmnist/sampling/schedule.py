@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.energies.base import Energy, energy_and_grad, per_sample
+from ebmnist.energies.levels import at_level
 from ebmnist.random import StepRng
 from ebmnist.sampling.base import ChainState, NoiseSchedule, StepInfo
 from ebmnist.sampling.clipping import clip_grad
@@ -64,7 +65,7 @@ class Scheduled(NoiseSchedule, Protocol):
         """Move every chain one step, each by the drift and noise of its own place."""
         x, step_index = state.x, state.step_index
         assert step_index is not None
-        value, grad = energy_and_grad(energy, x)
+        value, grad = energy_and_grad(at_level(energy, self.sigma(step_index - 1)), x)  # that the chain now has
         drift_grad = clip_grad(grad, self.clip, self.clip_norm)
         noise = rng.normal_like(x)
         noise *= per_sample(self.noise(step_index).to(x.dtype), x)

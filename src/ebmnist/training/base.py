@@ -1,15 +1,20 @@
 """What training says of itself: a record per update, and the guard's action on it."""
 
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from ebmnist.energies.base import Energy
+from ebmnist.energies.levels import NoiseConditioned
+from ebmnist.random import AnySource
 
 
 class StepRecord(NamedTuple):
-    """One update in numbers (all Python floats; energies in units of E). NaN and inf are recorded as they are."""
+    """One update in numbers (all Python floats; energies in units of E). NaN and inf are recorded as they are.
+
+    A denoising objective has no chains: x_pos and x_neg are then the same noisy images, and x_0 the clean ones.
+    """
 
     step: int  # updates done, this one included
     loss: float  # what was minimised
@@ -68,5 +73,23 @@ class Objective(Protocol):
 
         `regularisation` scales the energy regulariser; `levels` are the noise σ that pair i of x_pos and x_neg
         carries, (B,), where it differs from pair to pair.
+        """
+        ...
+
+
+@runtime_checkable
+class DenoisingObjective(Protocol):
+    """A loss on noisy images at levels that the energy is told; it needs no samples. Frozen dataclass."""
+
+    def levels(self, energy: NoiseConditioned, n: int, rng: AnySource) -> Tensor:
+        """Draw the noise σ of n images, (n,), in pixels."""
+        ...
+
+    def __call__(
+        self, energy: NoiseConditioned, x: Tensor, sigma: Tensor, noise: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the scalar loss of images x + σ·noise, and its terms: `energy`, `energy_max` and `grad_norm`.
+
+        `x` and `noise` are (B, *shape), `sigma` (B,).
         """
         ...

@@ -10,7 +10,7 @@ from ebmnist.errors import BadInput
 from ebmnist.random import Purpose, StepRng, Stream, check_seed
 from ebmnist.ranks import ALONE, Ranks
 from ebmnist.sampling.base import Kernel, Start
-from ebmnist.training.base import Objective
+from ebmnist.training.base import DenoisingObjective, Objective
 from ebmnist.training.guard import GuardState
 from ebmnist.training.hyperparameters import Training
 from ebmnist.training.running import Running
@@ -46,7 +46,7 @@ class TrainState:
         *,
         kernel: Kernel,
         start: Start,
-        objective: Objective,
+        objective: Objective | DenoisingObjective,
         seed: int = 0,
         ranks: Ranks = ALONE,
     ) -> None:

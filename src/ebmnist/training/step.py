@@ -2,18 +2,23 @@
 
 import math
 import time
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from ebmnist.energies.base import per_sample
+from ebmnist.energies.base import Energy, per_sample
+from ebmnist.energies.levels import NoiseConditioned
+from ebmnist.errors import BadInput
 from ebmnist.random import AnySource, Purpose, source_of
 from ebmnist.sampling.base import Draw, Kernel, NoiseSchedule
 from ebmnist.sampling.samples import clamp_margin_of
-from ebmnist.training.base import StepRecord
+from ebmnist.training.base import DenoisingObjective, Objective, StepRecord
 from ebmnist.training.divided import DividedEnergy, move
 from ebmnist.training.state import TrainState
+
+Seen = dict[str, Tensor]  # scalars of a StepRecord, detached
 
 
 @torch.inference_mode(mode=False)
@@ -25,43 +30,21 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     With several ranks (`state.ranks`) each calls this with the same `x_pos`, and all have the same state afterwards.
     """
     begin = time.perf_counter()
-    t, energy = state.training, state.energy
+    t, energy, objective = state.training, state.energy, state.objective
     regularisation = t.guard.regularisation(state.guard_state)
-
-    # Draw negatives, move them, put them back.
-    draw = state.start.draw(x_pos, state.rng)
-    noise, first = state.stream_of(Purpose.TRAINING_CHAINS), state.step * t.n_steps
-    moved = move(state.ranks, energy, state.kernel, draw, t.n_steps, rng=noise, first_step=first)
-    x_neg = moved.x
-    state.start.put(draw, x_neg, t.n_steps)
-
-    # Real images carry as much noise as the chains.
-    sigma, clamp_margin = _smoothing(state, draw)
-    levels = sigma.flatten() if isinstance(sigma, Tensor) else None
-    clean, x_pos = (
-        x_pos,
-        noised(x_pos, sigma, state.kernel, state.rng_of(Purpose.DATA_NOISE), clamp_margin=clamp_margin),
-    )
 
     # The gradient of the objective.
     whole = DividedEnergy(energy, state.ranks) if state.ranks.joined else energy
-    loss, terms = state.objective(whole, x_pos, x_neg, regularisation=regularisation, levels=levels)
+    if isinstance(objective, DenoisingObjective):
+        loss, terms = _on_noisy_images(state, objective, x_pos)
+    else:
+        loss, terms = _on_samples(state, objective, whole, x_pos, regularisation)
     state.optimiser.zero_grad()
     whole.backward(loss) if isinstance(whole, DividedEnergy) else loss.backward()  # type: ignore[no-untyped-call]
     weight_grad_norm = clip_grad_norm_(energy.parameters(), t.weight_grad_clip)
 
     # One transfer to the host for everything that decides the update.
-    seen = {
-        "loss": loss.detach(),
-        **terms,
-        "weight_grad_norm": weight_grad_norm,
-        "grad_norm": moved.grad_norm.mean(),
-        "share_clipped": moved.share_clipped.mean(),
-        "share_at_clamp": _share_at_clamp(x_neg, clean, state.kernel),
-        "displacement": (x_neg - draw.x).flatten(1).norm(dim=1).mean(),
-        "diversity": _spread(x_neg) / _spread(x_pos),
-        "finite_images": x_neg.isfinite().all().float(),
-    }
+    seen = {"loss": loss.detach(), **terms, "weight_grad_norm": weight_grad_norm}
     values = dict(zip(seen, torch.stack([v.float() for v in seen.values()]).tolist(), strict=True))
     lr = state.lr
     if not t.guard.enabled or (math.isfinite(values["loss"]) and math.isfinite(values["weight_grad_norm"])):
@@ -71,10 +54,67 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
         step=state.step,
         weight_norm=_norm(energy),
         lr=lr,
-        energy_l2=getattr(state.objective, "energy_l2", 0.0) * regularisation,
+        energy_l2=getattr(objective, "energy_l2", 0.0) * regularisation,
         seconds=time.perf_counter() - begin,
         **{name: values[name] for name in StepRecord._fields if name in values},
     )
+
+
+def _on_samples(
+    state: TrainState, objective: Objective, whole: Energy, x_pos: Tensor, regularisation: float
+) -> tuple[Tensor, Seen]:
+    """The loss L(x⁺, x⁻) on real images and on chains, which are drawn, moved and put back."""
+    n_steps = state.training.n_steps
+    draw = state.start.draw(x_pos, state.rng)
+    noise, first = state.stream_of(Purpose.TRAINING_CHAINS), state.step * n_steps
+    moved = move(state.ranks, state.energy, state.kernel, draw, n_steps, rng=noise, first_step=first)
+    x_neg = moved.x
+    state.start.put(draw, x_neg, n_steps)
+
+    # Real images carry as much noise as the chains.
+    sigma, clamp_margin = _smoothing(state, draw)
+    levels = sigma.flatten() if isinstance(sigma, Tensor) else None
+    clean, x_pos = (
+        x_pos,
+        noised(x_pos, sigma, state.kernel, state.rng_of(Purpose.DATA_NOISE), clamp_margin=clamp_margin),
+    )
+    loss, terms = objective(whole, x_pos, x_neg, regularisation=regularisation, levels=levels)
+    return loss, {
+        **terms,
+        "grad_norm": moved.grad_norm.mean(),
+        "share_clipped": moved.share_clipped.mean(),
+        "share_at_clamp": _share_at_clamp(x_neg, clean, state.kernel),
+        "displacement": (x_neg - draw.x).flatten(1).norm(dim=1).mean(),
+        "diversity": _spread(x_neg) / _spread(x_pos),
+        "finite_images": x_neg.isfinite().all().float(),
+    }
+
+
+def _on_noisy_images(state: TrainState, objective: DenoisingObjective, x: Tensor) -> tuple[Tensor, Seen]:
+    """The loss on noisy images. They stand for x⁺ and for x⁻ alike, so what compares the two is 0 or 1.
+
+    Raises:
+        BadInput: several ranks.
+    """
+    if state.ranks.joined:
+        raise BadInput("this objective differentiates the energy in x, which ranks do not divide: train in one")
+    rng = state.rng_of(Purpose.DATA_NOISE)
+    energy = cast(NoiseConditioned, state.energy)
+    sigma = objective.levels(energy, len(x), rng)
+    noise = rng.normal_like(x)
+    loss, terms = objective(energy, x, sigma, noise)
+    none, one = loss.new_zeros(()), loss.new_ones(())
+    mean = terms.pop("energy")
+    return loss, {
+        **terms,
+        "energy_pos": mean,
+        "energy_neg": mean,
+        "share_clipped": none,
+        "share_at_clamp": none,
+        "displacement": (sigma * noise.flatten(1).norm(dim=1)).mean(),
+        "diversity": one,
+        "finite_images": one,
+    }
 
 
 def noised(
