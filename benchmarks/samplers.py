@@ -1,6 +1,7 @@
 """How good are samples in how many gradients? Fréchet distance of samples from noise, for each sampler and length.
 
-Gradients are those of one image, with the one that ends a cycle, y − ∇E(y)/κ. Choose on validation images and report on
+Rows of the table that were measured before, and are not measured again, stay; each names its commit. Gradients are
+those of one image, with the one that ends a cycle, y − ∇E(y)/κ. Choose on validation images and report on
 test images. ± is the standard deviation over seeds of the sampling, of one model.
 
 `hmc`, `underdamped_langevin` and `parallel_tempering` have no noise levels. The first two follow the temperatures of
@@ -135,12 +136,15 @@ class Measured:
     confident: list[float]
     seconds: float
     """Of drawing, per 1,000 images."""
+    commit: str
+    """Of the code that drew them."""
 
     def row(self) -> tuple[str, ...]:
         """Its line of the table."""
         distance, spread, _ = summary(self.distances, 2)
         kept = f"{mean(self.confident):.3f}"
-        return (self.model, self.sampler, str(self.gradients), f"{distance} ± {spread}", kept, f"{self.seconds:.1f}")
+        distance = f"{distance} ± {spread}"
+        return (self.model, self.sampler, str(self.gradients), distance, kept, f"{self.seconds:.1f}", self.commit[:7])
 
 
 def measure(name: str, sampler: str, setting: Setting, args: argparse.Namespace) -> Measured:
@@ -155,8 +159,15 @@ def measure(name: str, sampler: str, setting: Setting, args: argparse.Namespace)
         seen = metrics.extract(x)
         distances.append(metrics.frechet_distance(seen))
         confident.append(float((seen.probabilities.amax(1) > 0.9).double().mean()))
-    model = ebm.recipe.basics.name
-    return Measured(model, sampler, setting.gradients, distances, confident, 1000 * seconds / args.seeds / args.n)
+    return Measured(
+        ebm.recipe.basics.name,
+        sampler,
+        setting.gradients,
+        distances,
+        confident,
+        1000 * seconds / args.seeds / args.n,
+        describe_environment()["commit"],
+    )
 
 
 def sweeps(measured: list[Measured]) -> list[Sweep]:
@@ -164,14 +175,26 @@ def sweeps(measured: list[Measured]) -> list[Sweep]:
     found: dict[str, dict[str, dict[int, list[float]]]] = {}
     for m in measured:
         found.setdefault(m.model, {}).setdefault(m.sampler, {})[m.gradients] = m.distances
-    return [Sweep(model, lines, unit="Fréchet distance", x="gradients per image") for model, lines in found.items()]
+    return [Sweep(model, "gradients per image", lines, "Fréchet distance") for model, lines in found.items()]
 
 
 def table(measured: list[Measured]) -> str:
     """The table in Markdown."""
-    head = ("model", "sampler", "gradients", "Fréchet distance", "share with confidence > 0.9", "seconds per 1,000")
+    head = ("model", "sampler", "gradients", "Fréchet distance", "confident", "seconds per 1,000", "commit")
     rows = [head, ("---",) * len(head), *(m.row() for m in measured)]
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+
+
+def merged(measured: list[Measured], file: Path, facts: dict[str, object]) -> list[Measured]:
+    """Rows of an earlier table that were not measured again, and these, in the order of `settings`."""
+    if not file.is_file():
+        return measured
+    before = json.loads(file.read_text(encoding="utf-8"))
+    if any(before["facts"][name] != facts[name] for name in ("n", "seeds", "split", "processor")):
+        raise SystemExit(f"{file} was measured otherwise: give another --out, or the same N, seeds and processor")
+    rows = {(m.model, m.sampler, m.gradients): m for m in (*(Measured(**row) for row in before["measured"]), *measured)}
+    models, samplers = list(dict.fromkeys(key[0] for key in rows)), list(settings())
+    return sorted(rows.values(), key=lambda m: (models.index(m.model), samplers.index(m.sampler), -m.gradients))
 
 
 def main() -> None:
@@ -184,17 +207,18 @@ def main() -> None:
     parser.add_argument("--only", type=lambda s: s.split(","), help="samplers whose names begin so (default: all)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the table goes (default: benchmarks/results)")
     args = parser.parse_args()
-    measured = []
+    path = args.out / f"samplers-{args.split}"
+    facts = describe_environment() | {"n": args.n, "seeds": args.seeds, "split": args.split}
+    measured: list[Measured] = []
     for name in args.models:
         for sampler, lengths in settings().items():
             if args.only is None or any(sampler.startswith(start) for start in args.only):
                 for setting in lengths:
                     measured.append(measure(name, sampler, setting, args))
                     print(" ".join(measured[-1].row()), flush=True)
-    facts = describe_environment() | {"n": args.n, "seeds": args.seeds, "split": args.split}
-    about = f"N = {args.n:,} against {args.split} images, {args.seeds} seeds of the sampling, commit {facts['commit']}."
+    measured = merged(measured, path.with_suffix(".json"), facts)
+    about = f"N = {args.n:,} against {args.split} images, {args.seeds} seeds of the sampling."
     args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / f"samplers-{args.split}"
     text = f"# Samplers\n\n![samplers]({path.name}.png)\n\n{table(measured)}\n{about}\n"
     path.with_suffix(".md").write_text(text, encoding="utf-8")
     where = facts["accelerator"] or facts["processor"]
