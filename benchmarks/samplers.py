@@ -8,7 +8,7 @@ test images. ± is the standard deviation over seeds of the sampling, of one mod
 the model's own kernel, from σ_max to σ_min in one cycle. The last has replicas from the images' T to 4T.
 
   python benchmarks/samplers.py mnist-best runs/mnist                      validation, N = 5,000
-  python benchmarks/samplers.py mnist-best runs/mnist --split test --n 10000 --only annealed_langevin,ancestral
+  python benchmarks/samplers.py mnist-best runs/mnist --split test --n 10000 --only "annealed_langevin;ancestral"
   python benchmarks/samplers.py mnist-best --n 300 --seeds 1 --out /tmp/trial    a trial
 """
 
@@ -204,7 +204,8 @@ def main() -> None:
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
     parser.add_argument("--n", type=positive, default=5000, help="samples of each (default: 5000)")
     parser.add_argument("--seeds", type=positive, default=3, help="of the sampling (default: 3)")
-    parser.add_argument("--only", type=lambda s: s.split(","), help="samplers whose names begin so (default: all)")
+    names = "samplers of the table, with semicolons (default: all)"
+    parser.add_argument("--only", type=lambda s: s.split(";"), help=names)
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the table goes (default: benchmarks/results)")
     args = parser.parse_args()
     path = args.out / f"samplers-{args.split}"
@@ -212,7 +213,7 @@ def main() -> None:
     measured: list[Measured] = []
     for name in args.models:
         for sampler, lengths in settings().items():
-            if args.only is None or any(sampler.startswith(start) for start in args.only):
+            if args.only is None or sampler in args.only:
                 for setting in lengths:
                     measured.append(measure(name, sampler, setting, args))
                     print(" ".join(measured[-1].row()), flush=True)
