@@ -67,7 +67,8 @@ def test_the_parts_sum_to_the_bound(measured: SectionResult) -> None:
     found = by_name(measured)
     nats = sum(found[f"{part} of the bound"].value for part in ("prior", "diffusion", "decoder"))
     assert found["at most"].value == pytest.approx(nats / math.log(2) / SIDE**2)
-    assert set(measured.arrays) == {"sigma_min", "validation, calibrated", "validation, uncalibrated"}
+    curves = {f"validation, {name}" for name in ("calibrated", "uncalibrated", "probability flow")}
+    assert set(measured.arrays) == {"sigma_min", *curves}
 
 
 def test_same_rng_same_figures(dataset: Dataset, measured: SectionResult) -> None:

@@ -12,17 +12,18 @@ from ebmnist.errors import BadInput, Unmeasurable
 from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult, mean_metric, take
 from ebmnist.evaluation.detectors import fit_components
 from ebmnist.inference.calibration import N_BYTES, PSEUDO_COUNT, bytes_of
-from ebmnist.inference.chain_fit import Chains, FittedChain, fit_chains, level_edges, n_candidates
+from ebmnist.inference.chain_fit import Chains, fit_chains, level_edges, n_candidates
 from ebmnist.inference.denoisers import denoiser_of
 from ebmnist.inference.gaussian import Gaussian
 from ebmnist.inference.probability_flow import flow_loss
-from ebmnist.inference.variational_bound import bits_per_dimension
+from ebmnist.inference.variational_bound import Chain, bits_per_dimension
 from ebmnist.random import Rng
 from ebmnist.sampling.base import Kernel, NoiseSchedule
 
 SIGMA_MAX, SIGMA_LOW = 2.0, 0.044  # of the levels; a kernel with noise levels has a largest σ of its own
 BITS = "bits per dimension"
 N_HISTOGRAM = 10_000  # training images that histograms of single pixels are made of
+Watch = Callable[[int], None]
 N_MIN = 100  # images of a split; fewer tell nothing of 256 bytes
 
 
@@ -42,9 +43,9 @@ class Likelihood:
     n_validation: int = 1000
     """Validation images that choose σ_min, ≥ 100. Cost: 3 gradients of each, for each level."""
     n_test: int = 10_000
-    """Test images, ≥ 100. Cost: about 1.5 gradients of each, for each level."""
+    """Test images, ≥ 100. Cost: about a gradient of each, for each level."""
     n_flow: int = 1000
-    """Test images of the probability flow, ≥ 20. Cost: 12 `n_steps` gradients of each."""
+    """Test images of the probability flow and of the uncalibrated bound, ≥ 20. Cost: 12 `n_steps` gradients of each."""
     n_levels: int = 11
     """Ranges of noise that are calibrated one by one, ≥ 2."""
     n_steps: int = 8
@@ -59,7 +60,7 @@ class Likelihood:
     @classmethod
     def quick(cls) -> Self:
         """Fewer images and coarser levels: seconds, and a bound that is a little looser."""
-        return cls(n_fit=500, n_validation=100, n_test=300, n_flow=32, n_levels=5, n_steps=4)
+        return cls(n_fit=500, n_validation=100, n_test=300, n_flow=50, n_levels=5, n_steps=4)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
         """Measure the model."""
@@ -72,38 +73,48 @@ class Likelihood:
         denoiser = denoiser_of(context.energy, context.kernel)
         mine = fit_chains(denoiser, prior, train, validation, edges, rng=rng, watch=told[0])
         linear = fit_chains(prior, prior, train, validation, edges, rng=rng, watch=told[1])
-        bound, plain, gaussian = (
-            fitted.chain.loss(test, rng=rng, watch=watch)
-            for fitted, watch in zip((mine.calibrated, mine.scaled, linear.calibrated), told[2:5], strict=True)
-        )
+        subset = take(test, self.n_flow, context.device)
+        bound = mine.calibrated.chain.loss(test, rng=rng, watch=told[2])
+        plain = mine.scaled.chain.loss(subset, rng=rng, watch=told[3])
+        gaussian = linear.calibrated.chain.loss(test, rng=rng, watch=told[4])
         metrics = [
-            _bits("at most", bound.total, test, _ends(mine.calibrated)),
+            _bits("at most", bound.total, test, mine.calibrated.chain),
             *(mean_metric(f"{part} of the bound", nats, unit="nats") for part, nats in bound._asdict().items()),
-            _bits("at most, uncalibrated", plain.total, test, _ends(mine.scaled)),
+            _bits("at most, uncalibrated", plain.total, subset, mine.scaled.chain),
         ]
+        arrays = _curves(mine, test)
         if _is_annealed(context.kernel):
-            subset = take(test, self.n_flow, context.device)
-            flow = self._flow(mine, subset, rng, told[5])
-            metrics += [_bits("probability flow", flow, subset, _ends(mine.scaled))]
+            flow, curve = self._flow(mine, validation, subset, rng, told[5])
+            metrics.append(flow)
+            arrays["validation, probability flow"] = curve
         some = take(context.dataset.train.images, N_HISTOGRAM, context.device)
         return SectionResult(
             metrics=tuple(metrics),
             baselines=(
-                _bits("Gaussian denoiser, at most", gaussian.total, test, _ends(linear.calibrated)),
+                _bits("Gaussian denoiser, at most", gaussian.total, test, linear.calibrated.chain),
                 _bits("independent pixels", independent_pixels(some, test), test),
                 Metric(f"{BITS}, uniform", math.log2(N_BYTES), 0.0, "bits"),
             ),
-            arrays=_curves(mine, test),
+            arrays=arrays,
             method=self._method(context, len(test), edges, rng),
         )
 
-    def _flow(self, mine: Chains, x: Tensor, rng: Rng, told: Callable[[int], None]) -> Tensor:
-        chain = mine.scaled.chain
-        ends = chain.sigma_min, chain.sigma_max
-        nats = flow_loss(mine.denoiser, chain.decoder, x, chain.prior, *ends, n_steps=self.n_steps, rng=rng, watch=told)
-        if not nats.isfinite().all():
+    def _flow(self, mine: Chains, validation: Tensor, x: Tensor, rng: Rng, told: Watch) -> tuple[Metric, Tensor]:
+        """Return the flow's figure, with σ_min from the candidates by a few validation images, and their curve."""
+
+        def nats(chain: Chain, images: Tensor, watch: Watch | None = None) -> Tensor:
+            ends = chain.sigma_min, chain.sigma_max
+            return flow_loss(
+                mine.denoiser, chain.decoder, images, chain.prior, *ends, n_steps=self.n_steps, rng=rng, watch=watch
+            )
+
+        few = take(validation, max(20, self.n_flow // 20), x.device)
+        curve = torch.stack([nats(chain, few).mean() for chain in mine.scaled.candidates])
+        best = mine.scaled.candidates[int(curve.argmin())]
+        found = nats(best, x, told)
+        if not (curve.isfinite().all() and found.isfinite().all()):
             raise Unmeasurable("the probability flow leads to numbers that are not finite")
-        return nats
+        return _bits("probability flow", found, x, best), bits_per_dimension(curve, x[0].numel()).cpu()
 
     def _images(self, context: EvaluationContext) -> list[Tensor]:
         """The images of the three splits that are used, evenly spaced."""
@@ -118,7 +129,7 @@ class Likelihood:
         ode = (
             f"Probability flow: the ODE of Song et al. (2021) for the uncalibrated denoiser, {self.n_steps} steps of "
             "the Runge-Kutta method of order 4, Hutchinson's trace; Gaussian noise σ_min makes bytes real, and the "
-            f"same decoder takes them back; {min(self.n_flow, n_test)} test images. "
+            "same decoder takes them back. "
             if _is_annealed(context.kernel)
             else "This energy was trained at one temperature, so it has no probability flow. "
         )
@@ -130,7 +141,8 @@ class Likelihood:
             f"reached. The denoiser is scaled and calibrated, and the decoder fitted, on {self.n_fit} training images, "
             "by tables of bytes over the estimate, the largest of its neighbours and the noisy pixel "
             f"({self.n_levels} noise levels). σ_min is the best on {self.n_validation} validation images. "
-            f"Uncalibrated: scaled alone. {ode}All others: {n_test} test images. "
+            f"Uncalibrated: scaled alone. {ode}{n_test} test images, {min(self.n_flow, n_test)} for the uncalibrated "
+            "bound and the flow. "
             "Gaussian denoiser: the same bound, calibration and decoder with the Wiener filter for the energy. "
             f"Independent pixels: a histogram of bytes for each pixel, {N_HISTOGRAM} training images. A Boltzmann "
             "likelihood, exp(−E/T)/Z, is not reported: this training does not define it "
@@ -161,12 +173,9 @@ def _sigma_max(kernel: Kernel) -> float:
     return float(kernel.sigma(torch.arange(kernel.cycle, device="cpu")).max())
 
 
-def _bits(name: str, nats: Tensor, x: Tensor, note: str = "") -> Metric:
+def _bits(name: str, nats: Tensor, x: Tensor, chain: Chain | None = None) -> Metric:
+    note = f"N = {len(x):,}" + (f"; σ_min = {chain.sigma_min:.3g}" if chain else "")
     return mean_metric(f"{BITS}, {name}", bits_per_dimension(nats, x[0].numel()), unit="bits", note=note)
-
-
-def _ends(fitted: FittedChain) -> str:
-    return f"σ_min = {fitted.chain.sigma_min:.3g}"
 
 
 def _curves(mine: Chains, x: Tensor) -> dict[str, Tensor]:

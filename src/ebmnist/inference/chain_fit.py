@@ -16,11 +16,20 @@ from ebmnist.random import AnyRng
 
 
 class FittedChain(NamedTuple):
-    """The best chain, and the bounds on validation images that chose where it ends."""
+    """Chains that differ in where they end, and the bounds on validation images that choose among them."""
 
-    chain: Chain
-    sigmas: Tensor  # (K,), the candidates for σ_min, falling
+    candidates: tuple[Chain, ...]  # K of them, σ_min falling
     nats: Tensor  # (K,), mean over validation images
+
+    @property
+    def chain(self) -> Chain:
+        """The best."""
+        return self.candidates[int(self.nats.argmin())]
+
+    @property
+    def sigmas(self) -> Tensor:
+        """σ_min of each, (K,)."""
+        return torch.tensor([chain.sigma_min for chain in self.candidates])
 
 
 class Chains(NamedTuple):
@@ -71,8 +80,8 @@ def fit_chains(
     scaled = Scaled(denoiser, tuple(middles[::-1]), tuple(c.scale for c in calibrations[::-1]))
     decoders = [calibration(low, low) for low in edges[-n_candidates(edges) :]]
     return Chains(
-        _best(prior, calibrated, decoders, validation, rng),
-        _best(prior, [level._replace(denoiser=scaled) for level in calibrated], decoders, validation, rng),
+        _fitted(prior, calibrated, decoders, validation, rng),
+        _fitted(prior, [level._replace(denoiser=scaled) for level in calibrated], decoders, validation, rng),
         scaled,
     )
 
@@ -82,15 +91,13 @@ def n_candidates(edges: Sequence[float]) -> int:
     return len(edges) // 2
 
 
-def _best(
+def _fitted(
     prior: Gaussian, levels: Sequence[Level], decoders: Sequence[Calibration], x: Tensor, rng: AnyRng
 ) -> FittedChain:
-    """Return the chain that ends at the decoder where the mean bound on `x` is least."""
+    """Return a chain for each decoder, the last of which is for the lowest level, with the mean bound on `x`."""
+    n_before = len(levels) - len(decoders)
+    chains = [Chain(prior, tuple(levels[: n_before + k + 1]), decoder) for k, decoder in enumerate(decoders)]
     diffusion = torch.tensor([float(diffusion_loss(level, x, rng=rng).mean()) for level in levels]).cumsum(0)
-    sigmas = [level.low for level in levels[-len(decoders) :]]
-    ends = zip(decoders, sigmas, strict=True)
-    decoded = torch.tensor([float(decoder_loss(decoder, x, sigma, rng=rng).mean()) for decoder, sigma in ends])
-    nats = float(prior.divergence(x, levels[0].high).mean()) + diffusion[-len(decoders) :] + decoded
-    best = int(nats.argmin())
-    used = len(levels) - len(decoders) + best + 1
-    return FittedChain(Chain(prior, tuple(levels[:used]), decoders[best]), torch.tensor(sigmas), nats)
+    decoded = [float(decoder_loss(chain.decoder, x, chain.sigma_min, rng=rng).mean()) for chain in chains]
+    prior_nats = float(prior.divergence(x, levels[0].high).mean())
+    return FittedChain(tuple(chains), prior_nats + diffusion[n_before:] + torch.tensor(decoded))

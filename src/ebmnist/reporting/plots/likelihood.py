@@ -62,7 +62,7 @@ def _draw_rows(axes: Axes, figures: list[Metric], mine: set[str]) -> None:
 def _draw_curves(axes: Axes, measured: SectionResult) -> None:
     """Draw the bound against σ_min, one curve for each denoiser."""
     sigmas = array(measured.arrays["sigma_min"])
-    for name, dashes in (("calibrated", "-"), ("uncalibrated", "--")):
+    for name, dashes in (("calibrated", "-"), ("uncalibrated", "--"), ("probability flow", ":")):
         if (curve := measured.arrays.get(f"validation, {name}")) is not None:
             axes.plot(sigmas, array(curve), dashes, color=MODEL, marker="o", markersize=4, label=name)
     axes.set_xscale("log")
