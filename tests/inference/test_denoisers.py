@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from ebmnist.errors import Unmeasurable
+from ebmnist.inference import gaussian as law
 from ebmnist.inference.denoisers import EnergyDenoiser, Scaled, denoiser_of
 from ebmnist.sampling.annealed_langevin import AnnealedLangevin
 from ebmnist.sampling.langevin import Langevin
-from targets import Gaussian
+from targets import Gaussian, NoisyGaussian
 
 Y = torch.linspace(-1, 2, 8).view(2, 1, 2, 2)
 
@@ -28,6 +29,13 @@ def test_an_annealed_kernel_gives_curvature_and_box_and_another_its_box() -> Non
     assert annealed.box is not None
     assert annealed.box[1] > 8
     assert denoiser_of(Gaussian(), Langevin()) == EnergyDenoiser(Gaussian(), 1.0, (0.0, 1.0))
+
+
+def test_an_energy_that_is_told_the_noise_denoises_by_its_score() -> None:
+    kernel = AnnealedLangevin(temperature=1.0, step_size=0.05, sigma_max=3.0, sigma_min=0.1)
+    energy, y, sigma = NoisyGaussian(), torch.linspace(-1, 2, 8).view(2, 4), torch.tensor([0.2, 2.0])
+    exact = law.Gaussian(energy.mean.double(), *(t.double() for t in energy.spectrum))(y, sigma)
+    torch.testing.assert_close(denoiser_of(energy, kernel)(y, sigma), exact, atol=1e-5, rtol=1e-4)
 
 
 def test_a_gradient_that_is_no_number_is_refused() -> None:

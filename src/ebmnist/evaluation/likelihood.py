@@ -15,8 +15,8 @@ from ebmnist.inference.calibration import N_BYTES, PSEUDO_COUNT, bytes_of
 from ebmnist.inference.chain_fit import Chains, fit_chains, level_edges, n_candidates
 from ebmnist.inference.denoisers import denoiser_of
 from ebmnist.inference.gaussian import Gaussian
-from ebmnist.inference.probability_flow import flow_loss
-from ebmnist.inference.variational_bound import Chain, bits_per_dimension
+from ebmnist.inference.probability_flow import log_density
+from ebmnist.inference.variational_bound import Chain, bits_per_dimension, dequantised_loss
 from ebmnist.random import Rng
 from ebmnist.sampling.base import Kernel, NoiseSchedule
 
@@ -103,10 +103,11 @@ class Likelihood:
         """Return the flow's figure, with σ_min from the candidates by a few validation images, and their curve."""
 
         def nats(chain: Chain, images: Tensor, watch: Watch | None = None) -> Tensor:
-            ends = chain.sigma_min, chain.sigma_max
-            return flow_loss(
-                mine.denoiser, chain.decoder, images, chain.prior, *ends, n_steps=self.n_steps, rng=rng, watch=watch
-            )
+            def log_p(y: Tensor) -> Tensor:
+                ends = chain.sigma_min, chain.sigma_max
+                return log_density(mine.denoiser, y, chain.prior, *ends, n_steps=self.n_steps, rng=rng, watch=watch)
+
+            return dequantised_loss(log_p, chain.decoder, images, chain.sigma_min, rng=rng)
 
         few = take(validation, max(20, self.n_flow // 20), x.device)
         curve = torch.stack([nats(chain, few).mean() for chain in mine.scaled.candidates])

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ebmnist.energies.base import Energy, energy_and_grad, per_sample
 from ebmnist.energies.freezing import frozen
+from ebmnist.energies.levels import at_level
 from ebmnist.errors import Unmeasurable
 from ebmnist.inference.scoring import BATCH_SIZE
 from ebmnist.sampling.base import Kernel, NoiseSchedule
@@ -26,6 +27,8 @@ class Denoiser(Protocol):
 class EnergyDenoiser:
     """D(y) = y − ∇E(c)/κ, c = clamp(y): the image itself tells its noise (docs/concepts/annealing.md).
 
+    An energy that is told the noise gives y − σ²∇E(c, σ) (`energies.levels.at_level`).
+
     Raises:
         Unmeasurable: when called, if a gradient is NaN or infinite.
     """
@@ -36,10 +39,11 @@ class EnergyDenoiser:
     box: tuple[float, float] | None = None
     """Where the energy knows images; None for the whole space."""
 
-    def __call__(self, y: Tensor, sigma: Tensor, /) -> Tensor:  # noqa: ARG002 (the Protocol's)
-        """Return D(y)."""
+    def __call__(self, y: Tensor, sigma: Tensor, /) -> Tensor:
+        """Return D(y, σ)."""
         c = y if self.box is None else y.clamp(*self.box)
-        grad = torch.cat([energy_and_grad(self.energy, part)[1] for part in torch.split(c, BATCH_SIZE)])
+        parts = zip(torch.split(c, BATCH_SIZE), torch.split(sigma, BATCH_SIZE), strict=True)
+        grad = torch.cat([energy_and_grad(at_level(self.energy, s), part)[1] for part, s in parts])
         if not grad.isfinite().all():
             raise Unmeasurable("∇E of noisy images is NaN or infinite; the energy has diverged")
         return y - grad / self.curvature

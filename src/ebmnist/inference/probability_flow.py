@@ -15,7 +15,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ebmnist.inference.calibration import Calibration
 from ebmnist.inference.denoisers import Denoiser
 from ebmnist.inference.gaussian import Gaussian
 from ebmnist.random import AnyRng, Rng
@@ -62,30 +61,6 @@ def log_density(
         if watch is not None:
             watch(step + 1)
     return prior.log_density(y, high) + gained
-
-
-def flow_loss(
-    denoiser: Denoiser,
-    decoder: Calibration,
-    x: Tensor,
-    prior: Gaussian,
-    low: float,
-    high: float,
-    *,
-    n_steps: int,
-    rng: AnyRng,
-    watch: Callable[[int], None] | None = None,
-) -> Tensor:
-    """Estimate a bound on −log p(bytes of x) in nats, (B, *shape) -> (B,).
-
-    Bytes become numbers by Gaussian noise σ_min, as in the variational bound, and the decoder takes them back
-    (Ho et al. 2019): log q(y | x) − log p_min(y) − log p(x | y), with q the density of the noise.
-    """
-    xi = Rng.of(rng).normal(tuple(x.shape)).to(x)
-    y, n_dims = x + low * xi, x[0].numel()
-    log_q = -0.5 * xi.double().square().flatten(1).sum(1) - n_dims * math.log(low * math.sqrt(2 * math.pi))
-    log_p = log_density(denoiser, y, prior, low, high, n_steps=n_steps, rng=rng, watch=watch)
-    return log_q - log_p - decoder.log_prob(x, y, y.new_full((len(y),), low)).double()
 
 
 def _flow(denoiser: Denoiser, y: Tensor, sigma: float, signs: Tensor) -> tuple[Tensor, Tensor]:

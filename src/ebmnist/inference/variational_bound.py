@@ -100,6 +100,27 @@ def decoder_loss(decoder: Calibration, x: Tensor, sigma: float, *, rng: AnyRng) 
     return torch.cat(losses).double()
 
 
+def dequantised_loss(
+    log_density: Callable[[Tensor], Tensor], decoder: Calibration, x: Tensor, sigma: float, *, rng: AnyRng
+) -> Tensor:
+    """Estimate a bound on −log p(bytes of x) in nats, (B, *shape) -> (B,), from a density of noisy images.
+
+    Bytes become numbers by Gaussian noise σ, and the decoder takes them back: log q(y | x) − log p_σ(y) − log p(x | y),
+    with q the density of the noise (variational dequantisation: Ho et al. 2019).
+
+    Args:
+        log_density: log p_σ of images with noise σ, in nats, (B, *shape) -> (B,).
+        decoder: fitted at σ.
+        x: images in [0, 1].
+        sigma: the noise, in pixels.
+        rng: of the noise.
+    """
+    xi = Rng.of(rng).normal(tuple(x.shape)).to(x)
+    y = x + sigma * xi
+    log_q = -0.5 * xi.double().square().flatten(1).sum(1) - x[0].numel() * math.log(sigma * math.sqrt(2 * math.pi))
+    return log_q - log_density(y) - decoder.log_prob(x, y, y.new_full((len(y),), sigma)).double()
+
+
 def bits_per_dimension(nats: Tensor, n_dims: int) -> Tensor:
     """Return −log p(bytes) in bits for each of D pixels: nats / (D log 2).
 
