@@ -121,14 +121,28 @@ def test_denoise_test_images_and_ones_own(model: Path, tmp_path: Path) -> None:
     assert read_images(out).shape == (4, 1, 28, 28)
 
 
-def test_score_as_csv_and_json(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+COLUMNS = ["index", "energy", "noise_averaged_energy", "combined", "percentile", "p_value", "outlier"]
+
+
+def test_score_as_csv_and_json_before_and_after_calibration(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images = tmp_path / "x.npy"
-    np.save(images, torch.rand(3, 28, 28).numpy())
-    assert main(["score", str(model), "--input", str(images)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "index,energy"
-    assert main(["score", str(model), "--input", str(images), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [float(line.split(",")[1]) for line in lines[1:]]
+    np.save(images, torch.rand(3, 28, 28, generator=torch.Generator().manual_seed(0)).numpy())
+    words = ["score", str(model), "--input", str(images), "--score", "energy"]
+    assert main(words) == 0
+    fitted = capsys.readouterr()
+    assert "ebmnist calibrate" in fitted.err
+    header, *rows = fitted.out.splitlines()
+    assert header.split(",") == COLUMNS
+    assert main(["calibrate", str(model)]) == 0
+    capsys.readouterr()
+    assert main([*words, "--data.root", str(tmp_path / "nowhere")]) == 0  # no data set is looked for
+    stored = capsys.readouterr()
+    assert (stored.out, stored.err) == (fitted.out, "")
+    assert main([*words, "--json"]) == 0
+    cells = [[float(cell) if cell else None for cell in row.split(",")] for row in rows]
+    assert [list(row.values()) for row in json.loads(capsys.readouterr().out)] == [row[1:] for row in cells]
 
 
 def test_the_samplers_offered_are_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,19 +152,19 @@ def test_the_samplers_offered_are_those_there_are(capsys: pytest.CaptureFixture[
 
 
 def test_score_tells_outliers_from_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    noise = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    np.save(tmp_path / "x.npy", torch.cat([load_recipe("mnist").load_data().test.images[:100], noise]).numpy())
-    words = ["score", "pretrained", "--input", str(tmp_path / "x.npy"), "--false-positive-rate", "0.05"]
-    assert main(words) == 0
-    header, *rows = capsys.readouterr().out.splitlines()
-    assert header == "index,energy,p_value,outlier"
-    p, outlier = (np.array([float(row.split(",")[i]) for row in rows]) for i in (2, 3))
-    assert ((p <= 0.05) == outlier).all()
-    assert outlier[100:].all()
-    assert outlier[:100].sum() <= 14  # of 100 digits at 0.05: beyond it once in ten thousand
-    assert p[100:] == pytest.approx(1 / 5001)
-    assert main([*words, "--json"]) == 0
-    assert list(json.loads(capsys.readouterr().out)[0]) == ["energy", "p_value", "outlier"]
+    test = load_recipe("mnist").load_data().test.images[:200]
+    np.save(tmp_path / "x.npy", torch.cat([test[:100], test[100:].rot90(1, (-2, -1))]).numpy())
+    for score, found in (("combined", 90), ("noise-averaged", 60)):
+        words = ["score", "pretrained", "--input", str(tmp_path / "x.npy"), "--score", score]
+        assert main(words) == 0
+        header, *rows = capsys.readouterr().out.splitlines()
+        assert header.split(",") == COLUMNS
+        table = np.array([[float(cell) for cell in row.split(",")] for row in rows])
+        percentile, p, outlier = table[:, 4:].T
+        assert ((p <= 0.05) == outlier).all()
+        assert outlier[100:].sum() >= found
+        assert outlier[:100].sum() <= 14  # of 100 digits at 0.05: beyond it once in ten thousand
+        assert percentile / 100 == pytest.approx(1 - p, abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ from ebmnist import measuring, pipeline
 from ebmnist.cli import main
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import EvaluationContext, Metric, SectionResult, runner
+from ebmnist.exporting import export
 from ebmnist.random import Rng
 from ebmnist.reporting import atomic, load_checkpoint
 from ebmnist.reporting.measurements import read_measurements
 from ebmnist.reporting.parts import write_parts
 from ebmnist.reporting.plots import SECTION_FIGURES
 from ebmnist.reporting.report import Part
-from ebmnist.trained import export
 
 TINY = ["--energy.width", "4", "--training.n_steps", "1", "--training.start.size", "130"]
 

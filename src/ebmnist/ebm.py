@@ -16,14 +16,15 @@ from ebmnist.energies.base import energy_and_grad
 from ebmnist.energies.border import check_form
 from ebmnist.energies.freezing import frozen
 from ebmnist.errors import BadInput
+from ebmnist.exporting import save
 from ebmnist.inference.descent import denoise, within
 from ebmnist.inference.inpainting import inpaint
-from ebmnist.inference.scoring import energies, p_values
+from ebmnist.inference.scoring import p_values
 from ebmnist.random import Rng
 from ebmnist.sampling import NoiseSchedule, sample
 from ebmnist.sampling.samples import boxed
 from ebmnist.terminal import steps_bar
-from ebmnist.trained import Trained, load, save
+from ebmnist.trained import Trained, load
 from ebmnist.training import TrainState, fit
 
 
@@ -118,18 +119,33 @@ class EBM:
         """Return −E(x), (B, 1, 28, 28) -> (B,): T times the log-density, up to a constant. High is likely."""
         return -self.energy(x)
 
-    def p_values(self, x: Tensor, reference: Tensor | None = None) -> Tensor:
-        """Return how often a normal image has as high an energy as each of x, (B, 1, 28, 28) -> (B,), in (0, 1].
+    def scores(self, x: Tensor) -> dict[str, Tensor]:
+        """Return "energy", "noise-averaged" and "combined" of images (B, 1, 28, 28), each (B,) and high for an outlier.
 
-        Small is unusual (`inference.scoring.p_values`). `reference` is normal images that training has not seen,
-        (M, 1, 28, 28); by default the recipe's validation images.
+        "noise-averaged" is left out for a model without noise levels (`inference.detector.Detector`). The detector is
+        the one stored with the model; where there is none, it is fitted to the recipe's data at the first call.
 
         Raises:
             BadInput: images of another type, shape or scale; data that cannot be read.
         """
-        images = self.recipe.load_data().validation.images if reference is None else reference
-        images = self.trained.checked(images.to(self.trained.device))
-        return p_values(self.energy(x), energies(self.trained, images, "the reference"))
+        detector = self.trained.detector()
+        images = self.trained.checked(x.to(self.trained.device))
+        return detector.by_name(detector.scores(self.trained, images, "x"))
+
+    def p_values(self, x: Tensor, reference: Tensor | None = None, *, score: str = "combined") -> Tensor:
+        """Return how often a normal image scores as high as each of x, (B, 1, 28, 28) -> (B,), in (0, 1].
+
+        Small is unusual (`inference.scoring.p_values`). `reference` is normal images that training has not seen,
+        (M, 1, 28, 28); by default validation images. `score` is one that `scores` returns.
+
+        Raises:
+            BadInput: images of another type, shape or scale; data that cannot be read; no such score.
+        """
+        found = self.scores(x)
+        if score not in found:
+            raise BadInput(f"p_values: score {score!r} is unknown: use {', '.join(found)}")
+        normal = self.trained.detector().reference if reference is None else self.scores(reference)
+        return p_values(found[score], normal[score])
 
     def sample(
         self,

@@ -86,8 +86,10 @@ def context_of(
 ) -> EvaluationContext:
     """What the sections measure of a model; `start` has the buffer, by the names of a checkpoint."""
     replay, step_index = start.get("start.images"), start.get("start.step_index")
-    own = model.kernel, model.n_steps
-    return EvaluationContext(model, *own, dataset, model.device, replay, step_index, progress, model.sampler())
+    own, at = (model.kernel, model.n_steps), model.device
+    return EvaluationContext(
+        model, *own, dataset, at, replay, step_index, progress, model.sampler(), model.stored_detector()
+    )
 
 
 def _place_for(path: Path, out: Path | None) -> Path:

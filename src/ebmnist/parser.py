@@ -17,7 +17,7 @@ examples:
   ebmnist inpaint runs/mnist --input digits.npy --half right --out filled.png
   ebmnist evaluate runs/mnist --quick           numbers beside real references and baselines
   ebmnist compare runs/mnist runs/uva-t8        two evaluated runs side by side
-  ebmnist score runs/mnist --input digits.npy   one energy per image: low is likely
+  ebmnist score runs/mnist --input digits.npy   is this image normal? scores and p-values
   ebmnist sample pretrained --out digits.png    with the energy that comes with the package
 
 Every command says more with --help.
@@ -150,15 +150,29 @@ def _restoration_commands(commands: Subparsers) -> None:
 
 
 def _score_command(commands: Subparsers) -> None:
-    p = _add_command(commands, "score", "print the energy of each image: low is likely")
+    note = (
+        "Columns: index; energy, noise_averaged_energy and combined, high for an outlier; percentile and p_value of\n"
+        "the chosen score among validation images; outlier, 1 where p_value is the false-positive rate or less.\n\n"
+        "example: ebmnist score pretrained --input digits.npy --score energy --false-positive-rate 0.01"
+    )
+    p = _add_command(commands, "score", "is this image normal? Scores, percentile, p-value and a flag", note)
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument(
         "--input", type=input_file, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
     )
-    about = "also print p-values among validation images, and call outliers those that are this or less, as 0.05"
-    p.add_argument("--false-positive-rate", type=rate, metavar="RATE", help=about)
+    about = "what an image is judged by (default: combined)"
+    p.add_argument("--score", choices=("energy", "noise-averaged", "combined"), default="combined", help=about)
+    about = "share of normal images that may be flagged by mistake (default: 0.05)"
+    p.add_argument("--false-positive-rate", type=rate, default=0.05, metavar="RATE", help=about)
     p.add_argument("--json", action="store_true", help="JSON in place of CSV")
     _data_root(p)
+    _device(p)
+
+    note = "It goes into the checkpoint's folder and along with an export. score then needs no data set."
+    p = _add_command(commands, "calibrate", "fit a model's detector of outliers and store it", note)
+    p.add_argument("model", type=file_path, help=MODEL)
+    _data_root(p)
+    p.add_argument("--seed", type=SEED, default=0, help="of its noise (default: 0)")
     _device(p)
 
 

@@ -114,7 +114,7 @@ def resume(path: Path, overrides: Sequence[str] = (), *, restart: bool = False, 
             check_changes(changes)
             state = _state_on(ranks, recipe)
             if checkpoint is not None:
-                snapshot = Snapshot(*checkpoint)
+                snapshot = Snapshot(checkpoint.tensors, checkpoint.facts)
                 check_snapshot(snapshot, state, str(path))
                 state.restore(snapshot)
             images = recipe.load_data().train.images

@@ -9,22 +9,24 @@ from torch import Tensor, nn
 from ebmnist.config import Recipe, make_recipe
 from ebmnist.data.base import Dataset
 from ebmnist.energies import REGISTRY
+from ebmnist.energies.base import features_of
 from ebmnist.energies.border import check_form, check_scale
 from ebmnist.energies.fast import native_net_of, traced
 from ebmnist.energies.freezing import memo_of
 from ebmnist.energies.levels import check_sigma, levels_of
 from ebmnist.energies.precision import in_full
-from ebmnist.errors import BadInput
+from ebmnist.errors import BadInput, Unmeasurable
 from ebmnist.inference.descent import Stop, choose_stop, denoise
+from ebmnist.inference.detector import N_STAGES, Detector, fit_detector
 from ebmnist.inference.generation import OF_TRAINING
 from ebmnist.native import NativeNet
 from ebmnist.random import AnyRng
 from ebmnist.reading import from_home
-from ebmnist.reporting import Checkpoint, RunFolder, fingerprint, load_checkpoint, new_folder, save_checkpoint
-from ebmnist.reporting.history import read_history
-from ebmnist.reporting.measurements import read_measurements_of, to_json
+from ebmnist.reporting import Checkpoint, fingerprint, load_checkpoint
+from ebmnist.reporting.detectors import read_detector
 from ebmnist.sampling.base import Kernel, Sampler
 from ebmnist.sampling.samples import box_of, walls_of
+from ebmnist.terminal import steps_bar
 from ebmnist.training.restoring import check_weights
 from ebmnist.training.state import load_weights
 
@@ -36,11 +38,13 @@ class Trained(nn.Module):
     beyond [0, 1]. A call that nothing traces raises `BadInput` for images of another shape, type or scale.
     """
 
-    def __init__(self, energy: nn.Module, recipe: Recipe, step: int) -> None:
+    def __init__(self, energy: nn.Module, recipe: Recipe, step: int, folder: Path | None = None) -> None:
         super().__init__()
         self.energy = energy
         self.recipe = recipe
         self.step = step
+        self.folder = folder  # of the checkpoint that it was read from
+        self._detector: Detector | None = None  # read or fitted, when it was first asked for
         self.kernel = recipe.make_kernel()
         self.n_steps = self.sampler(OF_TRAINING).n_steps  # of a chain of that kernel
         self.box, self.walls = _widest(self.kernel), walls_of(self.kernel)  # of the values that images may have
@@ -76,6 +80,10 @@ class Trained(nn.Module):
         """The energy's weights as the C++ reads them (`energy.fast.HasNativeNet`)."""
         return native_net_of(self.energy, low_precision=low_precision)
 
+    def features(self, x: Tensor) -> Tensor | None:
+        """The energy's hidden features (`energies.base.HasFeatures`); None where it has none."""
+        return features_of(self.energy, x)
+
     @property
     def capturable(self) -> bool:
         """Whether the energy can be captured in a graph (`energy.base.Energy`)."""
@@ -94,6 +102,32 @@ class Trained(nn.Module):
                 annealing cycle.
         """
         return self.recipe.generation.sampler_of(self.kernel, name, n_steps)
+
+    def stored_detector(self) -> Detector | None:
+        """The detector of outliers that is stored beside the weights, if there is one. Raises: BadInput: damaged."""
+        if self._detector is None and self.folder is not None:
+            self._detector = read_detector(self.folder)
+        return self._detector
+
+    def detector(self) -> Detector:
+        """The stored detector; where there is none, one that is fitted now to the recipe's data, once.
+
+        Raises:
+            BadInput: a damaged detector; data that cannot be read, or that no detector can be fitted to.
+        """
+        if (stored := self.stored_detector()) is not None:
+            return stored
+        self._detector = self.fitted_detector()
+        return self._detector
+
+    def fitted_detector(self, seed: int = 0) -> Detector:
+        """Fit a detector to the recipe's data; `seed` is of its noise. Raises: `BadInput`, as `detector`."""
+        data = self.recipe.load_data()
+        try:
+            with steps_bar("fitting a detector of outliers", N_STAGES) as progress:
+                return fit_detector(self, self.kernel, data, device=self.device, seed=seed, progress=progress)
+        except Unmeasurable as error:
+            raise BadInput(f"no detector of outliers can be fitted: {error}; use other data or weights") from error
 
     def choose_stop(self, sigma: float, rng: AnyRng, dataset: Dataset | None = None) -> Stop:
         """Where a descent from images of noise σ should stop: the best on 200 validation images."""
@@ -141,7 +175,7 @@ def make_trained(
     Raises:
         BadInput: the checkpoint carries no recipe, or weights that do not fit it; no such device.
     """
-    tensors, facts = checkpoint
+    tensors, facts, folder = checkpoint
     with torch.inference_mode(mode=False):  # of ordinary tensors, wherever it is called
         recipe = recipe_of(facts, path)
         recipe = recipe if device is None else recipe.on(device)
@@ -150,7 +184,7 @@ def make_trained(
         weights = {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}
         check_weights(energy, weights, str(path))
         load_weights(energy, weights)
-        return Trained(energy.eval().requires_grad_(False), recipe, facts["step"])
+        return Trained(energy.eval().requires_grad_(False), recipe, facts["step"], folder)
 
 
 def _without_weights(recipe: Recipe) -> nn.Module:
@@ -159,53 +193,6 @@ def _without_weights(recipe: Recipe) -> nn.Module:
     with torch.device("meta"):
         blank: nn.Module = REGISTRY[fields.pop("kind")](**fields)
     return blank.float().to_empty(device=recipe.device)
-
-
-def save(trained: Trained, folder: Path) -> Path:
-    """Write weights and recipe to a new folder, which `load` reads.
-
-    Raises:
-        BadInput: the folder exists; the recipe's section `energy` builds another energy.
-    """
-    built, weights = trained.recipe.make_energy(), trained.energy.state_dict()
-    mend = "give the same fields to both, or leave the energy to the recipe: EBM(recipe=…)"
-    try:
-        load_weights(built, weights)
-    except BadInput as error:
-        raise BadInput(f"save_pretrained: the recipe builds another energy ({error}); {mend}") from error
-    x = torch.linspace(0, 1, 28 * 28, device=trained.device).view(1, 1, 28, 28)
-    with torch.no_grad():
-        alike = torch.allclose(Trained(built.eval(), trained.recipe, 0)(x), trained(x))
-    if not alike:
-        raise BadInput(f"save_pretrained: the recipe builds an energy of other values; {mend}")
-    tensors = {f"ema.{name}": value for name, value in weights.items()}
-    facts = {"step": trained.step, "seed": trained.recipe.basics.seed, "recipe": trained.recipe.fields}
-    return save_checkpoint(new_folder(folder), tensors=tensors, facts=facts)
-
-
-def export(path: Path, out: Path) -> Path:
-    """Write what it takes to use a model, and to say where it comes from, as a checkpoint in the folder `out`.
-
-    The folder holds the averaged weights, the recipe, the environment, the sessions of training, and the metrics of
-    the evaluation. The optimiser, the replay buffer and the rest of training's state are left out.
-
-    Raises:
-        BadInput: no such model, or these weights were not evaluated, or `out` exists.
-    """
-    checkpoint = load_checkpoint(path)
-    run = RunFolder.open(path)
-    if not run.evaluation.is_file():
-        raise BadInput(f"{path}: has no figures to go with it; first: ebmnist evaluate {path}")
-    figures = read_measurements_of(run.evaluation, identity_of(checkpoint, path))
-    kept = {name: t for name, t in checkpoint.tensors.items() if name.startswith("ema.")}
-    # Whoever was told that env.json is damaged may have deleted it.
-    origin: dict[str, Any] = {"made": run.read_environment()} if run.environment.is_file() else {}
-    origin |= {
-        "resumed": [session._asdict() for session in read_history(run.history)],
-        "figures": to_json(figures),
-    }
-    facts = {name: checkpoint.facts[name] for name in ("step", "seed", "recipe") if name in checkpoint.facts} | origin
-    return save_checkpoint(new_folder(out), tensors=kept, facts=facts)
 
 
 def identity_of(checkpoint: Checkpoint, path: str | Path) -> dict[str, Any]:

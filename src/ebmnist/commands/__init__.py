@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from ebmnist.commands import evaluating, inpainting, models, sampling, training
+from ebmnist.commands import evaluating, inpainting, models, sampling, scoring, training
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "run": training.run,
@@ -19,5 +19,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "evaluate": evaluating.evaluate,
     "compare": evaluating.compare,
     "train-feature-net": evaluating.train_classifier,
-    "score": models.score,
+    "score": scoring.score,
+    "calibrate": scoring.calibrate,
 }

@@ -1,4 +1,4 @@
-"""The commands that use a trained model: say what it is, pass it on, denoise, score."""
+"""The commands that use a trained model: say what it is, pass it on, denoise."""
 
 import argparse
 import json
@@ -13,8 +13,8 @@ from ebmnist.console import say
 from ebmnist.data import read_images
 from ebmnist.data.corruptions import add_noise
 from ebmnist.errors import BadInput
+from ebmnist.exporting import export as export_model
 from ebmnist.inference.image_quality import psnr
-from ebmnist.inference.scoring import p_values
 from ebmnist.native import engine
 from ebmnist.output import put
 from ebmnist.random import Rng
@@ -22,8 +22,6 @@ from ebmnist.reporting import RunFolder, load_checkpoint
 from ebmnist.reporting.history import in_words, read_history
 from ebmnist.reporting.measurements import read_measurements_of, to_json
 from ebmnist.reporting.tables import drawn_parts, parts_of
-from ebmnist.run_plots import energy_of
-from ebmnist.trained import export as export_model
 from ebmnist.trained import identity_of, load, make_trained
 
 
@@ -105,21 +103,4 @@ def denoise_images(args: argparse.Namespace, _: list[str]) -> int:
         before, after = (float(psnr(x, clean).mean()) for x in (noisy, cleaned))
         say(f"10 test images, σ = {args.sigma:g}: {before:.1f} dB noisy, {after:.1f} dB cleaned")
     say(f"wrote {args.out}")
-    return 0
-
-
-def score(args: argparse.Namespace, _: list[str]) -> int:
-    """Print one energy per image, and if asked whether it is an outlier."""
-    model = load(args.model, args.device, args.data_root)
-    values = energy_of(model, read_images(args.input))
-    columns: dict[str, list[Any]] = {"energy": values.tolist()}
-    if (rate := args.false_positive_rate) is not None:
-        p = p_values(values, energy_of(model, model.recipe.load_data().validation.images))
-        columns |= {"p_value": p.tolist(), "outlier": (p <= rate).int().tolist()}
-    rows = list(zip(*columns.values(), strict=True))
-    if args.json:
-        put(json.dumps(columns["energy"] if rate is None else [dict(zip(columns, row, strict=True)) for row in rows]))
-    else:
-        lines = (",".join(map(repr, (i, *row))) for i, row in enumerate(rows))
-        put("\n".join([",".join(["index", *columns]), *lines]))
     return 0

@@ -1,7 +1,7 @@
 """What an energy is, and how samplers ask it for its slope."""
 
 from itertools import chain
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,20 @@ class Energy(Protocol):
     def __call__(self, x: Tensor, /) -> Tensor:
         """Return the energy of each sample, (B, *shape) -> (B,)."""
         ...
+
+
+class HasFeatures(Protocol):
+    """An energy that is read off the hidden features of a network."""
+
+    def features(self, x: Tensor) -> Tensor | None:
+        """Return the last hidden layer before its activation, (B, 1, 28, 28) -> (B, n); None where there is none."""
+        ...
+
+
+def features_of(energy: object, x: Tensor) -> Tensor | None:
+    """Return the hidden features that an energy has of images, (B, 1, 28, 28) -> (B, n); None if it has none."""
+    ask = getattr(energy, "features", None)
+    return None if ask is None else cast(HasFeatures, energy).features(x)
 
 
 def energy_and_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -93,6 +93,12 @@ class ConvNet(nn.Module):
         with computing_in(self.precision, x.device, low_precision=low_precision):
             return self._by_weights(x, *weights)
 
+    def features(self, x: Tensor) -> Tensor:
+        """The last hidden layer before its activation, (B, 1, 28, 28) -> (B, 4 · width) (`base.HasFeatures`)."""
+        with computing_in(self.precision, x.device, low_precision=False):
+            hidden: Tensor = self.net[:-1](2 * x - 1)
+        return hidden
+
     def _by_layers(self, x: Tensor) -> Tensor:
         """E(x) by the modules, whatever has become of them."""
         with computing_in(self.precision, x.device, low_precision=self.training and torch.is_grad_enabled()):

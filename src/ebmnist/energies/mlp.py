@@ -42,6 +42,11 @@ class MLP(nn.Module):
             layers += [activation_layer(activation)]
         self.net = nn.Sequential(*layers, normalised(nn.Linear(width, 1), spectral_norm, spectral_gain))
 
+    def features(self, x: Tensor) -> Tensor:
+        """The last hidden layer before its activation, (B, *shape) -> (B, width) (`energies.base.HasFeatures`)."""
+        hidden: Tensor = self.net[:-2](x)
+        return hidden
+
     def forward(self, x: Tensor) -> Tensor:
         """E(x)."""
         value: Tensor = self.net(x)

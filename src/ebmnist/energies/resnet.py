@@ -71,6 +71,12 @@ class ResNet(nn.Module):
         self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.head = normalised(Head(channels[-1] * (16 // 2**depth) ** 2), spectral_norm, spectral_gain)
 
+    def features(self, x: Tensor) -> Tensor:
+        """The last hidden layer before its activation, (B, 1, 28, 28) -> (B, n) (`energies.base.HasFeatures`)."""
+        with computing_in(self.precision, x.device, low_precision=False):
+            hidden: Tensor = self.net[:-2](2 * x - 1)
+        return hidden.flatten(1)
+
     def forward(self, x: Tensor) -> Tensor:
         """E(x). Pixels enter as 2x − 1, so that the zero padding is mid-grey."""
         with computing_in(self.precision, x.device, low_precision=self.training and torch.is_grad_enabled()):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ebmnist.data.base import Dataset
 from ebmnist.energies.base import Energy
+from ebmnist.inference.detector import Detector
 from ebmnist.random import Rng
 from ebmnist.sampling.base import Kernel, Sampler
 
@@ -32,6 +33,7 @@ class EvaluationContext(NamedTuple):
     replay_step_index: Tensor | None = None  # (N,) int64, the step each of them is at, for a kernel with a cycle
     progress: ProgressCallback = unwatched  # told of their steps by the sections that run long chains
     faster: Sampler | None = None  # the recipe's, where it is another than the kernel
+    detector: Detector | None = None  # of outliers, if the model has one
 
     @property
     def sampler(self) -> Sampler:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ebmnist.data.base import Dataset
-from ebmnist.data.corruptions import add_noise
 from ebmnist.energies.base import Energy
 from ebmnist.errors import Unmeasurable
 from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult, evenly_spaced
@@ -21,14 +20,12 @@ from ebmnist.evaluation.detectors import (
 )
 from ebmnist.evaluation.outliers import held_out, other_sets, seen_test, synthetic_sets
 from ebmnist.evaluation.ranking import N_MIN, rank
-from ebmnist.inference.scoring import energies, energies_and_grads
+from ebmnist.inference.detector import Detector, fit_detector
+from ebmnist.inference.noise_averaging import N_PAIRS
 from ebmnist.random import Rng
-from ebmnist.sampling.base import NoiseSchedule
 
 METRICS = {"auroc": "AUROC", "aupr": "AUPR", "fpr_at_95": "FPR@95"}
-OF_THE_ENERGY = ("E", "|E − median|", "‖∇E‖", "noise-averaged E")
-SIGMA = 0.3  # of the noise that E is averaged over, chosen on validation images (docs/log.md, 2026-11-25)
-N_NOISES = 16  # over which the noise-averaged energy is averaged
+OF_THE_ENERGY = ("E", "|E − median|", "‖∇E‖", "noise-averaged E", "features", "ambiguity", "combined")
 N_EXAMPLES = 10  # images of each set that are kept for the pictures
 
 
@@ -43,32 +40,29 @@ class Scorer(NamedTuple):
     """All there is to score an image with; every score is high for an outlier."""
 
     energy: Energy
-    median: Tensor  # of E over validation images
+    detector: Detector
     components: PrincipalComponents
     references: Tensor  # training images, for the nearest neighbours
-    averaging_sigma: float | None  # σ of the noise that E is averaged over, for a kernel with a noise schedule
-    rng: Rng
 
     def scores(self, images: Tensor, name: str) -> dict[str, Tensor]:
         """Return each score's values, (N, 1, 28, 28) -> (N,). Raises: Unmeasurable."""
-        value, grad = energies_and_grads(self.energy, images, name)
+        found = self.detector.scores(self.energy, images, name)
         coordinates = self.components.coordinates(images)
-        sigma = self.averaging_sigma
-        averaged = {} if sigma is None else {"noise-averaged E": self._noise_averaged(images, sigma, name)}
+        optional = {
+            "noise-averaged E": found.noise_averaged,
+            "features": found.features,
+            "ambiguity": found.ambiguity,
+        }
         return {
-            "E": value,
-            "|E − median|": (value - self.median).abs(),
-            "‖∇E‖": grad.flatten(1).norm(dim=1),
-            **averaged,
+            "E": found.energy,
+            "|E − median|": (found.energy - self.detector.reference["energy"].median()).abs(),
+            "‖∇E‖": found.gradient_norm,
+            **{score: values for score, values in optional.items() if values is not None},
+            "combined": self.detector.combined(found),
             "Mahalanobis": mahalanobis(coordinates, self.components.eigenvalues),
             "PCA": reconstruction_error(coordinates),
             "5-NN": kth_nearest(images, self.references),
         }
-
-    def _noise_averaged(self, images: Tensor, sigma: float, name: str) -> Tensor:
-        """Mean of E(x + σξ) over several ξ: where E is large against its temperature (docs/concepts/annealing.md)."""
-        noisy = (add_noise(images, sigma, self.rng) for _ in range(N_NOISES))
-        return torch.stack([energies(self.energy, x, name) for x in noisy]).mean(0)
 
 
 @dataclass(frozen=True)
@@ -83,13 +77,15 @@ class OutOfDistribution:
     """Test images, and outliers of each of 14 to 16 kinds; E and ∇E are taken once of each."""
     n_reference: int = 10_000
     """Training images among which the nearest-neighbour baseline searches."""
+    n_fit: int = 20_000
+    """Training images that a detector is fitted to, with a quarter as many validation images, if the model has none."""
     given: Mapping[str, Tensor] = field(default_factory=dict)
     """More outliers by name, (M, 1, 28, 28), M ≥ 20, of which n are taken."""
 
     @classmethod
     def quick(cls) -> Self:
-        """A quarter of the images."""
-        return cls(n=500, n_reference=2500)
+        """An eighth of the test images and outliers."""
+        return cls(n=250, n_reference=2500, n_fit=2000)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
         """Measure the model."""
@@ -113,20 +109,27 @@ class OutOfDistribution:
             tuple(metrics),
             tuple(baselines),
             {name: array.cpu() for name, array in arrays.items()},
-            self._method(context, len(trial.inside), missing, rng),
+            self._method(context, scorer.detector, len(trial.inside), missing, rng),
         )
 
     def _scorer(self, context: EvaluationContext, rng: Rng) -> Scorer:
-        train, validation = context.dataset.train.images, context.dataset.validation.images
-        n_reference = min(self.n_reference, len(train))
-        chosen = validation[evenly_spaced(len(validation), min(self.n, len(validation)))].to(context.device)
+        train = context.dataset.train.images
+        detector = context.detector
+        if detector is None:
+            detector = fit_detector(
+                context.energy,
+                context.kernel,
+                context.dataset,
+                device=context.device,
+                seed=rng.seed,
+                n_fit=self.n_fit,
+                n_reference=self.n_fit // 4,
+            )
         return Scorer(
             context.energy,
-            energies(context.energy, chosen, "validation").median(),
+            detector,
             fit_components(train.to(context.device)),
-            train[evenly_spaced(len(train), n_reference)].to(context.device),
-            _averaging_sigma(context),
-            rng,
+            train[evenly_spaced(len(train), min(self.n_reference, len(train)))].to(context.device),
         )
 
     def _trial(self, context: EvaluationContext, rng: Rng) -> tuple[Trial, list[str]]:
@@ -141,24 +144,21 @@ class OutOfDistribution:
         outside = {name: x.to(context.device) for name, x in others.items()} | synthetic_sets(source, rng)
         return Trial(inside, outside), missing
 
-    def _method(self, context: EvaluationContext, n: int, missing: list[str], rng: Rng) -> str:
+    def _method(self, context: EvaluationContext, detector: Detector, n: int, missing: list[str], rng: Rng) -> str:
         n_train = len(context.dataset.train.images)
         n_reference = min(self.n_reference, n_train)
-        without, averaged = held_out(context.dataset), ""
-        if (level := _averaging_sigma(context)) is not None:
-            averaged = f"; noise-averaged E is the mean of E over {N_NOISES} draws of noise, σ = {level:.2f}"
+        without = held_out(context.dataset)
         return (
             f"{n} test images of {context.dataset.name}, evenly spread, are in-distribution; outliers are {n} images "
             "of each kind, the corrupted ones made from as many other test images. Scores, high for an outlier: E, "
             "its distance from the median over validation images, and ‖∇E‖, all of the unclipped energy"
-            f"{averaged}. Outliers "
-            "are the positive class: AUROC is the chance that an outlier scores above a digit, AUPR the average "
-            "precision (0.5 by chance where both are equally many), FPR@95 the share of digits flagged at the "
-            "threshold that catches 95 % of the outliers; ties count exactly. Errors: DeLong for the AUROC (0 where "
-            "the two sets do not overlap), the delete-a-group jackknife on both sides for the others. Baselines over "
-            f"pixels, fitted on the {n_train} training images: Mahalanobis distance (full covariance plus the "
-            "variance of rounding to 256 levels), error of reconstruction from 50 principal components, distance to "
-            f"the 5th nearest of {n_reference} training images, evenly spread. "
+            f"{_about(detector)}. Outliers are the positive class: AUROC is the chance that an outlier scores above a "
+            "digit, AUPR the average precision (0.5 by chance where both are equally many), FPR@95 the share of digits "
+            "flagged at the threshold that catches 95 % of the outliers; ties count exactly. Errors: DeLong for the "
+            "AUROC (0 where the two sets do not overlap), the delete-a-group jackknife on both sides for the others. "
+            f"Baselines over pixels, fitted on the {n_train} training images: Mahalanobis distance (full covariance "
+            "plus the variance of rounding to 256 levels), error of reconstruction from 50 principal components, "
+            f"distance to the 5th nearest of {n_reference} training images, evenly spread. "
             + "".join(f"Given: {name}, {min(n, len(x))} of {len(x)} test images. " for name, x in self.given.items())
             + (f"Not measured, as nothing is downloaded here: {', '.join(missing)}. " if missing else "")
             + (
@@ -171,12 +171,22 @@ class OutOfDistribution:
         )
 
 
-def _averaging_sigma(context: EvaluationContext) -> float | None:
-    """σ = 0.3, where noise hides strokes and not digits, or what a cycle has nearest to it; None without cycles."""
-    if not isinstance(kernel := context.kernel, NoiseSchedule):
-        return None
-    levels = kernel.sigma(torch.arange(kernel.cycle))
-    return float(levels[(levels - SIGMA).abs().argmin()])
+def _about(detector: Detector) -> str:
+    """The detector's scores in words."""
+    averaged = features = ""
+    if detector.sigma is not None:
+        averaged = f"; noise-averaged E is the mean of E over {N_PAIRS} pairs of noise ±ξ, σ = {detector.sigma:.2f}"
+    if (density := detector.density) is not None:
+        features = (
+            f"; features is −log p of the last hidden layer, one Gaussian over {density.projection.shape[1]} principal "
+            "components for each label of the training images; ambiguity is −log(1 + m), m the log-odds between its "
+            "two likeliest labels"
+        )
+    weights = ", ".join(f"{name.replace('_', ' ')} {s.weight:g}" for name, s in detector.standard.items())
+    return (
+        f"{averaged}{features}; combined is the sum of −log Φ(−z), z each score less its mean over its standard "
+        f"deviation among held-out training images, with weights {weights}"
+    )
 
 
 def _held_out_trial(dataset: Dataset, n: int, device: torch.device) -> Trial:

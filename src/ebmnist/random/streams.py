@@ -32,6 +32,7 @@ class Purpose(IntEnum):
     SAMPLING = 6  # what people draw
     PLOTS = 7
     CLASSIFIER = 8  # weights, batches and augmentation of the feature net
+    DETECTOR = 9  # the noise that energies are averaged over
     EVALUATION = 128  # and on: one for each section, by its place in the registry
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ebmnist.errors import BadInput
-from ebmnist.reading import parse_json, read_bytes
+from ebmnist.reading import parse_json, read_bytes, read_json
 from ebmnist.reading.schema import anything, check, list_of, mapping_of, record, text, whole
 from ebmnist.reporting.atomic import remove_folder, standing, sweep, write_folder
 from ebmnist.reporting.reading import look_again, readable
@@ -43,10 +43,11 @@ CHECKSUMS_SCHEMA = record({"format": whole(), "sha256": record({TENSORS: text(),
 
 
 class Checkpoint(NamedTuple):
-    """A snapshot read back: tensors by name, on the CPU and contiguous, and JSON facts by name."""
+    """A snapshot read back: tensors by name, on the CPU and contiguous, JSON facts by name, and the folder it is in."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
+    path: Path | None = None
 
 
 class _Damaged(BadInput):
@@ -66,11 +67,15 @@ def save_checkpoint(folder: Path, *, tensors: Mapping[str, Tensor], facts: Mappi
     step = facts.get("step")
     if type(step) is not int or step < 0:
         raise ValueError(f"facts['step'] must be a whole number ≥ 0, got {step!r}")
-    contents = {TENSORS: tensors_to_bytes(tensors), FACTS: _facts_to_bytes(facts)}
     sweep(folder)
     last = max(list_checkpoints(folder).items(), default=None)
     way_out = f", then resume; the last good checkpoint is {last[1]}" if last else ""
-    path = folder / f"step-{step:08d}"
+    return write_sealed(folder / f"step-{step:08d}", tensors, facts, way_out=way_out)
+
+
+def write_sealed(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, way_out: str = "") -> Path:
+    """Write or replace a folder of tensors, facts and their checksums. Raises: `BadInput` as `write_folder`."""
+    contents = {TENSORS: tensors_to_bytes(tensors), FACTS: _facts_to_bytes(facts)}
     write_folder(path, contents | {CHECKSUMS: _checksums(contents)}, way_out=way_out)
     return path
 
@@ -88,14 +93,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _load(path: Path) -> Checkpoint:
     try:
-        contents = _read(path)
+        contents = read_sealed(path)
     except _Damaged as damage:
         raise BadInput(f"{damage}; {_way_out(path)}") from None
     facts = parse_json(contents[FACTS], str(path / FACTS), MEND)
     check(facts, FACTS_SCHEMA, str(path / FACTS), MEND)
     tensors = tensors_of(contents[TENSORS], str(path / TENSORS), MEND)
     check_buffer(tensors, str(path / TENSORS))
-    return Checkpoint(tensors, facts)
+    return Checkpoint(tensors, facts, path)
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
@@ -189,8 +194,15 @@ def _checksums(contents: Mapping[str, bytes]) -> bytes:
     return json.dumps({"format": FORMAT, "sha256": digests}, indent=1).encode()
 
 
-def _read(path: Path) -> dict[str, bytes]:
-    """Return the bytes of tensors and facts, checked."""
+def weights_digest(path: Path) -> str:
+    """Return the SHA-256 of a checkpoint's tensors, as it is recorded there. Raises: BadInput."""
+    return str(
+        check(read_json(path / CHECKSUMS, MEND), CHECKSUMS_SCHEMA, str(path / CHECKSUMS), MEND)["sha256"][TENSORS]
+    )
+
+
+def read_sealed(path: Path) -> dict[str, bytes]:
+    """Return the bytes of the tensors and facts in a folder, checked. Raises: `BadInput`, without a mend."""
     contents = {}
     for name in (TENSORS, FACTS, CHECKSUMS):
         if not (path / name).exists():
@@ -222,7 +234,7 @@ def _way_out(damaged: Path) -> str:
     for which, candidates in (("before", beside[:place][::-1]), ("after", beside[place + 1 :])):
         for path in candidates:
             try:
-                _read(path)
+                read_sealed(path)
             except BadInput:
                 continue
             return f"use the one {which}: {path}"

@@ -8,7 +8,7 @@ from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import Metric, SectionResult
 from ebmnist.reporting.plots.canvas import Canvas, canvas, frame
 from ebmnist.reporting.plots.lookup import KEY, bar, by_name, strip
-from ebmnist.reporting.plots.style import GREY, HEADER, LABEL, MAGENTA, MARGIN, ORANGE, SMALL, TEAL
+from ebmnist.reporting.plots.style import BLUE, GREY, HEADER, LABEL, MAGENTA, MARGIN, ORANGE, SMALL, TEAL
 
 SCORES = {  # colour, marker, size
     "Mahalanobis": (GREY, "|", 11),
@@ -17,6 +17,7 @@ SCORES = {  # colour, marker, size
     "|E − median|": (TEAL, "D", 6),
     "‖∇E‖": (MAGENTA, "^", 7.5),
     "E": (ORANGE, "o", 9),
+    "combined": (BLUE, "*", 11),
 }
 ROW = 44  # pixels from one kind of outlier to the next
 SIDE, N_SHOWN = 340, 3  # pixels left of the plot, for the names and images of the kinds
@@ -75,8 +76,8 @@ def _draw_row(axes: Axes, row: int, scores: dict[str, Metric]) -> None:
                 marker=marker,
                 color=colour,
                 markersize=size,
-                markeredgecolor="white" if marker in "Do^" else colour,
-                markeredgewidth=0.8 if marker in "Do^" else 1.6,
+                markeredgecolor="white" if marker in "Do^*" else colour,
+                markeredgewidth=0.8 if marker in "Do^*" else 1.6,
                 elinewidth=1,
                 zorder=3 + order,
                 clip_on=False,
