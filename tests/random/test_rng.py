@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ebmnist.errors import BadInput
-from ebmnist.random import Purpose, Rng, Stream
+from ebmnist.random import Purpose, Rng, StepRng, Stream
 
 
 def test_each_use_takes_the_next_call():
@@ -50,3 +50,14 @@ def test_no_global_generator_is_read():
 def test_what_is_no_seed_is_refused(seed):
     with pytest.raises(BadInput, match="seed must be a whole number"):
         Rng(seed)
+
+
+def test_some_rows_of_a_source_are_those_of_all() -> None:
+    rows = torch.tensor([5, 0, 3])
+    for of_all, of_some in ((Rng(4), Rng(4)), (StepRng(Stream(4, 1), 7, "cpu"), StepRng(Stream(4, 1), 7, "cpu"))):
+        some = of_some.rows(rows)
+        for _ in range(2):
+            assert torch.equal(some.uniform((3, 2, 5)), of_all.uniform((8, 2, 5))[rows])
+            assert torch.equal(some.integers(9, (3, 1)), of_all.integers(9, (8, 1))[rows])
+        assert torch.equal(of_some.rows(rows[:0]).normal((0, 4)), torch.empty(0, 4))
+        assert torch.equal(some.normal((3, 4)), (of_all.normal((8, 4)), of_all.normal((8, 4)))[1][rows])

@@ -41,8 +41,25 @@ class Source(ABC):
         stream, step, draw = self._next()
         return stream.permutation(n, step, draw=draw, device=self.device)
 
+    def rows(self, rows: Tensor) -> "Source":
+        """Return a source of some rows alone, (R,) int64: its row i is row rows[i] of what this one would give."""
+        return _SomeRows(self, rows)
+
     def _rows(self, shape: tuple[int, ...]) -> Tensor:
         return torch.arange(shape[0], dtype=torch.int64, device=self.device)
+
+
+class _SomeRows(Source):
+    def __init__(self, source: Source, rows: Tensor) -> None:
+        self.device = source.device
+        self._source, self._some = source, rows
+
+    def _next(self) -> tuple[Stream, int, int]:
+        return self._source._next()
+
+    def _rows(self, shape: tuple[int, ...]) -> Tensor:
+        assert shape[0] == len(self._some)
+        return self._some
 
 
 class Rng(Source):

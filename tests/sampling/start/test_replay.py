@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ebmnist.errors import BadInput
+from ebmnist.random import Rng
 from ebmnist.sampling import Draw, ReplayBuffer
 
 BATCH = torch.zeros(4, 2, 3)  # what a draw takes its shape from
@@ -256,3 +257,21 @@ def test_an_empty_buffer_restores_to_an_empty_one(rng):
 def test_the_state_of_another_start_is_refused(tensors, words):
     with pytest.raises(BadInput, match=words):
         ReplayBuffer(10).restore(tensors)
+
+
+def test_chains_restart_where_they_would_if_all_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU only those that restart are drawn."""
+    x_pos = torch.rand(16, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+
+    def drawn(all_rows: bool) -> list[Draw]:
+        buffer = ReplayBuffer(32, fresh_fraction=0.2, from_data=0.3, corrupted_fraction=0.4)
+        if all_rows:
+            monkeypatch.setattr(buffer, "_beginnings", lambda x, _, rng: buffer._beginnings_of(x, rng))
+        rng = Rng(1)
+        return [buffer.draw(x_pos, rng) for _ in range(10)]
+
+    for some, every in zip(drawn(False), drawn(True), strict=True):
+        assert torch.equal(some.x, every.x)
+        assert some.step_index is not None
+        assert every.step_index is not None
+        assert torch.equal(some.step_index, every.step_index)

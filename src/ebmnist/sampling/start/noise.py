@@ -1,5 +1,7 @@
 """Chains that always begin in uniform noise: short-run maximum likelihood (Nijkamp et al. 2019)."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -21,7 +23,7 @@ def coarse_noise(n: int, shape: tuple[int, ...], rng: AnySource) -> Tensor:
     """
     rng = source_of(rng)
     *_, height, width = (1, 1, *shape)
-    greys = uniform_noise(n, shape, rng).view(n, -1, height, width)
+    greys = uniform_noise(n, shape, rng).view(n, math.prod(shape[:-2]), height, width)
     sides = 2 ** rng.integers((max(height, width) - 1).bit_length() + 1, (n, 1))
     brightness = uniform_noise(n, (1, 1, 1), rng)
     row, column = (torch.arange(k, device=rng.device) // sides for k in (height, width))

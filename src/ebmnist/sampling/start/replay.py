@@ -80,7 +80,7 @@ class ReplayBuffer:
             self._fill(shape, rng)
         slots = rng.permutation(self.size)[:n]
         fresh = rng.uniform((n,)) < self._restart_rate(slots)
-        begin, step_index = self._beginnings(x_pos, rng)
+        begin, step_index = self._beginnings(x_pos, fresh, rng)
         self._restart(slots, fresh, step_index)
         x = torch.where(per_sample(fresh, x_pos), begin, self.images[slots])
         return Draw(x, slots, self.step_index[slots])
@@ -134,9 +134,17 @@ class ReplayBuffer:
         self.lineage = torch.arange(self.size, device=rng.device)
         self.n_born = torch.tensor(self.size, device=rng.device)
 
-    def _beginnings(self, x_pos: Tensor, rng: Source) -> tuple[Tensor, Tensor]:
-        """Where each chain would begin if it restarted, like `x_pos`, and at which step, (B,)."""
-        # For all, though few restart: to know how many the host would wait for the device.
+    def _beginnings(self, x_pos: Tensor, fresh: Tensor, rng: Source) -> tuple[Tensor, Tensor]:
+        """Where each chain begins that restarts, like `x_pos`, and at which step, (B,); of the others anything."""
+        if rng.device.type != "cpu":  # for all, though few restart: to know how many the host would wait
+            return self._beginnings_of(x_pos, rng)
+        rows = fresh.nonzero().squeeze(1)
+        begin, step_index = torch.zeros_like(x_pos), torch.zeros(len(x_pos), dtype=torch.int64, device=rng.device)
+        begin[rows], step_index[rows] = self._beginnings_of(x_pos[rows], rng.rows(rows))
+        return begin, step_index
+
+    def _beginnings_of(self, x_pos: Tensor, rng: Source) -> tuple[Tensor, Tensor]:
+        """Where chains begin, like `x_pos`, and at which step, (B,)."""
         n, shape = len(x_pos), tuple(x_pos.shape[1:])
         begin, step_index = uniform_noise(n, shape, rng), torch.zeros(n, dtype=torch.int64, device=rng.device)
         if self.from_data + self.corrupted_fraction > 0:
