@@ -33,9 +33,10 @@ ORDER = {
     "recipes": 8,
     "config": 9,
     "trained": 10,
+    "restoring": 11,
     "exporting": 11,
     "ebm": 12,
-    "run_plots": 11,
+    "run_plots": 12,
     "events": 12,
     "measuring": 13,
     "updating": 13,
@@ -43,9 +44,10 @@ ORDER = {
     "console": 15,
     "commands": 16,
     "arguments": 16,
-    "parser": 17,
-    "cli": 18,
-    "__main__": 19,
+    "restoration_parser": 17,
+    "parser": 18,
+    "cli": 19,
+    "__main__": 20,
 }
 
 

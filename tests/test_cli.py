@@ -47,7 +47,20 @@ def test_help_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "train", "resume", "report", "recipe", "info", "sample", "denoise", "inpaint", "score", "evaluate"],
+    [
+        "run",
+        "train",
+        "resume",
+        "report",
+        "recipe",
+        "info",
+        "sample",
+        "denoise",
+        "inpaint",
+        "restore",
+        "score",
+        "evaluate",
+    ],
 )
 def test_every_verb_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

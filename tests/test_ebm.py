@@ -10,6 +10,9 @@ import torch
 import ebmnist
 from ebmnist import EBM, BadInput, ConvNet, Diverged, TrainState, fit
 from ebmnist.energies.base import energy_and_grad
+from ebmnist.inference.descent import choose_stop
+from ebmnist.inference.operators import AveragePool
+from ebmnist.random import Rng
 
 SMALL = ["--training.n_updates", "3", "--training.batch_size", "8", "--training.n_steps", "2"]
 SMALL += ["--training.start.size", "16", "--energy.width", "4"]
@@ -48,26 +51,46 @@ def test_score_is_minus_the_energy(best: EBM, images: torch.Tensor) -> None:
 def test_an_annealed_energy_denoises_by_one_gradient(best: EBM, images: torch.Tensor) -> None:
     y = images[:4]
     expected = (y - energy_and_grad(best.trained, y)[1] / 0.05).clamp(0, 1)
-    torch.testing.assert_close(best.denoise(y, sigma=0.3), expected)
+    torch.testing.assert_close(best.denoise(y, fast=True), expected)
 
 
-def test_denoising_digits_gains_decibels(best: EBM) -> None:
-    clean = best.recipe.load_data().test.images[:50]
-    noisy = clean + 0.3 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
-    before, after = ((x.clamp(0, 1) - clean).square().mean() for x in (noisy, best.denoise(noisy, sigma=0.3)))
-    assert after < before / 5
+def test_denoising_digits_gains_decibels_and_three_steps_more_than_one(best: EBM) -> None:
+    digits = best.recipe.load_data()
+    clean, reference = digits.test.images[:20], digits.validation.images[:20]
+    noisy = clean + 0.2 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    cleaned = (noisy.clamp(0, 1), best.denoise(noisy, fast=True), best.denoise(noisy, 0.2, reference=reference))
+    before, fast, slow = ((x - clean).square().mean() for x in cleaned)
+    assert fast < before / 4
+    assert slow < 0.95 * fast
+    estimated = best.denoise(noisy, reference=reference)  # without being told σ
+    assert (estimated - clean).square().mean() < 1.02 * slow
 
 
 def test_one_temperature_denoises_by_descent(images: torch.Tensor) -> None:
     model = EBM(recipe="mnist-classic", overrides=["--energy.width", "4"])
-    expected = ebmnist.denoise(model.trained, model.kernel, images[:2], 5, rng=torch.Generator())
-    assert torch.equal(model.denoise(images[:2], sigma=0.1, n_steps=5), expected)
+    stop = choose_stop(model.trained, model.kernel, images[2:6], 0.1, rng=Rng(0))
+    expected = ebmnist.denoise(model.trained, model.kernel, images[:2], stop.n_steps, rng=torch.Generator())
+    assert torch.equal(model.denoise(images[:2], sigma=0.1, reference=images[2:6]), expected)
+    for ask in (lambda: model.denoise(images[:2], reference=images[2:6]), lambda: model.denoise(images[:2], fast=True)):
+        with pytest.raises(BadInput, match="trained at one temperature"):
+            ask()
+
+
+def test_restoring_gives_samples_of_what_was_measured(best: EBM) -> None:
+    clean = best.recipe.load_data().test.images[:10]
+    pool = AveragePool(2)
+    x = best.restore(pool.forward(clean), pool, n_samples=3, seed=1)
+    assert x.shape == (3, 10, 1, 28, 28)
+    assert (pool.forward(x.flatten(0, 1)).view(3, 10, 1, 14, 14) - pool.forward(clean)).abs().mean() < 0.01
+    linear = pool.forward(clean).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert (x.mean(0) - clean).square().mean() < (linear - clean).square().mean() / 4
+    assert torch.equal(best.restore(pool.forward(clean), pool, n_samples=1, seed=1)[0], x[0])
 
 
 def test_inpainting_keeps_what_is_known(best: EBM, images: torch.Tensor) -> None:
     mask = torch.zeros(1, 28, 28, dtype=torch.bool)
     mask[..., :14] = True
-    filled = best.inpaint(images[:2], mask, n_steps=128, seed=0)
+    filled = best.inpaint(images[:2], mask, seed=0)
     assert torch.equal(filled[..., :14], images[:2, ..., :14])
     assert not torch.equal(filled[..., 14:], images[:2, ..., 14:])
     assert 0 <= filled.min() <= filled.max() <= 1

@@ -446,9 +446,8 @@ def test_what_is_broken_is_one_line_for_each_section_and_the_others_report(
 
 
 def test_every_section_follows_the_grammar() -> None:
-    assert {"fidelity", "chain_length", "mixing", "ood", "landscape", "likelihood", "denoising", "inpainting"} == set(
-        REGISTRY
-    )
+    named = {"fidelity", "chain_length", "mixing", "ood", "landscape", "likelihood", "denoising", "inpainting"}
+    assert named | {"restoration"} == set(REGISTRY)
     for name, cls in REGISTRY.items():
         assert cls.__module__ == f"ebmnist.evaluation.{name}"
         assert cls.__doc__

@@ -21,6 +21,7 @@ from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
 from ebmnist.reporting import Checkpoint, RunFolder, atomic, history, load_checkpoint
 from ebmnist.reporting.history import read_history
+from ebmnist.restoring import denoised
 from ebmnist.sampling import ReplayBuffer
 from ebmnist.trained import load
 from ebmnist.training import Diverged
@@ -379,4 +380,4 @@ def test_a_loaded_model_cleans_and_scores(tmp_path: Path, rng: torch.Generator) 
     model = load(tmp_path / "run")
     x = torch.rand(3, 1, 28, 28, generator=rng)
     assert model(x).shape == (3,)
-    assert model.denoise(x, 0.2, rng).shape == x.shape
+    assert denoised(model, x, 0.2, rng).shape == x.shape

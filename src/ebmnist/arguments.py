@@ -1,4 +1,4 @@
-"""What the words of a command line may be: numbers in their ranges, paths, names; errors are one line."""
+"""What the words of a command line may be: numbers in their ranges, paths, names, and what commands share."""
 
 import argparse
 import difflib
@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from ebmnist.output import is_text, put, tell
 from ebmnist.reading import from_home
@@ -62,6 +62,13 @@ class Whole:
         return value
 
 
+SEED = Whole(0, 2**63 - 1)
+MODEL = "a run folder (its latest checkpoint), one checkpoint, or pretrained, which comes with ebmnist"
+MOST_STEPS = 10**9  # of one chain
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
+
+
 def sigma(word: str) -> float:
     """Return a standard deviation of pixels on [0, 1]. Raises `ArgumentTypeError`."""
     try:
@@ -85,6 +92,24 @@ def box(word: str) -> tuple[int, int, int, int]:
     if not (0 <= top < bottom <= 28 and 0 <= left < right <= 28):
         raise argparse.ArgumentTypeError(f"must have 0 ≤ TOP < BOTTOM ≤ 28 and 0 ≤ LEFT < RIGHT ≤ 28, not {word}")
     return top, left, bottom, right
+
+
+def factor(word: str) -> int:
+    """Return how many pixels of 28 become one, along a side. Raises `ArgumentTypeError`."""
+    if word not in ("2", "4", "7"):
+        raise argparse.ArgumentTypeError(f"must be 2, 4 or 7, not {word!r}")
+    return int(word)
+
+
+def blur(word: str) -> float:
+    """Return the standard deviation of a blur in pixels, 0.1 to 10. Raises `ArgumentTypeError`."""
+    try:
+        value = float(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, not {word!r}") from None
+    if not 0.1 <= value <= 10:
+        raise argparse.ArgumentTypeError(f"must be from 0.1 to 10 pixels, not {word}")
+    return value
 
 
 def rate(word: str) -> float:
@@ -157,3 +182,29 @@ def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
         if "=" not in word and (value := next(words, None)) is not None:
             fields.append(value)
     return own, fields
+
+
+def add_command(commands: Subparsers, name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
+    """Add the parser of one command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    return commands.add_parser(name, help=about, description=about, epilog=epilog, formatter_class=raw)
+
+
+def common(parser: argparse.ArgumentParser) -> None:
+    """Add --force and --device."""
+    parser.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
+    device(parser)
+
+
+def data_root(parser: argparse.ArgumentParser) -> None:
+    """Add --data.root."""
+    about = "where the data of the recipe are now, if they were moved"
+    parser.add_argument("--data.root", dest="data_root", type=file_path, metavar="FOLDER", help=about)
+
+
+def device(parser: argparse.ArgumentParser, default: str | None = "cpu") -> None:
+    """Add --device."""
+    whose = default or "the recipe's own, a GPU if there is one"
+    parser.add_argument(
+        "--device", type=text, default=default, help=f"where to compute: auto, cpu, cuda, … (default: {whose})"
+    )

@@ -12,17 +12,14 @@ from torch import Tensor, nn
 
 from ebmnist.config import Recipe, load_recipe
 from ebmnist.data.images import check_images
-from ebmnist.energies.base import energy_and_grad
-from ebmnist.energies.border import check_form
-from ebmnist.energies.freezing import frozen
 from ebmnist.errors import BadInput
 from ebmnist.exporting import save
-from ebmnist.inference.descent import denoise, within
-from ebmnist.inference.inpainting import inpaint
+from ebmnist.inference.operators import LinearOperator
+from ebmnist.inference.posterior import restore
 from ebmnist.inference.scoring import p_values
 from ebmnist.random import Rng
-from ebmnist.sampling import NoiseSchedule, sample
-from ebmnist.sampling.samples import boxed
+from ebmnist.restoring import denoised, denoised_once, inpainted
+from ebmnist.sampling import sample
 from ebmnist.terminal import steps_bar
 from ebmnist.trained import Trained, load
 from ebmnist.training import TrainState, fit
@@ -171,24 +168,48 @@ class EBM:
         kernel, steps = self.trained.sampler(sampler, n_steps)
         return sample(self.trained, n, rng=self._rng(seed, generator), kernel=kernel, n_steps=steps)
 
-    def denoise(self, y: Tensor, sigma: float, *, n_steps: int = 16) -> Tensor:
+    def denoise(
+        self, y: Tensor, sigma: float | None = None, *, fast: bool = False, reference: Tensor | None = None
+    ) -> Tensor:
         """Return the images `y`, (B, 1, 28, 28), without their Gaussian noise of standard deviation `sigma`.
 
-        An annealed energy is κ/2 times the squared distance to the data at every noise level. The mean of the clean
-        image is then y − ∇E(y)/κ, whatever σ (Tweedie's formula: Robbins 1956, Efron 2011). Any other energy is
-        descended for `n_steps` steps at T = 0. No data set is read, and neither way needs the value of `sigma`: it is
-        only checked.
+        An annealed energy is applied several times as a denoiser (`inference.iterated`), any other is descended; clean
+        images say with which weights, or how far. Several possible images: `restore(y, Identity(), sigma)`.
+
+        Args:
+            sigma: of all of them; by default an annealed energy estimates it.
+            fast: one gradient of an annealed energy, y − ∇E(y)/κ (Tweedie's formula); nothing is read or estimated.
+            reference: clean images that training has not seen, (M, 1, 28, 28); by default the recipe's validation ones.
 
         Raises:
-            BadInput: images of another type, shape or scale; `sigma` is not > 0 and finite.
+            BadInput: other images; `sigma` not > 0 and finite; neither `sigma` nor an annealed energy.
         """
-        if not 0 < sigma < float("inf"):
+        if sigma is not None and not 0 < sigma < float("inf"):
             raise BadInput(f"denoise: sigma must be > 0 and finite, not {sigma}")
-        y = self.trained.checked(y)
-        if isinstance(self.kernel, NoiseSchedule) and self.kernel.curvature > 0:
-            x = within(self.kernel, y)
-            return boxed(self.kernel, x - energy_and_grad(frozen(self.trained), x)[1] / self.kernel.curvature)
-        return denoise(self.trained, self.kernel, y, n_steps, rng=self._rng(None, None))  # nothing is drawn at T = 0
+        y, model = self.trained.checked(y), self.trained
+        return denoised_once(model, y, sigma) if fast else denoised(model, y, sigma, self._rng(None, None), reference)
+
+    def restore(
+        self,
+        y: Tensor,
+        operator: LinearOperator,
+        sigma: float = 0.0,
+        *,
+        n_samples: int = 8,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return images drawn given measurements y = A x + noise of each, (n_samples, B, 1, 28, 28).
+
+        Their mean estimates the image; their standard deviation says where it is unsure (`inference.posterior`).
+        A is such as `AveragePool(2)` or `GaussianBlur(1.5)` of `inference.operators`; `sigma` ≥ 0 is of the noise on y.
+
+        Raises:
+            BadInput: an energy of one temperature; measurements of another size; a number out of its range.
+        """
+        self.trained.checked(operator.adjoint(y))
+        rng = self._rng(seed, generator)
+        return restore(self.trained, self.kernel, y, operator, sigma, rng=rng, n_samples=n_samples)
 
     def inpaint(
         self,
@@ -199,23 +220,15 @@ class EBM:
         seed: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Return `y`, (B, 1, 28, 28), with the pixels where `mask` is False drawn by a chain given the others.
+        """Return `y`, (B, 1, 28, 28) in [0, 1], with the pixels where `mask` is False drawn given the others.
 
-        Args:
-            y: images in [0, 1]; hidden pixels are not read.
-            mask: bool, broadcastable to `y`: True where a pixel is known.
-            n_steps: length of the chain; by default that of a sample.
-            seed: of the chain.
-            generator: in place of a seed.
+        `mask` is bool and broadcastable to `y`; hidden pixels are not read. By default chains have 25 steps for an
+        annealed energy, else those of a sample.
 
         Raises:
-            BadInput: other images, a mask that is not bool, or steps that end within an annealing cycle.
+            BadInput: other images, a mask that is not bool, or too few steps.
         """
-        steps, rng = self.trained.n_steps if n_steps is None else n_steps, self._rng(seed, generator)
-        check_form(y, list(self.trained.parameters()))
-        if mask.dtype == torch.bool:
-            self.trained.checked(torch.where(mask, y, 0.0))
-        return inpaint(self.trained, self.kernel, y, mask, steps, rng=rng)
+        return inpainted(self.trained, y, mask, rng=self._rng(seed, generator), n_steps=n_steps)[0]
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write weights and recipe to a new folder, which `from_pretrained` reads.
@@ -231,6 +244,6 @@ class EBM:
     def _rng(self, seed: int | None, generator: torch.Generator | None) -> Rng:
         if seed is not None and generator is not None:
             raise BadInput("give a seed or a generator, not both")
-        return (
-            Rng.of(generator) if generator is not None else Rng(0 if seed is None else seed, device=self.trained.device)
-        )
+        if generator is not None:
+            return Rng.of(generator)
+        return Rng(0 if seed is None else seed, device=self.trained.device)

@@ -1,9 +1,25 @@
 """The parser of the command line: every command, its arguments and its help."""
 
 import argparse
-from typing import TypeAlias
 
-from ebmnist.arguments import OneLineParser, Whole, box, file_path, input_file, names, rate, sigma, text
+from ebmnist.arguments import (
+    MODEL,
+    MOST_STEPS,
+    SEED,
+    OneLineParser,
+    Subparsers,
+    Whole,
+    add_command,
+    common,
+    data_root,
+    device,
+    file_path,
+    input_file,
+    names,
+    rate,
+    text,
+)
+from ebmnist.restoration_parser import denoise_command, inpaint_command, restore_command
 
 EXAMPLES = """\
 examples:
@@ -15,6 +31,7 @@ examples:
   ebmnist sample runs/mnist --n 64 --out digits.png
   ebmnist denoise runs/mnist --sigma 0.3 --out clean.png
   ebmnist inpaint runs/mnist --input digits.npy --half right --out filled.png
+  ebmnist restore runs/mnist --super-resolution 2 --out sharp.png
   ebmnist evaluate runs/mnist --quick           numbers beside real references and baselines
   ebmnist compare runs/mnist runs/uva-t8        two evaluated runs side by side
   ebmnist score runs/mnist --input digits.npy   is this image normal? scores and p-values
@@ -29,11 +46,12 @@ sections:
   fidelity      are samples from noise like the test images, and as varied? Fréchet distance, KID, precision, …
   chain_length  the same against the length of the chains: where they are best, and how far they drift
   mixing        do chains agree and forget where they began? R̂, effective sample size, MALA acceptance
-  denoising     PSNR and SSIM of noisy images cleaned in three ways, beside a Wiener filter and an autoencoder
+  denoising     PSNR and SSIM of noisy images cleaned by the energy, beside a Wiener filter and an autoencoder
   inpainting    PSNR of a missing half, beside linear regression
   ood           does the energy rank what is no digit above digits? AUROC, AUPR, FPR@95
   landscape     energies of data, samples and noise, and the barriers between digits
   likelihood    log p(x) from both sides by annealed importance sampling, or that nothing can be said
+  restoration   PSNR of super-resolution and deblurring, beside linear regression
 
 A section that cannot be measured says why; the others still report, and the exit code is 1.
 Sections that --only leaves out are kept as they were, if they are of the same checkpoint.
@@ -43,12 +61,8 @@ examples:
   ebmnist evaluate runs/mnist --only chain_length --long 100000    do chains stay true on very long runs?
   ebmnist evaluate runs/mnist --only ood --outliers data/letters data/kmnist
 """
-SEED = Whole(0, 2**63 - 1)
-MODEL = "a run folder (its latest checkpoint), one checkpoint, or pretrained, which comes with ebmnist"
-SAMPLERS = ("ancestral", "heun", "dpm_solver", "training")
-MOST_STEPS = 10**9  # of one chain
 
-Subparsers: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
+SAMPLERS = ("ancestral", "heun", "dpm_solver", "training")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -65,7 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     _training_commands(commands)
     _model_commands(commands)
-    _restoration_commands(commands)
+    denoise_command(commands)
+    inpaint_command(commands)
+    restore_command(commands)
     _score_command(commands)
     _evaluation_commands(commands)
     return parser
@@ -77,35 +93,35 @@ def _training_commands(commands: Subparsers) -> None:
         ("run", "train a recipe, draw its pictures, write its report"),
         ("train", "train a recipe, and no more"),
     ):
-        p = _add_command(
+        p = add_command(
             commands, name, about, fields + f"\n\nexample: ebmnist {name} mnist --out runs/wide --energy.width 48"
         )
         p.add_argument("recipe", type=text, nargs="?", default="mnist", help="name or .yaml file (default: mnist)")
         p.add_argument("--out", type=file_path, help="the run's folder; must not exist (default: runs/NAME)")
 
-    p = _add_command(commands, "resume", "go on with a run from its latest checkpoint, then draw and report", fields)
+    p = add_command(commands, "resume", "go on with a run from its latest checkpoint, then draw and report", fields)
     p.add_argument("dir", type=file_path, help="the run folder")
     p.add_argument("--restart", action="store_true", help="from update 0: of a run killed before its first checkpoint")
 
-    p = _add_command(commands, "report", "draw a run's pictures again and write its report.html")
+    p = add_command(commands, "report", "draw a run's pictures again and write its report.html")
     p.add_argument("dir", type=file_path, help="the run folder")
-    _data_root(p)
-    _device(p, default=None)
+    data_root(p)
+    device(p, default=None)
 
-    p = _add_command(commands, "recipe", "print a recipe, every field with its value and meaning, or list the recipes")
+    p = add_command(commands, "recipe", "print a recipe, every field with its value and meaning, or list the recipes")
     p.add_argument("recipe", type=text, nargs="?", help="name or .yaml file; none: list them")
 
 
 def _model_commands(commands: Subparsers) -> None:
-    p = _add_command(commands, "info", "say what a run or checkpoint is, how it was made, and its figures")
+    p = add_command(commands, "info", "say what a run or checkpoint is, how it was made, and its figures")
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--json", action="store_true", help="as JSON")
 
-    p = _add_command(commands, "export", "write a run's averaged weights, recipe and figures alone, to pass on")
+    p = add_command(commands, "export", "write a run's averaged weights, recipe and figures alone, to pass on")
     p.add_argument("model", type=file_path, help="an evaluated run folder")
     p.add_argument("--out", type=file_path, required=True, metavar="FOLDER", help="must not exist; 1 to 4 MB")
 
-    p = _add_command(commands, "sample", "draw images by Langevin chains from uniform noise")
+    p = add_command(commands, "sample", "draw images by Langevin chains from uniform noise")
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--n", type=Whole(1, 10**8), default=64, help="images (default: 64)")
     steps = "of each chain (default: the recipe's; 64 with another sampler, two annealing cycles with training)"
@@ -116,37 +132,7 @@ def _model_commands(commands: Subparsers) -> None:
     p.add_argument("--seed", type=SEED, default=0, help="of the noise (default: 0)")
     suffixes = ".png a grid, .webp or .gif the chains moving, .npy float32 (N,1,28,28) in [0,1]"
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=suffixes)
-    _common(p)
-
-
-def _restoration_commands(commands: Subparsers) -> None:
-    note = "Without --input, ten test images are noised and cleaned, and shown clean / noisy / cleaned."
-    p = _add_command(commands, "denoise", "clean noisy images by descending the energy", note)
-    p.add_argument("model", type=file_path, help=MODEL)
-    p.add_argument("--sigma", type=sigma, required=True, help="standard deviation of the noise, pixels on [0,1]")
-    p.add_argument("--input", type=input_file, metavar="FILE", help="noisy images: .npy, .png or IDX")
-    _data_root(p)
-    p.add_argument("--seed", type=SEED, default=0, help="of the noise (default: 0)")
-    p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=".png or .npy")
-    _common(p)
-
-    note = (
-        "The .png has a row for each image: what is known, then the fillings. A .npy has the fillings alone.\n\n"
-        "example: ebmnist inpaint pretrained --input digits.npy --half right --n 5 --out filled.png"
-    )
-    p = _add_command(commands, "inpaint", "fill missing pixels by chains that hold the others", note)
-    p.add_argument("model", type=file_path, help=MODEL)
-    p.add_argument("--input", type=input_file, required=True, metavar="FILE", help="images: .npy, .png or IDX")
-    missing = p.add_mutually_exclusive_group(required=True)
-    about = "images as masks, one for all or one for each: white is known, black is filled"
-    missing.add_argument("--mask", type=input_file, metavar="FILE", help=about)
-    missing.add_argument("--half", choices=("left", "right", "top", "bottom"), help="the half that is missing")
-    missing.add_argument("--box", type=box, metavar="T,L,B,R", help="missing: rows T to B-1, columns L to R-1, from 0")
-    p.add_argument("--n", type=Whole(1, 1000), default=4, help="fillings of each image (default: 4)")
-    p.add_argument("--steps", type=Whole(1, MOST_STEPS), help="of each chain (default: the recipe's)")
-    p.add_argument("--seed", type=SEED, default=0, help="of the noise (default: 0)")
-    p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=".png or .npy")
-    _common(p)
+    common(p)
 
 
 def _score_command(commands: Subparsers) -> None:
@@ -155,7 +141,7 @@ def _score_command(commands: Subparsers) -> None:
         "the chosen score among validation images; outlier, 1 where p_value is the false-positive rate or less.\n\n"
         "example: ebmnist score pretrained --input digits.npy --score energy --false-positive-rate 0.01"
     )
-    p = _add_command(commands, "score", "is this image normal? Scores, percentile, p-value and a flag", note)
+    p = add_command(commands, "score", "is this image normal? Scores, percentile, p-value and a flag", note)
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument(
         "--input", type=input_file, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
@@ -165,22 +151,22 @@ def _score_command(commands: Subparsers) -> None:
     about = "share of normal images that may be flagged by mistake (default: 0.05)"
     p.add_argument("--false-positive-rate", type=rate, default=0.05, metavar="RATE", help=about)
     p.add_argument("--json", action="store_true", help="JSON in place of CSV")
-    _data_root(p)
-    _device(p)
+    data_root(p)
+    device(p)
 
     note = "It goes into the checkpoint's folder and along with an export. score then needs no data set."
-    p = _add_command(commands, "calibrate", "fit a model's detector of outliers and store it", note)
+    p = add_command(commands, "calibrate", "fit a model's detector of outliers and store it", note)
     p.add_argument("model", type=file_path, help=MODEL)
-    _data_root(p)
+    data_root(p)
     p.add_argument("--seed", type=SEED, default=0, help="of its noise (default: 0)")
-    _device(p)
+    device(p)
 
 
 def _evaluation_commands(commands: Subparsers) -> None:
     about = "measure a run or checkpoint: figures with errors, real references and baselines beside them"
-    p = _add_command(commands, "evaluate", about, SECTIONS)
+    p = add_command(commands, "evaluate", about, SECTIONS)
     p.add_argument("model", type=file_path, help=MODEL)
-    _data_root(p)
+    data_root(p)
     p.add_argument("--quick", action="store_true", help="small sizes and wide errors, for a first look in seconds")
     p.add_argument(
         "--only", type=names, default=(), metavar="A,B", help="sections to measure, such as fidelity,ood (default: all)"
@@ -199,38 +185,16 @@ def _evaluation_commands(commands: Subparsers) -> None:
     p.add_argument("--outliers", type=file_path, nargs="+", default=(), metavar="FOLDER", help=about)
     p.add_argument("--out", type=file_path, help="folder for evaluation.json and report.html (default: the run's own)")
     p.add_argument("--seed", type=SEED, default=0, help="of every section's random stream (default: 0)")
-    _device(p, default=None)
+    device(p, default=None)
 
-    p = _add_command(commands, "compare", "put the figures of evaluated runs side by side")
+    p = add_command(commands, "compare", "put the figures of evaluated runs side by side")
     p.add_argument("runs", type=file_path, nargs="+", metavar="RUN", help="folders that hold an evaluation.json")
     p.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     p.add_argument("--out", type=file_path, metavar="FILE", help="write it as one .html page as well")
 
-    p = _add_command(
+    p = add_command(
         commands, "train-feature-net", "train the digit classifier whose features the figures are measured in"
     )
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help="its weights, .safetensors")
     p.add_argument("--epochs", type=Whole(1, 10_000), default=10, help="passes over the training images (default: 10)")
     p.add_argument("--seed", type=SEED, default=0, help="of weights, batches and augmentation (default: 0)")
-
-
-def _add_command(commands: Subparsers, name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    return commands.add_parser(name, help=about, description=about, epilog=epilog, formatter_class=raw)
-
-
-def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
-    _device(parser)
-
-
-def _data_root(parser: argparse.ArgumentParser) -> None:
-    about = "where the data of the recipe are now, if they were moved"
-    parser.add_argument("--data.root", dest="data_root", type=file_path, metavar="FOLDER", help=about)
-
-
-def _device(parser: argparse.ArgumentParser, default: str | None = "cpu") -> None:
-    whose = default or "the recipe's own, a GPU if there is one"
-    parser.add_argument(
-        "--device", type=text, default=default, help=f"where to compute: auto, cpu, cuda, … (default: {whose})"
-    )

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ebmnist.data.base import Dataset
 from ebmnist.data.corruptions import add_noise
-from ebmnist.inference.descent import denoise
 from ebmnist.inference.image_quality import psnr
 from ebmnist.random import Rng
 from ebmnist.reporting import Checkpoint, RunFolder
@@ -25,6 +24,7 @@ from ebmnist.reporting.plots import (
     save_samples,
 )
 from ebmnist.reporting.report import Part
+from ebmnist.restoring import fitted_denoiser
 from ebmnist.sampling import Chain, cycle_of, run_chain, samples_of, uniform_noise
 from ebmnist.sampling.samples import less_noise
 from ebmnist.trained import Trained
@@ -88,14 +88,14 @@ def chains(setting: Setting, chain: Chain) -> Part:
 
 
 def denoising(setting: Setting) -> Part:
-    """Test images noised at several levels, cleaned by descent; stops chosen on validation images."""
+    """Test images noised at several levels, and cleaned as validation images say."""
     model, dataset, run, rng, _ = setting
     clean = dataset.test.images[:N_DENOISED].to(model.device)
     levels, rows = [], []
     for sigma in SIGMAS:
-        stop = model.choose_stop(sigma, rng, dataset)
+        fitted = fitted_denoiser(model, sigma, rng, dataset.validation.images)
         noisy = add_noise(clean, sigma, rng)
-        cleaned = denoise(model.energy, model.kernel, noisy, stop.n_steps, rng=rng)
+        cleaned = fitted.clean(noisy)
         before, after = psnr(noisy, clean), psnr(cleaned, clean)
         levels.append(Denoised(sigma, *(t[:N_SHOWN].cpu() for t in (clean, noisy, cleaned, before, after))))
         error = float(after.std()) / len(after) ** 0.5
@@ -104,17 +104,17 @@ def denoising(setting: Setting) -> Part:
                 f"{sigma:g}",
                 f"{float(before.mean()):.1f}",
                 f"{float(after.mean()):.1f} ± {error:.1f}",
-                f"{stop.n_steps} steps",
+                fitted.words,
             )
         )
     picture = run.figures / "denoising.png"
     save_denoising(levels, picture, recipe=model.recipe.basics.name)
     words = (
         f"The first {N_DENOISED} test images with Gaussian noise of standard deviation σ (pixels on [0, 1]), cleaned "
-        "by descent on the energy (T = 0). How many steps was chosen on 200 validation images. "
+        "by the energy, as was fitted on 200 validation images. "
         "PSNR in dB, mean ± standard error; the picture shows the first ten."
     )
-    columns = ("σ", "noisy, dB", "cleaned, dB", "descent")
+    columns = ("σ", "noisy, dB", "cleaned, dB", "fitted")
     return Part("Denoising", words, (picture,), columns, tuple(rows))
 
 

@@ -1,4 +1,4 @@
-"""A trained energy, with what it takes to use it: `load` it, call it, sample it, denoise with it, pass it on."""
+"""A trained energy, with what it takes to use it: `load` it, call it, sample it, score with it."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from ebmnist.config import Recipe, make_recipe
-from ebmnist.data.base import Dataset
 from ebmnist.energies import REGISTRY
 from ebmnist.energies.base import features_of
 from ebmnist.energies.border import check_form, check_scale
@@ -16,11 +15,9 @@ from ebmnist.energies.freezing import memo_of
 from ebmnist.energies.levels import check_sigma, levels_of
 from ebmnist.energies.precision import in_full
 from ebmnist.errors import BadInput, Unmeasurable
-from ebmnist.inference.descent import Stop, choose_stop, denoise
 from ebmnist.inference.detector import N_STAGES, Detector, fit_detector
 from ebmnist.inference.generation import OF_TRAINING
 from ebmnist.native import NativeNet
-from ebmnist.random import AnyRng
 from ebmnist.reading import from_home
 from ebmnist.reporting import Checkpoint, fingerprint, load_checkpoint
 from ebmnist.reporting.detectors import read_detector
@@ -128,16 +125,6 @@ class Trained(nn.Module):
                 return fit_detector(self, self.kernel, data, device=self.device, seed=seed, progress=progress)
         except Unmeasurable as error:
             raise BadInput(f"no detector of outliers can be fitted: {error}; use other data or weights") from error
-
-    def choose_stop(self, sigma: float, rng: AnyRng, dataset: Dataset | None = None) -> Stop:
-        """Where a descent from images of noise σ should stop: the best on 200 validation images."""
-        clean = (dataset or self.recipe.load_data()).validation.images[:200].to(self.device)
-        return choose_stop(self.energy, self.kernel, clean, sigma, rng=rng)
-
-    def denoise(self, y: Tensor, sigma: float, rng: AnyRng) -> Tensor:
-        """Clean images `y` of noise σ, (B, 1, 28, 28), by energy descent stopped where validation says."""
-        stop = self.choose_stop(sigma, rng)
-        return denoise(self.energy, self.kernel, y, stop.n_steps, rng=rng)
 
 
 def _widest(kernel: Kernel) -> tuple[float, float] | None:

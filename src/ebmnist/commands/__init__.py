@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from ebmnist.commands import evaluating, inpainting, models, sampling, scoring, training
+from ebmnist.commands import evaluating, inpainting, models, restoring, sampling, scoring, training
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "run": training.run,
@@ -14,8 +14,9 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "info": models.info,
     "export": models.export,
     "sample": sampling.sample_images,
-    "denoise": models.denoise_images,
+    "denoise": restoring.denoise_images,
     "inpaint": inpainting.inpaint_images,
+    "restore": restoring.restore_images,
     "evaluate": evaluating.evaluate,
     "compare": evaluating.compare,
     "train-feature-net": evaluating.train_classifier,

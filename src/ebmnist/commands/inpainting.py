@@ -10,8 +10,10 @@ from ebmnist.commands.ends import may_write, write_shown
 from ebmnist.console import say
 from ebmnist.data import read_images
 from ebmnist.errors import BadInput
-from ebmnist.inference.inpainting import inpaint
+from ebmnist.inference.posterior import BATCH_SIZE
 from ebmnist.random import Rng
+from ebmnist.restoring import inpainted, inpainting_steps
+from ebmnist.terminal import steps_bar
 from ebmnist.trained import load
 
 SIDE = 28
@@ -30,13 +32,13 @@ def inpaint_images(args: argparse.Namespace, _: list[str]) -> int:
     model = load(args.model, args.device)
     images = read_images(args.input)
     known = _known(args, len(images))
-    y, mask = (torch.repeat_interleave(t, args.n, 0).to(model.device) for t in (images, known))
-    n_steps = model.n_steps if args.steps is None else args.steps
-    filled = inpaint(model, model.kernel, y, mask, n_steps, rng=Rng(args.seed, device=model.device)).cpu()
+    y, mask, rng = images.to(model.device), known.to(model.device), Rng(args.seed, device=model.device)
+    n_steps = args.steps or inpainting_steps(model)
+    with steps_bar("sampling", n_steps * -(-args.n * len(y) // BATCH_SIZE)) as progress:
+        filled = inpainted(model, y, mask, rng=rng, n_samples=args.n, n_steps=n_steps, progress=progress).cpu()
     if args.out.suffix == ".png":
-        shown = torch.where(known, images, HIDDEN)[:, None]
-        filled = torch.cat([shown, filled.view(len(images), args.n, 1, SIDE, SIDE)], 1).flatten(0, 1)
-    write_shown(filled, args.out, n_columns=args.n + 1)
+        filled = torch.cat([torch.where(known, images, HIDDEN)[None], filled])
+    write_shown(filled.transpose(0, 1).flatten(0, 1), args.out, n_columns=args.n + 1)
     say(f"wrote {args.out}")
     return 0
 

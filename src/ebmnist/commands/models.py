@@ -1,28 +1,22 @@
-"""The commands that use a trained model: say what it is, pass it on, denoise."""
+"""The commands that use a trained model: say what it is, and pass it on."""
 
 import argparse
 import json
 from collections.abc import Callable
 from typing import Any
 
-import torch
 import yaml
 
-from ebmnist.commands.ends import may_write, write_shown
 from ebmnist.console import say
-from ebmnist.data import read_images
-from ebmnist.data.corruptions import add_noise
 from ebmnist.errors import BadInput
 from ebmnist.exporting import export as export_model
-from ebmnist.inference.image_quality import psnr
 from ebmnist.native import engine
 from ebmnist.output import put
-from ebmnist.random import Rng
 from ebmnist.reporting import RunFolder, load_checkpoint
 from ebmnist.reporting.history import in_words, read_history
 from ebmnist.reporting.measurements import read_measurements_of, to_json
 from ebmnist.reporting.tables import drawn_parts, parts_of
-from ebmnist.trained import identity_of, load, make_trained
+from ebmnist.trained import identity_of, make_trained
 
 
 def info(args: argparse.Namespace, _: list[str]) -> int:
@@ -84,23 +78,4 @@ def _told(read: Callable[[], object]) -> object:
 def export(args: argparse.Namespace, _: list[str]) -> int:
     """Write a model without its training state."""
     say(f"wrote {export_model(args.model, args.out)}")
-    return 0
-
-
-def denoise_images(args: argparse.Namespace, _: list[str]) -> int:
-    """Clean noisy images, or show how test images fare."""
-    may_write(args.out, (".png", ".npy"), force=args.force, source=args.input)
-    model = load(args.model, args.device, args.data_root)
-    rng = Rng(args.seed, device=model.device)
-    if args.input is not None:
-        noisy = read_images(args.input, args.sigma).to(model.device)
-        write_shown(model.denoise(noisy, args.sigma, rng), args.out)
-    else:
-        clean = model.recipe.load_data().test.images[:10].to(model.device)
-        noisy = add_noise(clean, args.sigma, rng)
-        cleaned = model.denoise(noisy, args.sigma, rng)
-        write_shown(torch.cat([clean, noisy.clamp(0, 1), cleaned]), args.out, n_columns=10)
-        before, after = (float(psnr(x, clean).mean()) for x in (noisy, cleaned))
-        say(f"10 test images, σ = {args.sigma:g}: {before:.1f} dB noisy, {after:.1f} dB cleaned")
-    say(f"wrote {args.out}")
     return 0

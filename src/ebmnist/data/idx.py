@@ -185,10 +185,11 @@ def _labelled(tensors: Mapping[str, Tensor], image_file: str, label_file: str, w
     return Split(bytes_to_images(pixels, f"{where}: {image_file}"), labels.long())
 
 
-def bytes_to_images(pixels: Tensor, name: str) -> Tensor:
-    """Return uint8 pixels (N, 28, 28) as float32 images (N, 1, 28, 28) in [0, 1]. Raises: BadInput."""
-    if pixels.ndim != 3 or pixels.shape[1:] != (28, 28):
-        raise BadInput(f"{name}: shape {tuple(pixels.shape)}; expected images of 28x28 pixels, (N, 28, 28)")
+def bytes_to_images(pixels: Tensor, name: str, side: int = 28) -> Tensor:
+    """Return uint8 pixels (N, side, side) as float32 images (N, 1, side, side) in [0, 1]. Raises: BadInput."""
+    if pixels.ndim != 3 or pixels.shape[1:] != (side, side):
+        expected = f"expected images of {side}x{side} pixels, (N, {side}, {side})"
+        raise BadInput(f"{name}: shape {tuple(pixels.shape)}; {expected}")
     if len(pixels) and int(pixels.max()) == 1:
         raise BadInput(
             f"{name}: its bytes are 0 and 1, which is nearly black on 0…255; if they are bits, write 255 for 1"

@@ -15,6 +15,7 @@ from ebmnist.data.png import PNG, read_png
 from ebmnist.errors import BadInput
 from ebmnist.reading import GZIP, XZ, from_home, read_bytes, resembles
 
+SIDE = 28
 EXPECTED = "expected float32 images (N, 1, 28, 28) in [0, 1]"
 ZIP = b"PK\x03\x04"
 ROUNDING = 1e-5  # beyond [0, 1], as arithmetic leaves behind
@@ -22,18 +23,21 @@ FAR = 7  # standard deviations of noise, beyond which no pixel of any set is fou
 OUTSIDE = 0.25  # share of pixels over one standard deviation outside [0, 1] on a side; Gaussian noise leaves 0.16
 
 
-def read_images(path: str | Path, sigma: float = 0.0) -> Tensor:
+def read_images(path: str | Path, sigma: float = 0.0, side: int = SIDE) -> Tensor:
     """Return the images of a file, float32 (N, 1, 28, 28) in [0, 1], or with Gaussian noise of `sigma` on that.
 
     A .npy is float in [0, 1] or uint8 in [0, 255], shaped (28, 28), (N, 28, 28) or (N, 1, 28, 28).
     A .png is one 28x28 image, or a grid of 2 + 30·rows by 2 + 30·columns pixels, row by row. Empty cells at a grid's
     end have the border's colour and are left out. It has 1 to 16 bits, and colours become grey (`read_png`).
     An IDX file is plain, gzip or xz. Files whose names start with `emnist` are turned upright.
-    The kind is told by the file's first bytes, not its name. Raises: BadInput.
+    The kind is told by the file's first bytes, not its name. Images of another `side` than 28 are in a .npy.
+    Raises: BadInput.
     """
     data, name = read_bytes(from_home(path)), str(path)
     if data.startswith(NPY):
-        images = _from_npy(data, name)
+        images = _from_npy(data, name, side)
+    elif side != SIDE:
+        raise BadInput(f"{name}: images of {side} × {side} pixels are read from .npy alone; save (N, {side}, {side})")
     elif data.startswith(PNG):
         images = read_png(data, name).unsqueeze(1)
     elif data.startswith((b"\0\0", GZIP, XZ)):
@@ -43,7 +47,7 @@ def read_images(path: str | Path, sigma: float = 0.0) -> Tensor:
         raise BadInput(f"{name}: {_unknown(data, name)}")
     if not sigma:
         images = _rounded(images)
-    check_images(images, name, sigma)
+    check_images(images, name, sigma, side)
     if 0 < (high := float(images.max())) <= 1.001 / 255:
         raise BadInput(f"{name}: nearly black, its brightest pixel is {high:.2g}; if divided by 255 twice, do so once")
     if float(images.mean()) > 0.5:
@@ -53,7 +57,7 @@ def read_images(path: str | Path, sigma: float = 0.0) -> Tensor:
     return images
 
 
-def check_images(x: Tensor, name: str, sigma: float = 0.0) -> Tensor:
+def check_images(x: Tensor, name: str, sigma: float = 0.0, side: int = SIDE) -> Tensor:
     """Return `x` itself if it is images as this project knows them: float32 (N, 1, 28, 28) in [0, 1], N >= 1.
 
     Images with Gaussian noise of `sigma` may leave [0, 1] as far as such noise leads.
@@ -63,8 +67,8 @@ def check_images(x: Tensor, name: str, sigma: float = 0.0) -> Tensor:
     Traceback (most recent call last):
     ebmnist.errors.BadInput: mine: shape (2, 28, 28); expected float32 images (N, 1, 28, 28) in [0, 1]
     """
-    if x.ndim != 4 or x.shape[1:] != (1, 28, 28):
-        raise BadInput(f"{name}: shape {tuple(x.shape)}; {EXPECTED}")
+    if x.ndim != 4 or x.shape[1:] != (1, side, side):
+        raise BadInput(f"{name}: shape {tuple(x.shape)}; {EXPECTED.replace('28', str(side))}")
     if len(x) == 0:
         raise BadInput(f"{name}: no images; {EXPECTED}, N >= 1")
     if x.dtype != torch.float32:
@@ -116,23 +120,24 @@ def _unknown(data: bytes, name: str) -> str:
     )
 
 
-def _from_npy(data: bytes, name: str) -> Tensor:
-    """Return float32 images, (N, 1, 28, 28), still to be checked for range."""
+def _from_npy(data: bytes, name: str, side: int) -> Tensor:
+    """Return float32 images, (N, 1, side, side), still to be checked for range."""
     array = read_npy(data, name)
     shape = array.shape
     if array.dtype != np.uint8 and (array.dtype.kind != "f" or array.dtype.itemsize > 8):
         mend = "x.astype('float32') if it is in [0, 1], x.astype('uint8') if in 0…255"
         raise BadInput(f"{name}: dtype {array.dtype}; expected float in [0, 1] or uint8 in [0, 255]: save {mend}")
-    if shape[-2:] != (28, 28) or len(shape) > 4 or (len(shape) == 4 and shape[1] != 1):
+    if shape[-2:] != (side, side) or len(shape) > 4 or (len(shape) == 4 and shape[1] != 1):
         mend = ""
-        if shape[-1:] == (784,) and len(shape) <= 2:
+        if side == SIDE and shape[-1:] == (784,) and len(shape) <= 2:
             mend = "; save x.reshape(-1, 1, 28, 28)"
         elif shape[1:] == (28, 28, 1):
             mend = "; save x.transpose(0, 3, 1, 2), which is (N, 1, 28, 28)"
-        raise BadInput(f"{name}: shape {shape}; expected (28, 28), (N, 28, 28) or (N, 1, 28, 28){mend}")
-    pixels = torch.from_numpy(array).reshape(-1, 28, 28)
+        expected = "expected (28, 28), (N, 28, 28) or (N, 1, 28, 28)".replace("28", str(side))
+        raise BadInput(f"{name}: shape {shape}; {expected}{mend}")
+    pixels = torch.from_numpy(array).reshape(-1, side, side)
     if pixels.dtype == torch.uint8:
-        return bytes_to_images(pixels, name)
+        return bytes_to_images(pixels, name, side)
     return pixels.float().unsqueeze(1)
 
 

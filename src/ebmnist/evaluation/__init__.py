@@ -10,6 +10,7 @@ from ebmnist.evaluation.landscape import Landscape
 from ebmnist.evaluation.likelihood import Likelihood
 from ebmnist.evaluation.mixing import Mixing
 from ebmnist.evaluation.ood import OutOfDistribution
+from ebmnist.evaluation.restoration import Restoration
 
 REGISTRY: dict[str, type[Section]] = {
     "fidelity": Fidelity,
@@ -20,6 +21,7 @@ REGISTRY: dict[str, type[Section]] = {
     "ood": OutOfDistribution,
     "landscape": Landscape,
     "likelihood": Likelihood,
+    "restoration": Restoration,
 }
 
 __all__ = ["REGISTRY", "EvaluationContext", "Metric", "Section", "SectionResult", "Unmeasurable"]

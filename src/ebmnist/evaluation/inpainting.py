@@ -1,4 +1,4 @@
-"""Inpainting: chains that move the hidden pixels alone, beside the mean image and linear regression."""
+"""Inpainting: hidden pixels drawn given the others, beside the mean image and linear regression."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,11 +10,11 @@ from ebmnist.energies.freezing import frozen
 from ebmnist.errors import BadInput, Unmeasurable
 from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult, mean_metric, take
 from ebmnist.evaluation.wiener import fit_wiener
+from ebmnist.inference.denoisers import is_denoiser
 from ebmnist.inference.image_quality import psnr
-from ebmnist.inference.inpainting import average_over_chains, choose_fill, inpaint
+from ebmnist.inference.inpainting import choose_fill, inpaint
+from ebmnist.inference.posterior import N_STEPS
 from ebmnist.random import AnyRng, Rng
-from ebmnist.sampling.base import Kernel, NoiseSchedule
-from ebmnist.sampling.samples import cycle_of
 
 N_MIN = 20  # images; below, a standard error is no longer one
 N_SHOWN = 10  # images of each kind that are kept for the pictures
@@ -29,16 +29,15 @@ class Inpainting:
         Unmeasurable: by `measure`, if the energy leaves NaN pixels or the test split is too small.
     """
 
-    n: int = 100
-    """Test images. Cost, in image-steps for each of 3 masks: n × n_chains × (at most the longest length)."""
+    n: int = 200
+    """Test images. Cost for each of 3 masks: n × n_chains × 46 gradients, or × (at most the longest length)."""
     n_validation: int = 24
-    """Validation images that choose. Cost for each mask: 2 × n_validation × n_chains × the longest length."""
-    n_chains: int = 4
+    """Validation images that choose for a kernel without noise levels.
+    Cost for each mask: 2 × n_validation × n_chains × the longest length."""
+    n_chains: int = 16
     """Chains for each image, whose average is the estimate."""
     lengths: tuple[int, ...] = (4, 8, 16, 32, 64, 128)
-    """Chain lengths to choose among, for a kernel without a cycle."""
-    cycles: tuple[int, ...] = (1, 2, 4)
-    """The same, in cycles, for a kernel with one."""
+    """Chain lengths to choose among, for a kernel without noise levels."""
 
     def __post_init__(self) -> None:
         if min(self.n, self.n_validation) < 2 or min((self.n_chains, *self.lengths)) < 1 or not self.lengths:
@@ -46,8 +45,8 @@ class Inpainting:
 
     @classmethod
     def quick(cls) -> Self:
-        """A third of the images, chains of half the length."""
-        return cls(n=32, n_validation=12, n_chains=2, lengths=(8, 16, 32, 64), cycles=(1,))
+        """A sixth of the images, a quarter of the chains, of half the length."""
+        return cls(n=32, n_validation=12, n_chains=4, lengths=(8, 16, 32, 64))
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
         """Measure the model."""
@@ -79,40 +78,38 @@ class Inpainting:
     def _fills(
         self, context: EvaluationContext, clean: Tensor, observed: Tensor, mean: Tensor, rng: Rng
     ) -> tuple[dict[str, Tensor], str]:
-        """Fill the hidden pixels as validation images say; return the first chain, the average, and what was chosen."""
-        energy, kernel, lengths = frozen(context.energy), context.kernel, self._lengths(context.kernel)
-        validation = take(context.dataset.validation.images, self.n_validation, context.device)
-        fill = choose_fill(energy, kernel, validation, observed, mean, rng=rng, lengths=lengths, n_chains=self.n_chains)
-        start = mean if fill.start == "mean" else None
-        copies = torch.cat([clean] * self.n_chains)
-        x = inpaint(energy, kernel, copies, observed, fill.n_steps, rng=rng, start=start)
-        invalid = ~torch.isfinite(x).flatten(1).all(1)
+        """Fill the hidden pixels; return the first chain, the average, and what was chosen on validation images."""
+        energy, kernel, start = frozen(context.energy), context.kernel, None
+        n_steps, chosen = N_STEPS, f"{N_STEPS} steps"
+        if not is_denoiser(kernel):
+            validation = take(context.dataset.validation.images, self.n_validation, context.device)
+            n, lengths = self.n_chains, self.lengths
+            fill = choose_fill(energy, kernel, validation, observed, mean, rng=rng, lengths=lengths, n_chains=n)
+            start, n_steps = mean if fill.start == "mean" else None, fill.n_steps
+            chosen = f"{n_steps} steps from {'noise' if start is None else 'the mean image'}"
+        x = inpaint(energy, kernel, clean, observed, n_steps, rng=rng, n_samples=self.n_chains, start=start)
+        invalid = ~torch.isfinite(x).flatten(2).all(2)
         if invalid.any():
-            raise Unmeasurable(f"{int(invalid.sum())} of {len(x)} chains hold NaN or infinite pixels")
-        mine = {"one chain": x[: len(clean)], "chains averaged": average_over_chains(x, self.n_chains)}
-        return mine, f"{fill.n_steps} steps from {'noise' if start is None else 'the mean image'}"
-
-    def _lengths(self, kernel: Kernel) -> tuple[int, ...]:
-        cycle = cycle_of(kernel)
-        return self.lengths if cycle == 1 else tuple(cycle * n for n in self.cycles)
+            raise Unmeasurable(f"{int(invalid.sum())} of {invalid.numel()} chains hold NaN or infinite pixels")
+        return {"one chain": x[0], "chains averaged": x.mean(0)}, chosen
 
     def _method(self, context: EvaluationContext, n: int, rng: Rng) -> str:
-        held = "observed ones stay as they are"
-        if isinstance(context.kernel, NoiseSchedule):
-            held = "before each step the observed ones are put back, with the noise of the chain's place in its cycle"
+        ways = (
+            "Chains move the hidden pixels alone, at the kernel's own temperature "
+            f"({context.kernel}); observed ones stay as they are. Where chains start (uniform noise or the mean "
+            f"training image) and how long they are (among {', '.join(map(str, self.lengths))} steps) is chosen for "
+            f"each mask by the average's PSNR on {self.n_validation} validation images. "
+        )
+        if is_denoiser(context.kernel):
+            ways = f"Hidden pixels are drawn given the others, by {N_STEPS} steps of guided ancestral sampling. "
         return (
             f"{n} test images of {context.dataset.name}, evenly spread, without their right half, their lower half, or "
-            "half of their pixels at random, the same for all. Chains move the hidden pixels alone, at the kernel's "
-            f"own temperature ({context.kernel}); {held}. PSNR in dB on each image's "
-            "hidden pixels, clamped to [0, 1]; mean over images, error: one standard error. One chain is a completion, "
-            "which may be a good one and still not the true one; "
-            f"the average over {self.n_chains} is what squared error rewards. "
-            "Where chains start (uniform noise or the mean training image) and how long they are (among "
-            f"{', '.join(map(str, self._lengths(context.kernel)))} steps) is chosen for each mask by the "
-            f"average's PSNR on {self.n_validation} validation images. Baselines: the mean training image; linear "
-            "regression on the "
-            "observed pixels, the conditional mean of a Gaussian with the training images' mean and full covariance "
-            f"plus the variance of rounding to 256 levels. Seed {rng.seed}."
+            f"half of their pixels at random, the same for all. {ways}PSNR in dB on each image's hidden pixels, "
+            "clamped to [0, 1]; mean over images, error: one standard error. One chain is a completion, which may be "
+            f"a good one and still not the true one; the average over {self.n_chains} is what squared error rewards. "
+            "Baselines: the mean training image; linear regression on the observed pixels, the conditional mean of a "
+            "Gaussian with the training images' mean and full covariance plus the variance of rounding to 256 levels. "
+            f"Seed {rng.seed}."
         )
 
 

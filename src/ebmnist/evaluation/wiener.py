@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.evaluation.detectors import ROUNDING, fit_components
+from ebmnist.inference.operators import LinearOperator
 
 
 class Wiener(NamedTuple):
@@ -35,6 +36,20 @@ class Wiener(NamedTuple):
         filled = x.clone()
         filled[:, ~seen] = self.mean[~seen] + (x[:, seen] - self.mean[seen]) @ weights
         return torch.where(observed, y, filled.to(y.dtype).view_as(y))
+
+    def restore(self, y: Tensor, operator: LinearOperator, sigma: float) -> Tensor:
+        """Return x̂ = μ + C Aᵀ (A C Aᵀ + σ²I)⁻¹ (y − A μ) of measurements, (B, *measured) -> (B, 1, H, W), not clamped.
+
+        The variance of rounding to 256 levels is added to σ².
+        """
+        side = int(len(self.mean) ** 0.5)
+        everything = torch.eye(len(self.mean), dtype=torch.float64, device=y.device).view(-1, 1, side, side)
+        a = operator.forward(everything).flatten(1)  # (D, M), Aᵀ
+        covariance = (self.basis * self.eigenvalues) @ self.basis.T
+        of_measured = a.T @ covariance @ a + (sigma**2 + ROUNDING) * torch.eye(a.shape[1], device=y.device)
+        weights = torch.linalg.solve(of_measured, a.T @ covariance)  # (M, D)
+        x = self.mean + (y.flatten(1).double() - self.mean @ a) @ weights
+        return x.to(y.dtype).view(-1, 1, side, side)
 
 
 def fit_wiener(clean: Tensor) -> Wiener:

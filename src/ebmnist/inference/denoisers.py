@@ -9,9 +9,12 @@ from torch import Tensor
 from ebmnist.energies.base import Energy, energy_and_grad, per_sample
 from ebmnist.energies.freezing import frozen
 from ebmnist.energies.levels import at_level
-from ebmnist.errors import Unmeasurable
+from ebmnist.errors import BadInput, Unmeasurable
 from ebmnist.inference.scoring import BATCH_SIZE
+from ebmnist.random import Purpose, Stream
 from ebmnist.sampling.base import Kernel, NoiseSchedule
+from ebmnist.sampling.chain import run_chain
+from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.samples import box_of
 
 
@@ -29,6 +32,8 @@ class EnergyDenoiser:
 
     An energy that is told the noise gives y − σ²∇E(c, σ) (`energies.levels.at_level`).
 
+    D is the gradient of ‖y‖²/2 − E(y)/κ. So its Jacobian J is symmetric, Jᵀv = Jv, and a finite difference gives both.
+
     Raises:
         Unmeasurable: when called, if a gradient is NaN or infinite.
     """
@@ -38,24 +43,58 @@ class EnergyDenoiser:
     """κ > 0, in units of energy."""
     box: tuple[float, float] | None = None
     """Where the energy knows images; None for the whole space."""
+    low_precision: bool = False
+    """Compute as chains do, in bfloat16 where that is faster; else in float32."""
 
     def __call__(self, y: Tensor, sigma: Tensor, /) -> Tensor:
         """Return D(y, σ)."""
         c = y if self.box is None else y.clamp(*self.box)
         parts = zip(torch.split(c, BATCH_SIZE), torch.split(sigma, BATCH_SIZE), strict=True)
-        grad = torch.cat([energy_and_grad(at_level(self.energy, s), part)[1] for part, s in parts])
-        if not grad.isfinite().all():
+        steps = torch.cat([self._step(at_level(self.energy, s), part) for part, s in parts])
+        if not steps.isfinite().all():
             raise Unmeasurable("∇E of noisy images is NaN or infinite; the energy has diverged")
-        return y - grad / self.curvature
+        return y - steps
+
+    def _step(self, energy: Energy, c: Tensor) -> Tensor:
+        """∇E(c)/κ."""
+        if not self.low_precision:
+            return energy_and_grad(energy, c)[1] / self.curvature
+        descent = Langevin((2 / self.curvature) ** 0.5, temperature=0.0, clip=None, clamp=None)
+        return c - run_chain(energy, descent, c, 1, rng=Stream(0, Purpose.SAMPLING)).x  # nothing is drawn at T = 0
+
+    def derivative(self, y: Tensor, sigma: Tensor, at: Tensor, direction: Tensor, length: Tensor) -> Tensor:
+        """Return J(y) v ≈ ‖v‖ (D(y + length · v/‖v‖, σ) − D(y, σ)) / length, (B, *shape). Cost: one gradient.
+
+        Args:
+            y: where.
+            sigma: σ, (B,).
+            at: D(y, σ), which the caller has.
+            direction: v, (B, *shape).
+            length: of the difference, (B,), > 0: its Euclidean norm, in pixels.
+        """
+        norm = direction.flatten(1).norm(dim=1)
+        unit = direction / per_sample(norm.where(norm > 0, 1.0), y)  # along v = 0 the derivative is 0
+        return (self(y + per_sample(length, y) * unit, sigma) - at) * per_sample(norm / length, y)
 
 
-def denoiser_of(energy: Energy, kernel: Kernel) -> EnergyDenoiser:
+def is_denoiser(kernel: Kernel) -> bool:
+    """Whether an energy that was trained with `kernel` is a denoiser: whether it holds data at all noise levels."""
+    return isinstance(kernel, NoiseSchedule) and kernel.curvature > 0
+
+
+def check_denoiser(kernel: Kernel) -> None:
+    """Raise `BadInput` unless an energy that was trained with `kernel` is a denoiser."""
+    if not is_denoiser(kernel):
+        raise BadInput("this energy was trained at one temperature, so it is no denoiser; use mnist or mnist-best")
+
+
+def denoiser_of(energy: Energy, kernel: Kernel, *, low_precision: bool = False) -> EnergyDenoiser:
     """Return the denoiser of an energy that was trained with `kernel`.
 
     An energy of one temperature has no κ, so the length of its step means nothing until it is fitted (`Scaled`).
     """
     curvature = kernel.curvature if isinstance(kernel, NoiseSchedule) else 0.0
-    return EnergyDenoiser(frozen(energy), curvature or 1.0, box_of(kernel))
+    return EnergyDenoiser(frozen(energy), curvature or 1.0, box_of(kernel), low_precision)
 
 
 @dataclass(frozen=True)

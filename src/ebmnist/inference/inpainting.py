@@ -1,6 +1,6 @@
-"""Inpainting: a chain that moves the hidden pixels alone, and how long it should be."""
+"""Inpainting: hidden pixels drawn given the others, and how long a chain of one temperature should be."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,10 +8,13 @@ from torch import Tensor
 
 from ebmnist.energies.base import Energy
 from ebmnist.energies.freezing import frozen
-from ebmnist.errors import BadInput, Unmeasurable
+from ebmnist.errors import Unmeasurable
+from ebmnist.inference.denoisers import is_denoiser
 from ebmnist.inference.image_quality import psnr
+from ebmnist.inference.operators import Mask
+from ebmnist.inference.posterior import restore
 from ebmnist.random import AnyRng, Rng
-from ebmnist.sampling.base import Kernel, NoiseSchedule
+from ebmnist.sampling.base import Kernel
 from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.samples import check_whole_cycles, samples_of
 from ebmnist.sampling.start.noise import uniform_noise
@@ -32,30 +35,44 @@ def inpaint(
     n_steps: int,
     *,
     rng: AnyRng,
+    n_samples: int = 1,
     start: Tensor | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Tensor:
-    """Return `y` with its hidden pixels where a chain on u ↦ E(where(observed, y, u)) ends, (B, *shape).
+    """Return `y` with its hidden pixels drawn given the others, `n_samples` times, (n_samples, B, *shape).
 
-    That is the chain for p(hidden | observed). A kernel with a cycle holds data at another level of noise at each step:
-    there the observed pixels carry the level's noise, drawn anew for each step (Song & Ermon 2019, app. B.3).
+    An energy of all noise levels is sampled as in any restoration: `restore`, of a measurement by `Mask` without noise.
+    With one temperature, a chain on u ↦ E(where(observed, y, u)) is the chain for p(hidden | observed).
     Observed pixels come back bit for bit; hidden ones are never read.
 
     Args:
         energy: (B, *shape) -> (B,).
-        kernel: it moves the chains, at its own temperature.
+        kernel: what the energy was trained with; with one temperature, it moves the chains.
         y: images (B, *shape), of which only the observed pixels count.
         observed: bool, broadcastable to `y`: True where a pixel is known.
-        n_steps: ≥ 0.
+        n_steps: ≥ 0; ≥ 8 for an energy of all noise levels.
         rng: of the start and the noise.
-        start: images broadcastable to `y`, from whose hidden pixels the chains start; uniform noise if not given.
+        n_samples: how many, ≥ 1.
+        start: for one temperature, images broadcastable to `y`, from whose hidden pixels the chains start; uniform
+            noise if not given.
+        progress: called with the number of steps done so far, as `restore` and `run_chain` do.
 
     Raises:
-        BadInput: an `observed` that is not bool, a negative `n_steps`, or one that ends in the middle of a cycle.
+        BadInput: an `observed` that is not bool; steps that are too few.
     """
+    mask = Mask(observed)
+    if is_denoiser(kernel):
+        measured, rounded = mask.forward(y), 0.0  # the rounding of pixels is all the noise there is
+        restored = restore(
+            energy, kernel, measured, mask, rounded, rng=rng, n_samples=n_samples, n_steps=n_steps, progress=progress
+        )
+        return torch.where(observed, y, restored)
     check_whole_cycles(kernel, n_steps)
-    if observed.dtype != torch.bool:
-        raise BadInput(f"inpaint: the mask is {observed.dtype}; give a bool one, True where a pixel is known")
     rng = Rng.of(rng)
+    y, observed = (
+        y.repeat(n_samples, *[1] * (y.dim() - 1)),
+        observed.expand_as(y).repeat(n_samples, *[1] * (y.dim() - 1)),
+    )
     u = uniform_noise(len(y), tuple(y.shape[1:]), rng).to(y) if start is None else start
 
     energy = frozen(energy)  # run_chain cannot see it inside `conditional`
@@ -63,27 +80,8 @@ def inpaint(
     def conditional(u: Tensor) -> Tensor:
         return energy(torch.where(observed, y, u))
 
-    if isinstance(kernel, NoiseSchedule):
-        u = _in_cycles(energy, kernel, y, observed, n_steps, rng, u)
-    else:
-        u = run_chain(conditional, kernel, torch.where(observed, y, u), n_steps, rng=rng).x
-    return torch.where(observed, y, samples_of(energy, kernel, u))
-
-
-def _in_cycles(
-    energy: Energy, kernel: NoiseSchedule, y: Tensor, observed: Tensor, n_steps: int, rng: Rng, u: Tensor
-) -> Tensor:
-    """Chains of whole cycles, before each of whose steps the observed pixels are put to `y` with its noise."""
-    u, chains = u.expand_as(y), torch.arange(len(y), dtype=torch.int64, device=y.device)
-    seen, segment = rng.stream(), rng.stream()
-    for i in range(n_steps):
-        step_index = torch.full((len(y),), i, device=y.device)
-        level = kernel.sigma(step_index[:1] - 1)
-        noisy = y + level * seen.normal(chains, i, tuple(y.shape[1:]), dtype=y.dtype)
-        u = run_chain(
-            energy, kernel, torch.where(observed, noisy, u), 1, rng=segment, first_step=i, step_index=step_index
-        ).x
-    return u
+    u = run_chain(conditional, kernel, torch.where(observed, y, u), n_steps, rng=rng, progress=progress).x
+    return torch.where(observed, y, samples_of(energy, kernel, u)).view(n_samples, -1, *y.shape[1:])
 
 
 def choose_fill(
@@ -110,7 +108,7 @@ def choose_fill(
     for name, start in (("noise", None), ("mean", mean)):
         x, done = start, 0
         for n_steps in sorted(lengths):
-            x, done = inpaint(energy, kernel, copies, observed, n_steps - done, rng=rng, start=x), n_steps
+            (x,), done = inpaint(energy, kernel, copies, observed, n_steps - done, rng=rng, start=x), n_steps
             score = float(psnr(average_over_chains(x, n_chains), clean, where=~observed).mean())
             if score == score:
                 scores[Fill(name, n_steps)] = score

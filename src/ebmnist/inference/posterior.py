@@ -1,151 +1,146 @@
-"""The posterior p(x|y) ∝ exp(−E(x)/T − ‖x − y‖²/2σ²) of a noisy image: its mean by Langevin chains, or in one step."""
+"""Samples of images given a noisy linear measurement y = A x + σ_y ξ of each, by guided ancestral sampling."""
 
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ebmnist.data.corruptions import add_noise
-from ebmnist.energies.base import Energy, energy_and_grad
-from ebmnist.energies.freezing import frozen
-from ebmnist.errors import Unmeasurable
-from ebmnist.inference.image_quality import psnr
-from ebmnist.random import AnyRng
-from ebmnist.sampling.chain import run_chain
-from ebmnist.sampling.langevin import Langevin
+from ebmnist.energies.base import Energy
+from ebmnist.errors import BadInput
+from ebmnist.inference.denoisers import EnergyDenoiser, check_denoiser, denoiser_of
+from ebmnist.inference.operators import LinearOperator
+from ebmnist.random import AnyRng, Rng, Stream
+from ebmnist.sampling.ancestral import Ancestral
+from ebmnist.sampling.base import Kernel
+from ebmnist.sampling.samples import boxed
 
-STRENGTHS = (10.0, 30.0, 100.0)
-STEPS = (0.03, 0.01)
-LENGTHS = (3, 5, 10, 20)
-
-Box = tuple[float, float] | None
-
-
-class Posterior(NamedTuple):
-    """How a posterior is sampled."""
-
-    temperature: float  # T of the prior exp(−E/T), in units of energy
-    step: float  # of the Langevin chain, h = ε²/2 in units of σ²
-    n_steps: int
+ROUNDING = 1 / (12 * 255**2)  # variance of rounding a pixel to 256 levels: no measurement is more exact
+PRIOR_VARIANCE = 0.07  # of a pixel of MNIST, on average
+LENGTH = 0.3  # of the finite differences, in σ√dimension
+N_STEPS = 25
+RHO, TAU, SIGMA_MIN = 5.0, 3**0.5, 0.03  # chosen on validation images with mnist-best (docs/log.md, 2026-11-29)
+MOST_SAMPLES = 2**16  # of one image: a chain's number is that of its image times this, plus that of the sample
+BATCH_SIZE = 256
 
 
-def posterior_mean(
-    energy: Energy,
-    y: Tensor,
-    sigma: float,
-    posterior: Posterior,
-    *,
-    rng: AnyRng,
-    n_chains: int = 4,
-    clamp: Box = (0.0, 1.0),
-) -> Tensor:
-    """Return the average over the second half of each of `n_chains` Langevin chains from `y`, (B, *shape).
+@dataclass(frozen=True)
+class Posterior:
+    """E[image | x, y] ≈ D(x) + σ² J(x) Aᵀ (r² A Aᵀ + σ_y² I)⁻¹ (y − A D(x)), r² = σ²v/(σ² + v) (Song et al. 2023).
 
-    x ← clamp(x − h(∇E(x)/T + (x − y)/σ²) + √(2h) ξ): unadjusted, and with ∇E as it is, unclipped.
+    It is Tweedie's formula for p(image | y) at noise σ. Given x, the image is taken to be N(D(x), r² I), whence the
+    likelihood of y. Its gradient goes through the Jacobian J, which is symmetric (`EnergyDenoiser`).
     """
-    half = range(posterior.n_steps // 2, posterior.n_steps + 1)
-    parts = [
-        _trajectory(energy, part, sigma, posterior, keep=half, rng=rng, n_chains=n_chains, clamp=clamp)
-        for part in torch.split(y, 128)
-    ]
-    return torch.cat([part.mean(0) for part in parts])
+
+    denoiser: EnergyDenoiser
+    """D."""
+    operator: LinearOperator
+    """A."""
+    variance: float
+    """σ_y², > 0."""
+    prior_variance: float = PRIOR_VARIANCE
+    """v: variance of a pixel of the images, > 0."""
+
+    def mean(self, x: Tensor, y: Tensor, sigma: float) -> Tensor:
+        """Return the mean, (B, *shape), of images that x is with noise of `sigma` > 0. Cost: two gradients."""
+        told = x.new_full((len(x),), sigma)
+        estimate = self.denoiser(x, told)
+        r2 = sigma**2 * self.prior_variance / (sigma**2 + self.prior_variance)
+        residual = self.operator.solve(y - self.operator.forward(estimate), r2, self.variance)
+        length = LENGTH * told * x[0].numel() ** 0.5
+        guidance = self.denoiser.derivative(x, told, estimate, self.operator.adjoint(residual), length)
+        return estimate + sigma**2 * guidance
 
 
-def choose_posterior(
+def restore(
     energy: Energy,
-    clean: Tensor,
+    kernel: Kernel,
+    y: Tensor,
+    operator: LinearOperator,
     sigma: float,
     *,
     rng: AnyRng,
-    n_chains: int = 4,
-    strengths: Sequence[float] = STRENGTHS,
-    steps: Sequence[float] = STEPS,
-    lengths: Sequence[int] = LENGTHS,
-    clamp: Box = (0.0, 1.0),
-) -> Posterior:
-    """Return the setting with the best mean PSNR on `clean`, validation images (B, *shape), noised at σ.
+    n_samples: int = 1,
+    n_steps: int = N_STEPS,
+    progress: Callable[[int], None] | None = None,
+) -> Tensor:
+    """Return samples of the images x given y = A x + σ_y ξ, (B, *measured) -> (n_samples, B, *shape), in the box.
 
-    A strength s stands for T = σ·rms(∇E)/s, with ∇E at the noisy images: there the prior pulls about s times as hard
-    as the likelihood, whatever the scale of E. A setting whose PSNR is NaN is never chosen.
+    Ancestral sampling with the posterior's mean in place of the denoiser (docs/concepts/restoration.md). The average
+    over samples estimates E[x | y]; their standard deviation says how sure it is. The first samples are the same
+    however many are drawn. Cost: two gradients a step, or one at the largest noise.
+
+    Args:
+        energy: trained at all noise levels.
+        kernel: what it was trained with.
+        y: measurements.
+        operator: A.
+        sigma: σ_y ≥ 0. Rounding to 256 levels is added to it.
+        rng: of the chains.
+        n_samples: of each image, ≥ 1.
+        n_steps: ≥ 8.
+        progress: called with the number of steps done so far, of n_steps × ⌈n_samples × B / 256⌉ in all.
 
     Raises:
-        Unmeasurable: ∇E is zero or not finite, or every setting leaves NaN images.
+        BadInput: an energy of one temperature; a number out of its range.
     """
-    y = add_noise(clean, sigma, rng)
-    rms = float(_grad(energy, _clamped(y, clamp)).square().mean().sqrt())
-    if not 0 < rms < torch.inf:
-        raise Unmeasurable(f"∇E at noisy images, root mean square, is {rms:g}: there is no posterior to sample")
-    scores: dict[Posterior, float] = {}
-    for strength in strengths:
-        for step in steps:
-            longest = Posterior(sigma * rms / strength, step, max(lengths))
-            states = _trajectory(
-                energy, y, sigma, longest, keep=range(max(lengths) + 1), rng=rng, n_chains=n_chains, clamp=clamp
-            )
-            for n in lengths:
-                score = float(psnr(states[n // 2 : n + 1].mean(0), clean).mean())
-                if score == score:
-                    scores[longest._replace(n_steps=n)] = score
-    if not scores:
-        raise Unmeasurable("posterior chains hold NaN pixels at every temperature; the energy has diverged")
-    return max(scores, key=lambda posterior: scores[posterior])
+    if not 0 <= sigma < float("inf"):
+        raise BadInput(f"sigma must be ≥ 0 and finite, not {sigma}")
+    if not 1 <= n_samples < MOST_SAMPLES > len(y):
+        raise BadInput(f"n_samples must be ≥ 1, and {MOST_SAMPLES - 1} at most, as images, not {n_samples} of {len(y)}")
+    check_denoiser(kernel)
+    denoiser = denoiser_of(energy, kernel, low_precision=True)
+    schedule = schedule_for(kernel, n_steps)
+    posterior = Posterior(denoiser, operator, sigma**2 + ROUNDING)
+    numbers = Rng.of(rng)
+    first, noise = numbers.stream(), numbers.stream()
+    image, number = torch.arange(len(y), device=y.device).repeat(n_samples), torch.arange(n_samples, device=y.device)
+    chains = image * MOST_SAMPLES + number.repeat_interleave(len(y))
+    parts: list[Tensor] = []
+    for rows, of_batch in zip(torch.split(image, BATCH_SIZE), torch.split(chains, BATCH_SIZE), strict=True):
+        done = n_steps * len(parts)
+        tell = None if progress is None else (lambda i, done=done: progress(done + i))
+        batch = replace(posterior, operator=operator.of_rows(rows))
+        parts.append(_run(batch, schedule, y[rows], of_batch, first, noise, tell))
+    return torch.cat(parts).view(n_samples, *y.shape[:1], *parts[0].shape[1:])
 
 
-def tweedie(energy: Energy, y: Tensor, scale: float, *, clamp: Box = (0.0, 1.0)) -> Tensor:
-    """Return c − scale·∇E(c), c = clamp(y), (B, *shape): one step, not clamped.
+def schedule_for(kernel: Kernel, n_steps: int) -> Ancestral:
+    """Return the noise levels and steps for an energy that was trained with `kernel`.
 
-    With scale = σ²/T it is Tweedie's E[x|y] = y + σ²∇log p(y) (Robbins 1956; Efron 2011) if exp(−E/T) is the density
-    of *noisy* images. It is taken at the clamped image because an energy knows no others than its chains saw.
-    """
-    c = _clamped(y, clamp)
-    return c - scale * _grad(energy, c)
-
-
-def choose_scale(energy: Energy, clean: Tensor, sigma: float, *, rng: AnyRng, clamp: Box = (0.0, 1.0)) -> float:
-    """Return the scale ≥ 0 of least squared error on `clean`, validation images noised at σ: Σ⟨c − x, ∇E⟩ / Σ‖∇E‖².
+    The steps end at σ = 0.03, or at the kernel's own end if that is higher: below, the denoiser of a trained energy is
+    too weak to help (docs/log.md, 2026-11-29).
 
     Raises:
-        Unmeasurable: ∇E is zero or not finite.
+        BadInput: fewer than 8 steps; a kernel of one temperature.
     """
-    c = _clamped(add_noise(clean, sigma, rng), clamp)
-    grad = _grad(energy, c)
-    scale = float(((c - clean) * grad).double().sum() / grad.double().square().sum())
-    if scale != scale:
-        raise Unmeasurable("∇E at noisy images is zero or NaN: there is no step to take")
-    return max(scale, 0.0)
+    ancestral = Ancestral.of(kernel, n_steps)
+    return replace(ancestral, rho=RHO, tau=TAU, sigma_min=min(max(SIGMA_MIN, ancestral.sigma_min), ancestral.sigma_max))
 
 
-def _clamped(y: Tensor, clamp: Box) -> Tensor:
-    return y if clamp is None else y.clamp(*clamp)
-
-
-def _grad(energy: Energy, y: Tensor) -> Tensor:
-    """Return ∇E, (B, *shape)."""
-    energy = frozen(energy)
-    return torch.cat([energy_and_grad(energy, part)[1] for part in torch.split(y, 500)])
-
-
-def _trajectory(
-    energy: Energy,
-    y: Tensor,
-    sigma: float,
+def _run(
     posterior: Posterior,
-    *,
-    keep: Collection[int],
-    rng: AnyRng,
-    n_chains: int,
-    clamp: Box,
+    schedule: Ancestral,
+    y: Tensor,
+    chains: Tensor,
+    first: Stream,
+    noise: Stream,
+    progress: Callable[[int], None] | None,
 ) -> Tensor:
-    """Return where the chains are at the steps to keep, averaged over the chains, (len(keep), B, *shape)."""
-    copies = torch.cat([y] * n_chains)
-    energy = frozen(energy)  # run_chain cannot see it inside `u`
-
-    def u(x: Tensor) -> Tensor:
-        return energy(x) / posterior.temperature + (x - copies).square().flatten(1).sum(1) / (2 * sigma**2)
-
-    kernel = Langevin(step_size=(2 * posterior.step) ** 0.5 * sigma, temperature=1.0, clip=None, clamp=clamp)
-    start = _clamped(copies, clamp)
-    states = run_chain(u, kernel, start, posterior.n_steps, rng=rng, keep=keep).trajectory
-    assert states is not None
-    return states.view(len(states), n_chains, *y.shape).mean(1)
+    """Run a batch of chains from uniform noise to samples, (B, *measured) -> (B, *shape)."""
+    shape = tuple(posterior.operator.adjoint(y).shape[1:])
+    x = first.uniform(chains, 0, shape, dtype=y.dtype)
+    drifts, noises, levels = (t.tolist() for t in schedule.table(torch.device("cpu")))
+    for j in range(schedule.cycle):
+        share, sigma = drifts[j] * schedule.curvature, levels[j - 1]
+        if j >= schedule.n_hold:
+            x = x - share * (x - posterior.mean(x, y, sigma))
+        elif share > 0:  # at the largest noise the measurement says next to nothing, and J is least exact
+            x = x - share * (x - posterior.denoiser(x, x.new_full((len(x),), sigma)))
+        x = x + noises[j] * noise.normal(chains, j, shape, dtype=y.dtype)
+        if schedule.clamp is not None:
+            margin = schedule.clamp_margin * levels[j]
+            x = x.clamp(schedule.clamp[0] - margin, schedule.clamp[1] + margin)
+        if progress is not None:
+            progress(j + 1)
+    return boxed(schedule, posterior.mean(x, y, levels[-1]))

@@ -103,7 +103,16 @@ def likelihood():
     return SectionResult(tuple(figures[:2]), tuple(figures[2:]), arrays)
 
 
-MEASURED = {f.__name__: f for f in (fidelity, chain_length, mixing, ood, landscape, denoising, inpainting, likelihood)}
+def restoration():
+    arrays, figures = {"clean": images(10)}, []
+    for task in ("super-resolution ×2", "deblurring"):
+        arrays |= {f"{row}, {task}": images(10) for row in ("measured", "one sample", "spread", "linear regression")}
+        figures += [Metric(f"one sample, {task}: PSNR", 24.2, 0.3, "dB")]
+    return SectionResult(tuple(figures), arrays=arrays)
+
+
+SECTIONS = (fidelity, chain_length, mixing, ood, landscape, denoising, inpainting, likelihood, restoration)
+MEASURED = {f.__name__: f for f in SECTIONS}
 
 
 @pytest.mark.parametrize("name", MEASURED)
@@ -115,7 +124,10 @@ def test_draws_all_and_without_a_figure_or_an_array_the_rest(tmp_path, name):
         assert len(set(picture.convert("L").tobytes())) > 50
     needed = {"fidelity": ("samples", "nearest"), "mixing": ("lags", "autocorrelation")}.get(name, ())
     needed += {"chain_length": ("from_noise_n_steps", "from_noise_distance"), "inpainting": ("clean",)}.get(name, ())
-    kept = {k: x for k, x in whole.arrays.items() if k in needed or k.startswith(("on straight", "masked, "))}
+    needed += ("clean",) if name == "restoration" else ()
+    kept = {
+        k: x for k, x in whole.arrays.items() if k in needed or k.startswith(("on straight", "masked, ", "measured, "))
+    }
     figures = whole.metrics[:1] if name in ("ood", "denoising", "likelihood") else ()
     less = save_section(name, SectionResult(figures, arrays=kept), tmp_path / "less.png", recipe="default")
     assert less.read_bytes() != full.read_bytes()

@@ -30,7 +30,7 @@ class Denoised(NamedTuple):
 
 
 def save_denoising(
-    levels: Sequence[Denoised], path: Path, *, recipe: str, title: str = "Denoising by descent on the energy"
+    levels: Sequence[Denoised], path: Path, *, recipe: str, title: str = "Denoising by the energy"
 ) -> Path:
     """Draw three rows for each noise level, clipped to [0, 1], the PSNR under each image and its mean beside the row.
 

@@ -18,12 +18,21 @@ METHODS = {  # colour, line
     "descent": (ORANGE, "-"),
     "posterior mean": (MAGENTA, "-"),
     "Tweedie": (TEAL, "-"),
+    "iterated": (ORANGE, "-"),  # in the place of descent
 }
 FILLS = {  # row: colour
     "clean": MUTED,
     "masked": MUTED,
     "one chain": ORANGE,
     "chains averaged": MAGENTA,
+    "linear regression": INK,
+}
+RESTORED = {  # the same, of what was measured by an operator
+    "clean": MUTED,
+    "measured": MUTED,
+    "one sample": ORANGE,
+    "samples averaged": MAGENTA,
+    "spread": TEAL,
     "linear regression": INK,
 }
 SPARE = CYAN  # of a method that is not named above
@@ -72,30 +81,48 @@ def save_inpainting(measured: SectionResult, path: Path, *, recipe: str, title: 
     Raises:
         BadInput: no images, an unknown suffix, or a path that cannot be written.
     """
+    words = "PSNR in dB on the hidden pixels under each row, over all test images"
+    return _save_rows(measured, path, FILLS, "masked", f"recipe {recipe} · {words}", title, " hidden")
+
+
+def save_restoration(measured: SectionResult, path: Path, *, recipe: str, title: str = "Restoration") -> Path:
+    """Draw, for each task, what was measured of images and what was drawn given that, with the PSNR of each.
+
+    The spread is twice the standard deviation over samples.
+
+    Raises:
+        BadInput: no images, an unknown suffix, or a path that cannot be written.
+    """
+    words = "PSNR in dB under each row, over all test images · spread: twice the standard deviation"
+    return _save_rows(measured, path, RESTORED, "measured", f"recipe {recipe} · {words}", title, "")
+
+
+def _save_rows(
+    measured: SectionResult, path: Path, names: dict[str, str], first: str, words: str, title: str, after: str
+) -> Path:
+    """Draw the rows `names`, with their colours, in a column for each task; `first` is what every task has."""
     clean = measured.arrays.get("clean")
-    masks = [name.removeprefix("masked, ") for name in measured.arrays if name.startswith("masked, ")]
-    if clean is None or not masks:
-        raise BadInput("inpainting: no images to draw")
+    tasks = [name.removeprefix(f"{first}, ") for name in measured.arrays if name.startswith(f"{first}, ")]
+    if clean is None or not tasks:
+        raise BadInput(f"{title.lower()}: no images to draw")
     figures = by_name(measured)
-    rows = [row for row in FILLS if row == "clean" or any(f"{row}, {mask}" in measured.arrays for mask in masks)]
+    rows = [row for row in names if row == "clean" or any(f"{row}, {task}" in measured.arrays for task in tasks)]
     width, height = strip_size(min(N_FILLED, len(clean)), SCALE)
     pitch = height + 26
-    size = frame(SIDE + len(masks) * (width + GAP) - GAP, 40 + len(rows) * pitch)
-    with canvas(
-        path, *size, title, f"recipe {recipe} · PSNR in dB on the hidden pixels under each row, over all test images"
-    ) as sheet:
+    size = frame(SIDE + len(tasks) * (width + GAP) - GAP, 40 + len(rows) * pitch)
+    with canvas(path, *size, title, words) as sheet:
         top = HEADER + 40
         for row, name in enumerate(rows):
-            beside(sheet, MARGIN, top + row * pitch + height / 2, name, colour=FILLS[name])
-            for column, mask in enumerate(masks):
+            beside(sheet, MARGIN, top + row * pitch + height / 2, name, colour=names[name])
+            for column, task in enumerate(tasks):
                 left = MARGIN + SIDE + column * (width + GAP)
-                images = clean if name == "clean" else measured.arrays.get(f"{name}, {mask}")
+                images = clean if name == "clean" else measured.arrays.get(f"{name}, {task}")
                 if images is not None:
                     strip(sheet, images[:N_FILLED], left, top + row * pitch, SCALE)
-                if figure := figures.get(f"{name}, {mask}: PSNR"):
+                if figure := figures.get(f"{name}, {task}: PSNR"):
                     sheet.text(left, top + row * pitch + height + 2, spoken(figure), **SMALL)
-        for column, mask in enumerate(masks):
-            sheet.text(MARGIN + SIDE + column * (width + GAP), top - 40, f"{mask} hidden", **PANEL_TITLE)
+        for column, task in enumerate(tasks):
+            sheet.text(MARGIN + SIDE + column * (width + GAP), top - 40, f"{task}{after}", **PANEL_TITLE)
     return path
 
 

@@ -10,7 +10,7 @@ from ebmnist.reporting.plots.landscape import save_landscape
 from ebmnist.reporting.plots.likelihood import save_likelihood
 from ebmnist.reporting.plots.mixing import save_mixing
 from ebmnist.reporting.plots.ood import save_ood
-from ebmnist.reporting.plots.restoration import save_inpainting, save_psnr
+from ebmnist.reporting.plots.restoration import save_inpainting, save_psnr, save_restoration
 
 
 class SaveMeasured(Protocol):
@@ -30,6 +30,7 @@ SECTION_FIGURES: dict[str, SaveMeasured] = {
     "inpainting": save_inpainting,
     "landscape": save_landscape,
     "likelihood": save_likelihood,
+    "restoration": save_restoration,
 }
 
 
