@@ -1,13 +1,13 @@
 # make run: train the default recipe.  make test: lint, types, tests.  make bench: speed.  make fuzz: 20,000 mutated files.
 # make sanitize: the C++ under sanitizers.  make ranks: runs on 1 to 4 ranks, and kills.
-# make docs: the site, in docs/_build/html.  make prose: how the texts read.
+# make docs: the site, in docs/_build/html.  make prose: how the texts read.  make wheels: for all platforms, in dist/.
 # Each makes .venv itself on a fresh machine, but prose, which needs none.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RECIPE ?= mnist
 
-.PHONY: run test check bench fuzz sanitize ranks docs prose clean
+.PHONY: run test check bench fuzz sanitize ranks wheels docs prose clean
 
 run: $(VENV)/.run
 	$(BIN)/python main.py $(RECIPE) $(ARGS)
@@ -31,6 +31,11 @@ sanitize: $(VENV)/.dev
 
 ranks: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python tests/distributed_runs.py $(ARGS)
+
+# zig compiles for all platforms on one machine. It keeps what it made in ~/.cache/zig.
+wheels: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet -e '.[wheels]'
+	$(BIN)/python hatch_build.py wheels
 
 # Every tutorial is run, a warning is an error, and every link inside the site is followed.
 docs: $(VENV)/.docs

@@ -5,6 +5,8 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from torch.nn import functional
 
 from ebmnist.native.build import load
 from ebmnist.native.interface import NEEDS, Settings, Shape
-from ebmnist.native.variants import FLAGS, FOLDER, library_path, variants
+from ebmnist.native.variants import FLAGS, FOLDER, LIBRARIES, library_path, variants
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wno-psabi")  # psabi: no vector crosses the library's border
 DRIVER = Path(__file__).parent / "native" / "driver.cpp"
@@ -60,13 +62,15 @@ class Target(NamedTuple):
     variant: str
     flags: tuple[str, ...]
     starter: tuple[str, ...] = ()
+    libraries: Path | None = None  # where a compiled library lies that the driver is linked with
 
     def build(self, folder: Path, *, extra: Sequence[str] = ()) -> list[str]:
         """Return the command that starts the driver, compiled into `folder` if no other process has done that."""
-        installed = self.compiler == "installed"
-        compiler = "g++" if installed else self.compiler
-        needs(compiler, *self.starter[:1])
-        out = folder / f"driver-{self.compiler}-{self.variant}"
+        libraries = LIBRARIES if self.compiler == "installed" else self.libraries
+        compiler = ["g++"] if self.compiler == "installed" else self.compiler.split()
+        needs(compiler[0], *self.starter[:1])
+        label = self.libraries.parts[-4] if self.libraries else self.compiler  # the former: part of a wheel's name
+        out = folder / f"driver-{label}-{self.variant}"
         folder.mkdir(exist_ok=True, parents=True)
         quiet = (
             ("-Wno-maybe-uninitialized", "-Wno-uninitialized")
@@ -74,20 +78,48 @@ class Target(NamedTuple):
             else ()
         )  # GCC's 105593
         names = (f'-DEBMNIST_DIGEST="{"0" * 64}"', f'-DEBMNIST_VARIANT="{self.variant}"')
-        flags = ("-O1",) if installed else (*FLAGS, *self.flags)
-        engine = library_path(self.variant) if installed else FOLDER / "ebmnist.cpp"
+        flags = () if self.libraries else ("-O1",) if libraries else (*FLAGS, *self.flags)
+        engine = library_path(self.variant, libraries) if libraries else FOLDER / "ebmnist.cpp"
         with (folder / f"{out.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # pytest-xdist's processes build each once
             if not out.exists():
-                command = [compiler, "-std=c++17", *flags, *WARNINGS, *quiet, *extra, *names, f"-I{FOLDER}"]
+                command = [*compiler, "-std=c++17", *flags, *WARNINGS, *quiet, *extra, *names, f"-I{FOLDER}"]
                 command += ["-pthread", "-o", str(out), str(DRIVER), str(engine)]
                 done = subprocess.run(command, capture_output=True, text=True)
                 assert done.returncode == 0, done.stderr[-3000:]
         return [*self.starter, str(out)]
 
 
+ZIG = f"{sys.executable} -m ziglang c++ -O3 -target"  # with these flags it has made its C++ library for the wheels
+FROM_WHEELS = {  # part of a wheel's name -> how its libraries run here: zig compiles the driver, an emulator starts it
+    "manylinux_2_28_x86_64": (f"{ZIG} x86_64-linux-gnu.2.28 -mcpu=x86_64", ()),
+    "manylinux_2_28_aarch64": (
+        f"{ZIG} aarch64-linux-gnu.2.28 -mcpu=generic",
+        ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"),
+    ),
+    "win_amd64": (f"{ZIG} x86_64-windows-gnu -mcpu=x86_64", ("wine",)),
+}
+
+
+def unpacked(dist: Path) -> list[Target]:
+    """The libraries inside the wheels of a folder, unpacked beside them; not macOS's, which nothing here runs."""
+    found = []
+    for tag, (compiler, starter) in FROM_WHEELS.items():
+        (wheel,) = dist.glob(f"*{tag}.whl")
+        zipfile.ZipFile(wheel).extractall(dist / tag)
+        machine = "aarch64" if "aarch64" in tag else "x86_64"
+        for v in (v for v in variants(machine) if machine == "aarch64" or v in runnable()):
+            found.append(Target(compiler, v, (), starter, dist / tag / "ebmnist/native/lib"))
+    return found
+
+
 def targets() -> list[Target]:
-    """Every variant that runs here, as installed and by clang++; and for the other kind of processor by way of qemu."""
+    """Every variant that runs here, as installed and by clang++; and for the other kind of processor by way of qemu.
+
+    Where EBMNIST_WHEELS names a folder of wheels, the libraries inside them instead.
+    """
+    if os.environ.get("EBMNIST_WHEELS"):
+        return unpacked(Path(os.environ["EBMNIST_WHEELS"]).resolve())
     native = [Target(c, v, variants()[v]) for c in ("installed", "clang++") for v in runnable()]
     if platform.machine() in ("aarch64", "arm64"):
         return native

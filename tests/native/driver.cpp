@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -77,8 +78,8 @@ std::vector<T*> addresses(std::vector<std::vector<float>>& buffers) {
 
 struct Record {
     void* bytes;
-    explicit Record(int64_t size) : bytes(std::aligned_alloc(64, ((size_t)size + 63) / 64 * 64)) {}
-    ~Record() { std::free(bytes); }
+    explicit Record(int64_t size) : bytes(::operator new((size_t)size, std::align_val_t{64})) {}
+    ~Record() { ::operator delete(bytes, std::align_val_t{64}); }
     Record(const Record&) = delete;
 };
 

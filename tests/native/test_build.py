@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -69,6 +70,21 @@ def test_the_engine_in_use_has_a_name():
 def test_each_variant_can_be_asked_for(variant):
     found = find(variant)
     assert (found.name, found.functions.variant().decode()) == (variant, variant)
+
+
+FLAGS_OF_LINUX = {  # /proc/cpuinfo's names of what a level needs
+    "x86-64-v3": "avx avx2 fma bmi1 bmi2 f16c movbe abm",
+    "x86-64-v4": "avx avx2 fma bmi1 bmi2 f16c movbe abm avx512f avx512bw avx512cd avx512dq avx512vl",
+    "x86-64-v4-bf16": "avx2 fma avx512f avx512bw avx512cd avx512dq avx512vl avx512_bf16",
+}
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists() or BASELINE != "x86-64", reason="x86-64 Linux tells what it has")
+def test_the_processor_has_what_the_system_says():
+    told = Path("/proc/cpuinfo").read_text()
+    flags = set(next(line for line in told.splitlines() if line.startswith("flags")).split())
+    assert runnable()[1:] == [name for name, needed in FLAGS_OF_LINUX.items() if set(needed.split()) <= flags]
+    assert bool(find("").on_amd) == ("AuthenticAMD" in told)
 
 
 def test_without_a_wish_it_is_the_best(copy):

@@ -3,12 +3,9 @@
 #include <new>
 #include <stdexcept>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 #include "chain.hpp"
 #include "checks.hpp"
+#include "processor.hpp"
 
 struct Handle {
     std::unique_ptr<Network<Single>> single;
@@ -79,28 +76,7 @@ const char* variant(void) { return EBMNIST_VARIANT; }
 
 int32_t has_bf16(void) { return BF16; }
 
-uint32_t processor(void) {
-    uint32_t found = 0;
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    // Clang 14 does not know these three of x86-64-v3 by name.
-    unsigned a, b, basic = 0, extended = 0, d;
-    __get_cpuid(1, &a, &b, &basic, &d);
-    __get_cpuid(0x80000001, &a, &b, &extended, &d);
-    bool f16c = basic >> 29 & 1, movbe = basic >> 22 & 1, lzcnt = extended >> 5 & 1;
-    auto all = [](auto... has) { return (... && (has != 0)); };
-    bool v3 = all(__builtin_cpu_supports("avx2"), __builtin_cpu_supports("fma"), __builtin_cpu_supports("bmi"),
-                  __builtin_cpu_supports("bmi2"), f16c, movbe, lzcnt);
-    bool v4 = v3 && all(__builtin_cpu_supports("avx512f"), __builtin_cpu_supports("avx512bw"),
-                        __builtin_cpu_supports("avx512cd"), __builtin_cpu_supports("avx512dq"),
-                        __builtin_cpu_supports("avx512vl"));
-    if (v3) found |= HAS_V3;
-    if (v4) found |= HAS_V4;
-    if (v4 && __builtin_cpu_supports("avx512bf16")) found |= HAS_BF16;
-    if (__builtin_cpu_is("amd")) found |= IS_AMD;
-#endif
-    return found;
-}
+uint32_t processor(void) { return processor_bits(); }
 
 int32_t pack(int32_t bf16, int32_t n_layers, const Shape* shapes, const float* const* weights,
              const float* const* biases, const float* head, double head_bias, double scale, double shift, double reference_precision,

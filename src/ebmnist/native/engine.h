@@ -7,7 +7,11 @@
 #include <stdint.h>
 
 #define EBMNIST_ABI 3
+#ifdef _WIN32
+#define EBMNIST_ENTRY __declspec(dllexport)
+#else
 #define EBMNIST_ENTRY __attribute__((visibility("default")))
+#endif
 
 #ifdef __cplusplus
 extern "C" {

@@ -108,17 +108,16 @@ struct WeightSums {
         for (int tap = 0; tap < taps; tap++) {
             for (size_t i = 0; ahead && i < part; i += 64)
                 __builtin_prefetch((const char*)input + ahead + (size_t)tap * part + i, 0, 2);
-            Floats sum[N][SIDE] = {};
-            add_tap(input, tap, sum);
-            for (int n = 0; n < N; n++)
-                for (int side = 0; side < SIDE; side++) weight[(tap * c_in + i + n) * SIDE + side] += sum[n][side];
+            add_tap<N>(input, tap, &weight[(size_t)(tap * c_in + i) * SIDE]);
         }
     }
 
-    // ∂/∂w[o][i][ky][kx] = Σ over images and positions of ∂E/∂z[o] × a[i] where the tap lies.
+    // ∂/∂w[o][i][ky][kx] = Σ over images and positions of ∂E/∂z[o] × a[i] where the tap lies. The sums are variables of
+    // this function: Clang would store each to memory at every step if they were a caller's.
     template <int N>
-    void add_tap(const uint32_t* input, int tap, Floats (&sum)[N][SIDE]) const {
+    void add_tap(const uint32_t* input, int tap, Floats* to_weight) const {
         const Shape& s = layer.s;
+        Floats sum[N][SIDE] = {};
         int dy = tap / s.kernel - s.pad, dx = tap % s.kernel - s.pad;
         // The outputs whose tap lies on the input.
         auto begin = [&](int d) { return std::max(0, (s.stride - 1 - d) / s.stride); };
@@ -130,10 +129,13 @@ struct WeightSums {
                 for (int row = 0; row < ROWS; row++, a++, to += SIDE) {
                     Words d[SIDE];
                     for (int k = 0; k < SIDE; k++) d[k] = to[k];
+#pragma GCC unroll 12
                     for (int n = 0; n < N; n++)
                         for (int k = 0; k < SIDE; k++) sum[n][k] = W::dot(sum[n][k], d[k], a[n * ROWS]);
                 }
             }
+        for (int n = 0; n < N; n++)
+            for (int k = 0; k < SIDE; k++) to_weight[n * SIDE + k] += sum[n][k];
     }
 
     // As torch has them: (out, in, ky, kx) and (out,).
