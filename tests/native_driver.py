@@ -70,8 +70,8 @@ class Target(NamedTuple):
         compiler = ["g++"] if self.compiler == "installed" else self.compiler.split()
         needs(compiler[0], *self.starter[:1])
         label = self.libraries.parts[-4] if self.libraries else self.compiler  # the former: part of a wheel's name
-        out = folder / f"driver-{label}-{self.variant}"
-        folder.mkdir(exist_ok=True, parents=True)
+        out = folder / label / f"driver-{self.variant}.exe"  # Windows asks for such a name
+        out.parent.mkdir(exist_ok=True, parents=True)
         quiet = (
             ("-Wno-maybe-uninitialized", "-Wno-uninitialized")
             if self.compiler == "g++" and "v4" in self.variant
@@ -80,7 +80,9 @@ class Target(NamedTuple):
         names = (f'-DEBMNIST_DIGEST="{"0" * 64}"', f'-DEBMNIST_VARIANT="{self.variant}"')
         flags = () if self.libraries else ("-O1",) if libraries else (*FLAGS, *self.flags)
         engine = library_path(self.variant, libraries) if libraries else FOLDER / "ebmnist.cpp"
-        with (folder / f"{out.name}.lock").open("w") as lock:
+        if self.libraries:
+            engine = Path(shutil.copy(engine, out.parent))  # beside the driver, where Windows looks for it
+        with out.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # pytest-xdist's processes build each once
             if not out.exists():
                 command = [*compiler, "-std=c++17", *flags, *WARNINGS, *quiet, *extra, *names, f"-I{FOLDER}"]
