@@ -1,5 +1,6 @@
 """Likelihood: bits per pixel of test images, by the denoising chain's variational bound and by its probability flow."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +9,11 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from ebmnist.energies.levels import levels_of
 from ebmnist.errors import BadInput, Unmeasurable
 from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult, mean_metric, take
 from ebmnist.evaluation.detectors import fit_components
+from ebmnist.evaluation.normalised_metrics import NORMALISED, Flow, normalised_metrics
 from ebmnist.inference.calibration import N_BYTES, PSEUDO_COUNT, bytes_of
 from ebmnist.inference.chain_fit import Chains, fit_chains, level_edges, n_candidates
 from ebmnist.inference.denoisers import denoiser_of
@@ -85,7 +88,8 @@ class Likelihood:
         arrays = _curves(mine, test)
         if _is_annealed(context.kernel):
             flow, curve = self._flow(mine, validation, subset, rng, told[5])
-            metrics.append(flow)
+            metrics += [_bits("probability flow", flow.nats, subset, flow.chain)]
+            metrics += normalised_metrics(context, flow, test, rng)
             arrays["validation, probability flow"] = curve
         some = take(context.dataset.train.images, N_HISTOGRAM, context.device)
         return SectionResult(
@@ -99,8 +103,8 @@ class Likelihood:
             method=self._method(context, len(test), edges, rng),
         )
 
-    def _flow(self, mine: Chains, validation: Tensor, x: Tensor, rng: Rng, told: Watch) -> tuple[Metric, Tensor]:
-        """Return the flow's figure, with σ_min from the candidates by a few validation images, and their curve."""
+    def _flow(self, mine: Chains, validation: Tensor, x: Tensor, rng: Rng, told: Watch) -> tuple[Flow, Tensor]:
+        """Return what the flow says, with σ_min from the candidates by a few validation images, and their curve."""
 
         def nats(chain: Chain, images: Tensor, watch: Watch | None = None) -> Tensor:
             def log_p(y: Tensor) -> Tensor:
@@ -112,10 +116,11 @@ class Likelihood:
         few = take(validation, max(20, self.n_flow // 20), x.device)
         curve = torch.stack([nats(chain, few).mean() for chain in mine.scaled.candidates])
         best = mine.scaled.candidates[int(curve.argmin())]
+        twin = copy.copy(rng)
         found = nats(best, x, told)
         if not (curve.isfinite().all() and found.isfinite().all()):
             raise Unmeasurable("the probability flow leads to numbers that are not finite")
-        return _bits("probability flow", found, x, best), bits_per_dimension(curve, x[0].numel()).cpu()
+        return Flow(x, found, best, twin), bits_per_dimension(curve, x[0].numel()).cpu()
 
     def _images(self, context: EvaluationContext) -> list[Tensor]:
         """The images of the three splits that are used, evenly spaced."""
@@ -134,6 +139,7 @@ class Likelihood:
             if _is_annealed(context.kernel)
             else "This energy was trained at one temperature, so it has no probability flow. "
         )
+        told = NORMALISED if levels_of(context.energy) else ""
         return (
             "Bits a pixel that the bytes of a test image take; less is better. At most: the variational bound (Kingma "
             "et al. 2021) of a chain that denoises by D(y) = y − ∇E(y)/κ, with infinitely many steps. Its prior is a "
@@ -143,7 +149,7 @@ class Likelihood:
             "by tables of bytes over the estimate, the largest of its neighbours and the noisy pixel "
             f"({self.n_levels} noise levels). σ_min is the best on {self.n_validation} validation images. "
             f"Uncalibrated: scaled alone. {ode}{n_test} test images, {min(self.n_flow, n_test)} for the uncalibrated "
-            "bound and the flow. "
+            f"bound and the flow. {told}"
             "Gaussian denoiser: the same bound, calibration and decoder with the Wiener filter for the energy. "
             f"Independent pixels: a histogram of bytes for each pixel, {N_HISTOGRAM} training images. A Boltzmann "
             "likelihood, exp(−E/T)/Z, is not reported: this training does not define it "

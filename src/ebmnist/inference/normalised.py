@@ -1,4 +1,4 @@
-"""What an energy that is told the noise level, E(x, σ) = −log p_σ(x), says of its own normalisation."""
+"""Log-probabilities of an energy that is told the noise level, E(x, σ) = −log p_σ(x): one evaluation each."""
 
 import math
 from typing import NamedTuple
@@ -18,6 +18,14 @@ class Normaliser(NamedTuple):
 
     value: float
     error: float
+
+
+@torch.no_grad()
+def log_density(energy: NoiseConditioned, y: Tensor, sigma: float) -> Tensor:
+    """Return log p_σ(y) = −E(y, σ) in nats, (B, *shape) -> (B,) float64. Cost: one energy of each of B."""
+    energy = frozen(energy)
+    parts = torch.split(y, BATCH_SIZE)
+    return -torch.cat([energy(part, part.new_full((len(part),), sigma)).double() for part in parts])
 
 
 @torch.no_grad()
