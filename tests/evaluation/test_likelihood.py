@@ -107,3 +107,36 @@ def test_independent_pixels_take_their_entropy() -> None:
     nats = independent_pixels(train, x)
     exact = float(-(torch.xlogy(shares, shares) + torch.xlogy(1 - shares, 1 - shares)).sum())
     assert float(nats.mean()) == pytest.approx(exact, abs=4 * float(nats.std()) / 4000**0.5 + 0.01)
+
+
+class Told:
+    """E(y, σ) = −log of the mean of N(y; pattern, σ²) over the eight patterns: exactly normalised at every σ."""
+
+    levels = (0.05, 4.0)
+
+    def __call__(self, y: Tensor, sigma: Tensor | None = None) -> Tensor:
+        sigma = y.new_full(y.shape[:1], self.levels[0]) if sigma is None else sigma
+        bits = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * N_BITS)
+        images = bits.repeat_interleave(2, 1)[:, None, :].expand(-1, SIDE, -1).flatten(1)
+        squares = (y.flatten(1)[:, None] - images).square().sum(2) / sigma[:, None].square()
+        constant = SIDE**2 / 2 * torch.log(2 * math.pi * sigma.square()) + N_BITS * math.log(2)
+        return constant - torch.logsumexp(-0.5 * squares, 1)
+
+
+def test_a_normalised_energy_says_its_own_likelihood_and_agrees_with_the_flow(dataset: Dataset) -> None:
+    kernel = AnnealedLangevin(0.025, temperature=1.0, sigma_min=0.05, sigma_max=2.0, clip=None, clamp=None)
+    measure = replace(SMALL, n_steps=12)
+    found = by_name(measure.measure(context(dataset, Told(), kernel), Rng(0)))
+    own, log_z = found["normalised energy"], found["log Z at σ = 4"]
+    gap = found["probability flow less normalised energy"]
+    assert own.error is not None
+    assert log_z.error is not None
+    assert own.value == pytest.approx(N_BITS / SIDE**2, abs=0.02)  # the decoder is fitted, and costs a little
+    assert own.value < found["at most"].value + 3 * own.error
+    assert abs(log_z.value) < 4.5 * log_z.error
+    assert abs(gap.value) < 0.5  # nats, with 12 steps of the solver
+
+
+def test_an_energy_that_is_told_nothing_has_no_such_metric(measured: SectionResult) -> None:
+    assert "normalised energy" not in by_name(measured)
+    assert "Normalised energy" not in measured.method
