@@ -128,7 +128,7 @@ def test_a_normalised_energy_says_its_own_likelihood_and_agrees_with_the_flow(da
     measure = replace(SMALL, n_steps=12)
     found = by_name(measure.measure(context(dataset, Told(), kernel), Rng(0)))
     own, log_z = found["normalised energy"], found["log Z at σ = 4"]
-    gap = found["probability flow less normalised energy"]
+    gap = found["normalised energy less probability flow"]
     assert own.error is not None
     assert log_z.error is not None
     assert own.value == pytest.approx(N_BITS / SIDE**2, abs=0.02)  # the decoder is fitted, and costs a little

@@ -1,14 +1,12 @@
 """Log-probabilities and normalisers of energies for which they are known."""
 
-import copy
-
 import torch
 
 from ebmnist.energies import UNet
+from ebmnist.inference import probability_flow
 from ebmnist.inference.denoisers import EnergyDenoiser
 from ebmnist.inference.gaussian import Gaussian
-from ebmnist.inference.normalised import density_loss, log_normaliser
-from ebmnist.inference.probability_flow import flow_loss
+from ebmnist.inference.normalised import log_density, log_normaliser
 from ebmnist.random import Rng
 from targets import NoisyGaussian
 
@@ -44,14 +42,7 @@ def test_a_unet_is_normalised_at_most_noise_before_it_is_trained(images):
     assert found.error < 0.1
 
 
-class Decoder:
-    """log p(x | y) = −‖x − y‖²: only its place in the sum is of interest."""
-
-    def log_prob(self, x, y, sigma):  # noqa: ARG002
-        return -(x - y).square().sum(1)
-
-
-def test_one_evaluation_says_what_the_flow_says_of_the_same_noise():
+def test_one_evaluation_says_what_the_flow_says():
     """A Gaussian's flow is exact but for the solver, and its trace is exact in the mean."""
     energy = NoisyGaussian()
     (low, high), x = energy.levels, energy.draw(400, Rng(2))
@@ -59,9 +50,10 @@ def test_one_evaluation_says_what_the_flow_says_of_the_same_noise():
     prior = Gaussian(energy.mean.double(), *(t.double() for t in energy.spectrum))
     sigma = torch.full((400,), 0.7)
     torch.testing.assert_close(denoiser(x, sigma), prior(x, sigma), rtol=1e-3, atol=1e-3)
-    rng = Rng(3)
-    flow = flow_loss(denoiser, Decoder(), x, prior, low, high, n_steps=20, rng=copy.copy(rng))
-    own = density_loss(energy, Decoder(), x, low, rng=rng)
+    y = x + low * Rng(3).normal((400, 4))
+    flow = probability_flow.log_density(denoiser, y, prior, low, high, n_steps=20, rng=Rng(4))
+    own = log_density(energy, y, low)
+    torch.testing.assert_close(own, prior.log_density(y, low), rtol=1e-4, atol=1e-3)
     off = flow - own
     assert off.mean().abs() < 4.5 * off.std() / 400**0.5 + 0.01
-    assert torch.corrcoef(torch.stack([flow, own]))[0, 1] > 0.9
+    assert torch.corrcoef(torch.stack([flow, own]))[0, 1] > 0.8
