@@ -21,6 +21,8 @@ def score(args: argparse.Namespace, _: list[str]) -> int:
     images = model.checked(read_images(args.input).to(model.device))
     if model.stored_detector() is None:
         say(f"no detector is stored, so one is fitted to the data; to store it: ebmnist calibrate {args.model}")
+    if model.levels is not None:
+        say(f"energy is −log p(x) in nats, of images with noise σ = {model.levels[0]:g}")
     detector = model.detector()
     if args.score not in detector.reference:
         raise BadInput(f"--score {args.score}: this model has no noise levels; use {', '.join(detector.reference)}")
