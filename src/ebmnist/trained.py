@@ -179,7 +179,8 @@ def _without_weights(recipe: Recipe) -> nn.Module:
     fields = dict(recipe.fields["energy"])
     with torch.device("meta"):
         blank: nn.Module = REGISTRY[fields.pop("kind")](**fields)
-    return blank.float().to_empty(device=recipe.device)
+    # As `to_empty`, which imports sympy for tensors on meta, which takes longer than all else here.
+    return blank.float()._apply(lambda t: torch.empty(t.shape, dtype=t.dtype, device=recipe.device))
 
 
 def identity_of(checkpoint: Checkpoint, path: str | Path) -> dict[str, Any]:
