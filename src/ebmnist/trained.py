@@ -180,7 +180,10 @@ def _without_weights(recipe: Recipe) -> nn.Module:
     with torch.device("meta"):
         blank: nn.Module = REGISTRY[fields.pop("kind")](**fields)
     # As `to_empty`, which imports sympy for tensors on meta, which takes longer than all else here.
-    return blank.float()._apply(lambda t: torch.empty(t.shape, dtype=t.dtype, device=recipe.device))
+    filled: nn.Module = blank.float()._apply(  # type: ignore[no-untyped-call]
+        lambda t: torch.empty(t.shape, dtype=t.dtype, device=recipe.device)
+    )
+    return filled
 
 
 def identity_of(checkpoint: Checkpoint, path: str | Path) -> dict[str, Any]:
