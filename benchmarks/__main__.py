@@ -16,7 +16,7 @@ from pathlib import Path
 
 from paired import options
 
-SCRIPTS = ("start_up", "peers", "langevin", "sampling", "scaling", "memory", "limit", "device")
+SCRIPTS = ("start_up", "peers", "langevin", "sampling", "scaling", "memory", "distributed", "limit", "device")
 HERE = Path(__file__).parent
 
 

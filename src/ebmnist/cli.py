@@ -13,11 +13,11 @@ from ebmnist.signals import Interrupted, answered_by, interrupt
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Only --help and words that cannot be parsed raise: `SystemExit`."""
-    with any_encoding(), answered_by(interrupt):
-        try:
+    try:
+        with any_encoding(), answered_by(interrupt):
             return _to_its_end(list(sys.argv[1:] if argv is None else argv))
-        except Interrupted as again:  # while the first signal was being told of
-            return again.exit_code
+    except Interrupted as again:  # while the first signal was being told of, or the command was ending
+        return again.exit_code
 
 
 def _to_its_end(words: list[str]) -> int:

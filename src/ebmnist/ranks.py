@@ -15,6 +15,7 @@ from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.rendezvous import rendezvous
 
 from ebmnist.errors import BadInput, ToldElsewhere
 
@@ -182,14 +183,17 @@ def join() -> Iterator[Ranks]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         backend = f"cpu:gloo,cuda:{'nccl' if distributed.is_nccl_available() else 'gloo'}"
     try:
-        distributed.init_process_group(backend, timeout=WAIT)
+        store, rank, size = next(rendezvous("env://", timeout=WAIT))
+        # torchrun keeps its store when it starts a job again: what the dead ranks left there must not be found.
+        store = distributed.PrefixStore(f"start-{_starts()}", store)  # type: ignore[attr-defined]
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
     except (RuntimeError, ValueError) as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise BadInput(
             f"cannot meet the other ranks at {place} ({_reason(error)}); start them all, at a free port"
         ) from error
     try:
-        yield Ranks(distributed.get_rank(), distributed.get_world_size(), joined=True)
+        yield Ranks(rank, size, joined=True)
     finally:
         distributed.destroy_process_group()
 
@@ -201,4 +205,9 @@ def _reason(error: BaseException) -> str:
 
 def was_restarted() -> bool:
     """Whether `torchrun --max-restarts` has started this job again, after a rank had died."""
-    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+    return _starts() != "0"
+
+
+def _starts() -> str:
+    """How often `torchrun` has started this job again."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
