@@ -14,6 +14,7 @@ from ebmnist import pipeline
 from ebmnist.config import load_recipe
 from ebmnist.evaluation.base import Metric
 from ebmnist.evaluation.records import SectionRecord
+from ebmnist.exporting import calibrate
 from ebmnist.reporting.measurements import Measurements, write_measurements
 
 SMALL = {
@@ -34,6 +35,7 @@ def make_corpus(folder: Path) -> None:
     words = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
     for _ in pipeline.train(load_recipe("smoke", [*words, "--data.root", str(folder / "data")]), folder / "run"):
         pass
+    calibrate(folder / "run")
     _fill_run(folder / "run")
 
 

@@ -68,6 +68,17 @@ def spoil_facts(folder: Path, rng: random.Random) -> None:
     seal(file.parent)
 
 
+def spoil_detector(folder: Path, rng: random.Random) -> None:
+    detector = _checkpoint(folder) / "detector"
+    if rng.random() < 0.5:
+        file = detector / "tensors.safetensors"
+        file.write_bytes(mutate.safetensors_of(file.read_bytes(), rng))
+    else:
+        file = detector / "facts.json"
+        file.write_bytes(mutate.json_of(json.loads(file.read_bytes()), rng))
+    seal(detector)
+
+
 def spoil_own_facts(folder: Path, rng: random.Random) -> None:
     """All of them but the recipe, with which a resumed run could rightly go on for years."""
     file = _checkpoint(folder) / "facts.json"
@@ -139,6 +150,7 @@ INFO, COMPARE = command("info", "{}/run"), command("compare", "{}/run", "{}/run"
 TRIALS = {
     "image": Trial(5, spoil_image, (lambda f: read_images(f / "image"), lambda f: read_images(f / "image", 0.3))),
     "image, scored": Trial(0.5, spoil_image, (command("score", "{}/run", "--input", "{}/image"),)),
+    "detector": Trial(1, spoil_detector, (command("score", "{}/run", "--input", "{}/images/floats.npy"),)),
     "data set": Trial(2, spoil_data, (lambda f: IDX(f / "data", 4).load(), lambda f: read_test_images(f / "data"))),
     "tensors": Trial(3, spoil_tensors, (INFO,)),
     "tensors, resumed": Trial(1.5, spoil_tensors, (resume,)),
