@@ -49,7 +49,7 @@ def save_ood(
         axes.spines["left"].set_visible(False)
         for score, (colour, marker, size) in reversed(SCORES.items()):
             axes.plot([], [], marker, color=colour, markersize=size, label=score)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(SCORES), **KEY | {"columnspacing": 1.6})
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(SCORES), **KEY | {"columnspacing": 0.8})
         sheet.text(MARGIN + SIDE + WIDTH, top + height + 38, "AUROC", **SMALL | {"ha": "right"})
     return path
 
