@@ -12,7 +12,7 @@ from typing import Self
 import pytest
 import torch
 
-from ebmnist import measuring, pipeline
+from ebmnist import measuring, pipeline, updating
 from ebmnist.cli import main
 from ebmnist.errors import BadInput
 from ebmnist.evaluation import EvaluationContext, Metric, SectionResult, runner
@@ -282,7 +282,7 @@ def test_on_a_read_only_file_system_nothing_is_measured_first(
 ) -> None:
     sections(monkeypatch, a=raising(AssertionError("measured")))
     monkeypatch.setattr(pipeline, "run_plots", lambda _: pytest.fail("drawn"))
-    monkeypatch.setattr(pipeline, "fit", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(updating, "fit", lambda *_: pytest.fail("trained"))
     read_only(run, monkeypatch)
     command, *more = words
     new = ["smoke", "--out", str(run / "new")]
