@@ -43,11 +43,11 @@ class Likelihood:
 
     n_fit: int = 5000
     """Training images that calibrations are fitted to, ≥ 100. Cost: 1.5 gradients of each, for each level."""
-    n_validation: int = 1000
+    n_validation: int = 500
     """Validation images that choose σ_min, ≥ 100. Cost: 3 gradients of each, for each level."""
     n_test: int = 10_000
     """Test images, ≥ 100. Cost: about a gradient of each, for each level."""
-    n_flow: int = 1000
+    n_flow: int = 500
     """Test images of the probability flow and of the uncalibrated bound, ≥ 20. Cost: 12 `n_steps` gradients of each."""
     n_levels: int = 11
     """Ranges of noise that are calibrated one by one, ≥ 2."""

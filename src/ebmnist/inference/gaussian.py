@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Gaussian(NamedTuple):
-    """N(μ, C) over D pixels; with noise σ it is N(μ, C + σ²I). Computed in float64."""
+    """N(μ, C) over D pixels; with noise σ it is N(μ, C + σ²I). Densities are computed in float64."""
 
     mean: Tensor  # (D,)
     eigenvalues: Tensor  # (D,) of C, ≥ 0
@@ -15,8 +15,9 @@ class Gaussian(NamedTuple):
 
     def __call__(self, y: Tensor, sigma: Tensor, /) -> Tensor:
         """Return E[x | y] = μ + C (C + σ²I)⁻¹ (y − μ), (B, *shape); `sigma` (B,). It is a `Denoiser`."""
-        gain = self.eigenvalues / (self.eigenvalues + sigma.double().square()[:, None])
-        return (self.mean + (self._coordinates(y) * gain) @ self.basis.T).to(y.dtype).view_as(y)
+        mean, eigenvalues, basis = (t.to(y) for t in self)
+        gain = eigenvalues / (eigenvalues + sigma.to(y).square()[:, None])
+        return (mean + ((y.flatten(1) - mean) @ basis * gain) @ basis.T).view_as(y)
 
     def log_density(self, y: Tensor, sigma: float) -> Tensor:
         """Return log N(y; μ, C + σ²I) in nats, (B, *shape) -> (B,); σ > 0."""
