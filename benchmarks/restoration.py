@@ -4,7 +4,7 @@ The evaluation takes a few hundred test images. Here `--n` says how many, and `-
 ± is one standard error over images; one model, one seed of noise and sampling.
 
   python benchmarks/restoration.py mnist-best                                 validation, N = 200
-  python benchmarks/restoration.py mnist-best --split test --n 1000           a quarter of an hour on two cores
+  python benchmarks/restoration.py mnist-best --split test --n 500 --only inpainting,restoration
   python benchmarks/restoration.py mnist-best --n 30 --only denoising --out /tmp/trial    a trial
 """
 
@@ -36,19 +36,17 @@ def measure(name: str, section: str, args: argparse.Namespace) -> list[Metric]:
     return [*measured.metrics, *measured.baselines]
 
 
-def table(found: dict[str, list[Metric]]) -> str:
-    """The tables in Markdown, one a section."""
-    text = ""
-    for section, metrics in found.items():
-        text += f"\n## {section}\n\n| measure | value | note |\n| --- | --- | --- |\n"
-        for m in metrics:
-            error = "" if m.error is None else f" ± {m.error:.2g}"
-            text += f"| {m.name} | {m.value:.4g}{error} {m.unit} | {m.note} |\n"
+def table(metrics: list[Metric]) -> str:
+    """The table in Markdown."""
+    text = "| measure | value | note |\n| --- | --- | --- |\n"
+    for m in metrics:
+        error = "" if m.error is None else f" ± {m.error:.2g}"
+        text += f"| {m.name} | {m.value:.4g}{error} {m.unit} | {m.note} |\n"
     return text
 
 
 def main() -> None:
-    """Measure, and write <out>/restoration-<split>.md."""
+    """Measure, and write <out>/<section>-<split>.md, one a section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", metavar="MODEL", help="a packaged name or a run folder")
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
@@ -57,15 +55,14 @@ def main() -> None:
     parser.add_argument("--only", type=lambda s: s.split(","), default=list(SECTIONS), help="sections (default: all)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the table goes (default: benchmarks/results)")
     args = parser.parse_args()
-    found: dict[str, list[Metric]] = {}
     args.out.mkdir(parents=True, exist_ok=True)
     commit = describe_environment()["commit"]
     about = f"{args.model}, N = {args.n:,} {args.split} images, seed {args.seed}, commit {commit}."
     for section in args.only:
-        found[section] = measure(args.model, section, args)
-        text = f"# Restoration\n\n{about} ± is one standard error over images.\n{table(found)}"
-        (args.out / f"restoration-{args.split}.md").write_text(text, encoding="utf-8")
-        print(section, *(f"{m.name} {m.value:.4g}" for m in found[section]), sep="\n  ", flush=True)
+        found = measure(args.model, section, args)
+        text = f"# {section.capitalize()}\n\n{table(found)}\n{about} ± is one standard error over images.\n"
+        (args.out / f"{section}-{args.split}.md").write_text(text, encoding="utf-8")
+        print(section, *(f"{m.name} {m.value:.4g}" for m in found), sep="\n  ", flush=True)
 
 
 if __name__ == "__main__":
