@@ -132,6 +132,17 @@ def test_a_job_that_torchrun_starts_again_goes_on_with_its_run(tmp_path: Path, m
     assert asked == [{"path": tmp_path, "restart": restart, "ranks": ALONE} for restart in (True, False)]
 
 
+def test_a_command_that_is_not_divided_is_refused_in_one_line_from_one_rank(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    for rank, told in (("1", ""), ("0", "ebmnist: info: is done by one process; start it without torchrun\n")):
+        monkeypatch.setenv("RANK", rank)
+        assert main(["info", "pretrained"]) == 2
+        assert capsys.readouterr().err == told
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_run_on_several_ranks_is_that_on_one_and_survives_kills_signals_and_bad_input(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def _command(words: list[str]) -> int:
         from ebmnist import commands  # imports torch: only now, so that --help is quick
     except UNIMPORTABLE as error:
         raise BadInput(f"cannot start ({in_one_line(error)}); mend that package in {sys.prefix}") from error
-    return commands.COMMANDS[args.command](args, fields)
+    return commands.carry_out(args, fields)
 
 
 if __name__ == "__main__":

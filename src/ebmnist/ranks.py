@@ -203,6 +203,14 @@ def _reason(error: BaseException) -> str:
     return re.sub(r"^\[\S+\] ", "", " ".join(str(error).split())).split(". ")[0][:200]
 
 
+def check_single(what: str) -> None:
+    """Refuse to do in several ranks what one process does. Raises: BadInput by rank 0, ToldElsewhere by the others."""
+    if set(LAUNCHED) <= os.environ.keys() and os.environ["WORLD_SIZE"] != "1":
+        if os.environ["RANK"] != "0":
+            raise ToldElsewhere("rank 0 says why")
+        raise BadInput(f"{what}: is done by one process; start it without torchrun")
+
+
 def was_restarted() -> bool:
     """Whether `torchrun --max-restarts` has started this job again, after a rank had died."""
     return _starts() != "0"

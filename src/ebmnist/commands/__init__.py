@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 
 from ebmnist.commands import evaluating, inpainting, models, restoring, sampling, scoring, training
+from ebmnist.ranks import check_single
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "run": training.run,
@@ -23,3 +24,11 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str]], int]] = {
     "score": scoring.score,
     "calibrate": scoring.calibrate,
 }
+DIVIDED = ("run", "train", "resume", "sample")  # commands that several ranks do together
+
+
+def carry_out(args: argparse.Namespace, fields: list[str]) -> int:
+    """Carry out the command of `args`; its exit code. Raises: BadInput, also for ranks where one process does it."""
+    if args.command not in DIVIDED:
+        check_single(args.command)
+    return COMMANDS[args.command](args, fields)
