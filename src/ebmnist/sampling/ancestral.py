@@ -37,12 +37,12 @@ class Ancestral(DiffusionSampler):
     def of(cls, kernel: Kernel, n_steps: int) -> Self:
         """Return the sampler of `n_steps` for an energy that was trained with `kernel`.
 
-        τ² = 3 from 48 steps on and 2 below, as chosen on validation images (docs/log.md, 2026-11-29).
+        τ = √2, as chosen on validation images (docs/log.md, 2026-11-29).
 
         Raises:
             BadInput: fewer than 8 steps; a kernel without noise levels, whose energy is no denoiser.
         """
-        return replace(super().of(kernel, n_steps), tau=(3 if n_steps >= 48 else 2) ** 0.5)
+        return replace(super().of(kernel, n_steps), tau=2**0.5)
 
     def table(self, device: torch.device) -> Table:
         """The numbers of each step of a cycle."""
