@@ -27,7 +27,7 @@ def resume(path):
     run = RunFolder.open(path)
     step = 0
     for step, checkpoint in list_checkpoints(run.checkpoints).items():
-        tensors, facts = load_checkpoint(checkpoint)
+        tensors, facts, _ = load_checkpoint(checkpoint)
         assert facts["step"] == step
         assert torch.equal(tensors["w"], torch.full((N_WEIGHTS,), facts["value"])), "torn checkpoint"
     run.rewind(step)
@@ -175,7 +175,7 @@ def read_beside_a_writer(path, n_reads=1000):
     try:
         newest, ended = 0, 0
         for _ in range(n_reads):
-            tensors, facts = load_checkpoint(path)
+            tensors, facts, _ = load_checkpoint(path)
             assert torch.equal(tensors["w"], torch.full((N_WEIGHTS,), facts["value"])), "of two checkpoints"
             newest = max(newest, facts["step"])
             assert latest_checkpoint(path).parent == path / "checkpoints"
@@ -205,7 +205,7 @@ def replace_beside_a_reader(path, n_reads=1000):
     try:
         values = set()
         for _ in range(n_reads):
-            tensors, facts = load_checkpoint(path / "checkpoints" / "step-00000001")
+            tensors, facts, _ = load_checkpoint(path / "checkpoints" / "step-00000001")
             assert torch.equal(tensors["w"], torch.full((N_WEIGHTS,), facts["value"])), "of two checkpoints"
             values.add(facts["value"])
         assert len(values) > 20, f"replaced {len(values)} times only"

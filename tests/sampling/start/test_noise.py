@@ -17,12 +17,12 @@ def side(image):
 
 
 def test_squares_of_every_side_are_as_likely(rng):
-    x = coarse_noise(3000, (1, 28, 28), rng)
-    assert x.shape == (3000, 1, 28, 28)
+    x = coarse_noise(800, (1, 28, 28), rng)
+    assert x.shape == (800, 1, 28, 28)
     assert x.dtype == torch.float32
     sides = torch.tensor([side(image[0]) for image in x])
     for one in (1, 2, 4, 8, 16, 32):
-        assert (sides == one).float().mean().item() == pytest.approx(1 / 6, abs=4.5 * (5 / 36 / 3000) ** 0.5)
+        assert (sides == one).float().mean().item() == pytest.approx(1 / 6, abs=4.5 * (5 / 36 / 800) ** 0.5)
 
 
 def test_greys_are_uniform_up_to_a_uniform_brightness(rng):
