@@ -33,7 +33,6 @@ LABELS = FUNCTIONALS["digit logits"]
 MALA_SCALES = tuple(4.0**-i for i in range(7))
 N_MIN = 20  # the jackknife's groups
 N_CYCLES = 32  # at least, of an annealed_langevin kernel
-N_SETTLE = 50  # unadjusted steps before MALA, for each step size
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,9 @@ class Mixing:
     n_warmup: int | None = None
     """Steps before those that are measured; null for the recipe's own chain length."""
     n_mala: int = 10
-    """MALA proposals, after 50 steps to settle, at each of 7 step sizes, in float64, in each of 20 of the chains."""
+    """MALA proposals at each of 7 step sizes, in float64, in each of 20 of the chains."""
+    n_settle: int = 50
+    """Unadjusted steps before them, for each step size."""
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.n_steps < 8 * self.every or self.n_mala < 1:
@@ -62,8 +63,8 @@ class Mixing:
 
     @classmethod
     def quick(cls) -> Self:
-        """Half the chains, fewer steps: 5,000 image-steps."""
-        return cls(n=32, n_steps=150, every=5, n_mala=5)
+        """A third of the chains, and fewer steps."""
+        return cls(n=N_MIN, n_steps=150, every=5, n_mala=5, n_settle=25)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
         """Measure the model."""
@@ -133,7 +134,7 @@ class Mixing:
             ends[evenly_spaced(self.n, N_MIN)],
             rng=rng,
             n_steps=self.n_mala,
-            n_settle=N_SETTLE,
+            n_settle=self.n_settle,
             scales=MALA_SCALES,
         )
 
@@ -170,10 +171,10 @@ class Mixing:
             "from data that disagree count as unmixed; above R̂ = 1.01 an effective sample size is no number of "
             "independent draws. A label that changes and changes back between two draws is not seen. MALA acceptance: "
             f"the share of {self.n_mala} proposals in each of {N_MIN} chains, from where they ended, at the kernel's "
-            f"own temperature, step size and clip, in float64, once {N_SETTLE} unadjusted steps a quarter as long have "
-            "settled them; proposals are reflected at the walls of the box, because pixels at the clamp would have "
-            "plain MALA refuse everything on the box, and take everything on the whole space, downhill and out. The "
-            "step accepted half the time: the largest of the kernel's own times 4^-i, i = 0 to "
+            f"own temperature, step size and clip, in float64, once {self.n_settle} unadjusted steps a quarter as long "
+            "have settled them; proposals are reflected at the walls of the box, because pixels at the clamp would "
+            "have plain MALA refuse everything on the box, and take everything on the whole space, downhill and out. "
+            "The step accepted half the time: the largest of the kernel's own times 4^-i, i = 0 to "
             f"{len(MALA_SCALES) - 1}, each measured from where the one before settled. Errors: delete-a-group "
             "jackknife over chains, 20 groups; of label changes and acceptance, one standard error. "
             f"Seed {rng.seed}."
