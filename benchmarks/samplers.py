@@ -65,8 +65,8 @@ def settings() -> dict[str, list[Setting]]:
         "ancestral, τ = 0 (DDIM)": [_solver("ancestral", n, tau=0.0) for n in (64, 32)],
         "dpm_solver, τ = 1": [_solver("dpm_solver", n, tau=1.0) for n in (64, 32, 16)],
         "dpm_solver, τ = 0": [_solver("dpm_solver", n, tau=0.0) for n in (64, 32, 16)],
-        "heun, churn 30": [_solver("heun", n, churn=30.0) for n in (34, 20, 12)],
-        "heun, churn 0": [_solver("heun", n, churn=0.0) for n in (34, 20, 12)],
+        "heun, churn 30": [_solver("heun", n, churn=30.0) for n in (32, 16, 8)],
+        "heun, churn 0": [_solver("heun", n, churn=0.0) for n in (32, 16, 8)],
         "hmc": [Setting(257, _tempered(HMC(step_size=5**0.5, n_leapfrog=4), 64))],
         "underdamped_langevin": [Setting(257, _tempered(UnderdampedLangevin(step_size=5**0.5, friction=0.45), 256))],
         "parallel_tempering": [Setting(257, _replicas(64))],
@@ -82,9 +82,7 @@ def _solver(name: str, n_steps: int, **fields: float) -> Setting:
         kernel = replace(SAMPLERS[name].of(ebm.kernel, n_steps), **fields)
         return sample(ebm.trained, n, rng=Rng(seed), kernel=kernel, n_steps=n_steps)
 
-    n_hold = SAMPLERS[name].of(AnnealedLangevin(), n_steps).n_hold
-    twice = n_steps - n_hold if SAMPLERS[name] is Heun else 0
-    return Setting(n_steps + twice + 1, draw)
+    return Setting((2 if SAMPLERS[name] is Heun else 1) * n_steps + 1, draw)
 
 
 def _tempered(kernel: Kernel, n_steps: int) -> Callable[[EBM, int, int], Tensor]:

@@ -31,7 +31,7 @@ class Ancestral(DiffusionSampler):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.tau < float("inf"):
-            raise BadInput(f"ancestral: tau must be ≥ 0 and finite, not {self.tau}")
+            raise BadInput(f"{self.name()}: tau must be ≥ 0 and finite, not {self.tau}")
 
     @classmethod
     def of(cls, kernel: Kernel, n_steps: int) -> Self:

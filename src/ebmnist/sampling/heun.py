@@ -33,7 +33,7 @@ class Heun(DiffusionSampler):
 
     x̂ = x + √(σ̂² − σ_j²)·ξ with σ̂ = (1 + γ)σ_j and γ = min(churn/n_anneal, √2 − 1). An Euler step goes from x̂ to
     σ_{j+1}. The slope there is averaged with the first, and the step is taken again from x̂. `churn` = 0 is
-    deterministic. A step takes two gradients, but for those that hold σ_max.
+    deterministic. A step takes two gradients.
 
     Raises:
         BadInput: a field out of its range.
@@ -64,10 +64,10 @@ class Heun(DiffusionSampler):
         value, grad = energy_and_grad(at_level(energy, sigma_hat), x_hat)
         first = clip_grad(grad, self.clip, self.clip_norm)
         drift = euler * first
-        if (at >= self.n_hold).any():
-            told = at_level(energy, self.sigma(step_index))
-            again = clip_grad(energy_and_grad(told, x_hat - drift)[1], self.clip, self.clip_norm)
-            drift = torch.where(second > 0, 0.5 * drift + second * again, drift)
+        # Steps that hold σ_max do not use it; to look which chains are there, the host would wait for the device.
+        told = at_level(energy, self.sigma(step_index))
+        again = clip_grad(energy_and_grad(told, x_hat - drift)[1], self.clip, self.clip_norm)
+        drift = torch.where(second > 0, 0.5 * drift + second * again, drift)
         x_after = self.bounded(x_hat - drift + after * noise, step_index)
         return ChainState(x_after, step_index=step_index + 1), StepInfo(value, grad, first, x, x_after)
 
