@@ -7,13 +7,14 @@ from torch import Tensor
 from ebmnist.energies.border import check_form
 from ebmnist.energies.levels import levels_of
 from ebmnist.errors import BadInput
-from ebmnist.inference.denoisers import check_denoiser, denoiser_of, is_denoiser
+from ebmnist.inference.denoisers import check_denoiser, denoiser_of
 from ebmnist.inference.denoising import Fitted, fit_denoiser
 from ebmnist.inference.inpainting import inpaint
 from ebmnist.inference.noise_level import noise_level
 from ebmnist.inference.operators import Mask
 from ebmnist.inference.posterior import N_STEPS
 from ebmnist.random import AnyRng
+from ebmnist.sampling.base import is_denoiser
 from ebmnist.sampling.samples import boxed
 from ebmnist.trained import Trained
 

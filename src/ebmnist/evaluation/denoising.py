@@ -14,7 +14,7 @@ from ebmnist.errors import BadInput, Unmeasurable
 from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult, mean_metric, take
 from ebmnist.evaluation.denoising_autoencoder import DenoisingAutoencoder, train_autoencoder
 from ebmnist.evaluation.wiener import Wiener, fit_wiener
-from ebmnist.inference.denoisers import denoiser_of, is_denoiser
+from ebmnist.inference.denoisers import denoiser_of
 from ebmnist.inference.descent import choose_stop, denoise
 from ebmnist.inference.image_quality import psnr, ssim
 from ebmnist.inference.iterated import fit_iterated
@@ -23,6 +23,7 @@ from ebmnist.inference.operators import Identity
 from ebmnist.inference.posterior import restore
 from ebmnist.inference.tweedie import choose_scale, tweedie
 from ebmnist.random import Rng
+from ebmnist.sampling.base import is_denoiser
 from ebmnist.sampling.samples import box_of
 
 STEP_SCALES = (1.0, 0.5)

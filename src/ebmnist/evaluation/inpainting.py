@@ -10,11 +10,11 @@ from ebmnist.energies.freezing import frozen
 from ebmnist.errors import BadInput, Unmeasurable
 from ebmnist.evaluation.base import EvaluationContext, Metric, SectionResult, mean_metric, take
 from ebmnist.evaluation.wiener import fit_wiener
-from ebmnist.inference.denoisers import is_denoiser
 from ebmnist.inference.image_quality import psnr
 from ebmnist.inference.inpainting import choose_fill, inpaint
 from ebmnist.inference.posterior import N_STEPS
 from ebmnist.random import AnyRng, Rng
+from ebmnist.sampling.base import is_denoiser
 
 N_MIN = 20  # images; below, a standard error is no longer one
 N_SHOWN = 10  # images of each kind that are kept for the pictures

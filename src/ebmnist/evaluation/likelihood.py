@@ -21,7 +21,7 @@ from ebmnist.inference.gaussian import Gaussian
 from ebmnist.inference.probability_flow import log_density
 from ebmnist.inference.variational_bound import Chain, bits_per_dimension, dequantised_loss
 from ebmnist.random import Rng
-from ebmnist.sampling.base import Kernel, NoiseSchedule
+from ebmnist.sampling.base import Kernel, NoiseSchedule, is_denoiser
 
 SIGMA_MAX, SIGMA_LOW = 2.0, 0.044  # of the levels; a kernel with noise levels has a largest σ of its own
 BITS = "bits per dimension"
@@ -86,7 +86,7 @@ class Likelihood:
             _bits("at most, uncalibrated", plain.total, subset, mine.scaled.chain),
         ]
         arrays = _curves(mine, test)
-        if _is_annealed(context.kernel):
+        if is_denoiser(context.kernel):
             flow, curve = self._flow(mine, validation, subset, rng, told[5])
             metrics += [_bits("probability flow", flow.nats, subset, flow.chain)]
             metrics += normalised_metrics(context, flow, test, rng)
@@ -136,7 +136,7 @@ class Likelihood:
             f"Probability flow: the ODE of Song et al. (2021) for the uncalibrated denoiser, {self.n_steps} steps of "
             "the Runge-Kutta method of order 4, Hutchinson's trace; Gaussian noise σ_min makes bytes real, and the "
             "same decoder takes them back. "
-            if _is_annealed(context.kernel)
+            if is_denoiser(context.kernel)
             else "This energy was trained at one temperature, so it has no probability flow. "
         )
         told = NORMALISED if levels_of(context.energy) else ""
@@ -167,10 +167,6 @@ def independent_pixels(train: Tensor, x: Tensor) -> Tensor:
     whole = (table.sum(0) + 1 / N_BYTES) / (table.sum() + 1)
     log_p = ((table + PSEUDO_COUNT * whole) / (len(train) + PSEUDO_COUNT)).log().flatten()
     return -log_p[bytes_of(x).flatten(1) + pixels].sum(1)
-
-
-def _is_annealed(kernel: Kernel) -> bool:
-    return isinstance(kernel, NoiseSchedule) and kernel.curvature > 0
 
 
 def _sigma_max(kernel: Kernel) -> float:

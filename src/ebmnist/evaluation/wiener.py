@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.evaluation.detectors import ROUNDING, fit_components
+from ebmnist.inference.gaussian import Gaussian
 from ebmnist.inference.operators import LinearOperator
 
 
@@ -18,9 +19,8 @@ class Wiener(NamedTuple):
 
     def denoise(self, y: Tensor, sigma: float) -> Tensor:
         """Return x̂ = μ + C (C + σ²I)⁻¹ (y − μ), (B, *shape), not clamped (Wiener 1949)."""
-        gain = self.eigenvalues / (self.eigenvalues + sigma**2)
-        coordinates = (y.flatten(1).double() - self.mean) @ self.basis
-        return (self.mean + (coordinates * gain) @ self.basis.T).to(y.dtype).view_as(y)
+        x = y.double()
+        return Gaussian(*self)(x, x.new_full((len(x),), sigma)).to(y.dtype)
 
     def fill(self, y: Tensor, observed: Tensor) -> Tensor:
         """Return `y`, (B, *shape), with hidden pixels x̂_h = μ_h + C_ho (C_oo + σ²I)⁻¹ (y_o − μ_o), not clamped.

@@ -12,7 +12,7 @@ from ebmnist.energies.levels import at_level
 from ebmnist.errors import BadInput, Unmeasurable
 from ebmnist.inference.scoring import BATCH_SIZE
 from ebmnist.random import Purpose, Stream
-from ebmnist.sampling.base import Kernel, NoiseSchedule
+from ebmnist.sampling.base import Kernel, is_denoiser
 from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.samples import box_of
@@ -77,11 +77,6 @@ class EnergyDenoiser:
         return (self(y + per_sample(length, y) * unit, sigma) - at) * per_sample(norm / length, y)
 
 
-def is_denoiser(kernel: Kernel) -> bool:
-    """Whether an energy that was trained with `kernel` is a denoiser: whether it holds data at all noise levels."""
-    return isinstance(kernel, NoiseSchedule) and kernel.curvature > 0
-
-
 def check_denoiser(kernel: Kernel) -> None:
     """Raise `BadInput` unless an energy that was trained with `kernel` is a denoiser."""
     if not is_denoiser(kernel):
@@ -93,8 +88,8 @@ def denoiser_of(energy: Energy, kernel: Kernel, *, low_precision: bool = False) 
 
     An energy of one temperature has no κ, so the length of its step means nothing until it is fitted (`Scaled`).
     """
-    curvature = kernel.curvature if isinstance(kernel, NoiseSchedule) else 0.0
-    return EnergyDenoiser(frozen(energy), curvature or 1.0, box_of(kernel), low_precision)
+    curvature = kernel.curvature if is_denoiser(kernel) else 1.0
+    return EnergyDenoiser(frozen(energy), curvature, box_of(kernel), low_precision)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from ebmnist.energies.base import Energy
 from ebmnist.energies.freezing import frozen
-from ebmnist.inference.denoisers import denoiser_of, is_denoiser
+from ebmnist.inference.denoisers import denoiser_of
 from ebmnist.inference.descent import choose_stop, denoise, within
 from ebmnist.inference.iterated import fit_iterated
 from ebmnist.random import AnyRng
-from ebmnist.sampling.base import Kernel
+from ebmnist.sampling.base import Kernel, is_denoiser
 from ebmnist.sampling.samples import boxed
 
 

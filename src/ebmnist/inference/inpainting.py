@@ -9,12 +9,11 @@ from torch import Tensor
 from ebmnist.energies.base import Energy
 from ebmnist.energies.freezing import frozen
 from ebmnist.errors import Unmeasurable
-from ebmnist.inference.denoisers import is_denoiser
 from ebmnist.inference.image_quality import psnr
 from ebmnist.inference.operators import Mask
 from ebmnist.inference.posterior import restore
 from ebmnist.random import AnyRng, Rng
-from ebmnist.sampling.base import Kernel
+from ebmnist.sampling.base import Kernel, is_denoiser
 from ebmnist.sampling.chain import run_chain
 from ebmnist.sampling.samples import check_whole_cycles, samples_of
 from ebmnist.sampling.start.noise import uniform_noise

@@ -1,6 +1,6 @@
 """What a sampler is: a kernel moves a batch of chains one step, and says what it saw."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 from torch import Tensor
 
@@ -106,6 +106,14 @@ class NoiseSchedule(Kernel, Protocol):
     def margin(self, step_index: Tensor) -> Tensor:
         """How far beyond `clamp` step `step_index` may lead, in pixels."""
         ...
+
+
+def is_denoiser(kernel: Kernel) -> TypeGuard[NoiseSchedule]:
+    """Whether an energy that was trained with `kernel` is a denoiser: whether it holds data at all noise levels.
+
+    At T = 0 there is no noise.
+    """
+    return isinstance(kernel, NoiseSchedule) and kernel.curvature > 0
 
 
 class Sampler(NamedTuple):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.errors import BadInput
-from ebmnist.sampling.base import Kernel, NoiseSchedule
+from ebmnist.sampling.base import Kernel, NoiseSchedule, is_denoiser
 from ebmnist.sampling.clipping import check_bounds
 from ebmnist.sampling.schedule import Scheduled
 
@@ -77,10 +77,11 @@ class DiffusionSampler(Scheduled):
         Raises:
             BadInput: fewer than 8 steps; a kernel without noise levels, whose energy is no denoiser.
         """
-        if not (isinstance(kernel, NoiseSchedule) and kernel.curvature > 0):
+        if not is_denoiser(kernel):
             raise BadInput(f"{cls.name()}: this energy was trained at one temperature; use the kernel that trained it")
         if n_steps < 8:
             raise BadInput(f"{cls.name()}: at least 8 steps are needed, not {n_steps}")
+        assert isinstance(kernel, NoiseSchedule)
         places = torch.arange(kernel.cycle, device="cpu")
         sigma, n_hold = kernel.sigma(places), min(5, n_steps // 4)
         return cls(

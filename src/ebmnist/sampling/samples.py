@@ -1,7 +1,5 @@
 """What chains stand for: where in a cycle they are samples, how an image is had from them, where they may stand."""
 
-from typing import TypeGuard
-
 import torch
 from torch import Tensor
 
@@ -9,7 +7,7 @@ from ebmnist.energies.base import Energy, energy_and_grad
 from ebmnist.energies.freezing import frozen
 from ebmnist.energies.levels import at_level
 from ebmnist.errors import BadInput
-from ebmnist.sampling.base import Kernel, NoiseSchedule
+from ebmnist.sampling.base import Kernel, NoiseSchedule, is_denoiser
 
 
 def samples_of(energy: Energy, kernel: Kernel, x: Tensor) -> Tensor:
@@ -18,7 +16,7 @@ def samples_of(energy: Energy, kernel: Kernel, x: Tensor) -> Tensor:
     Chains with levels of noise end as images with the last one's, whose mean is
     y − ∇E(y)/κ (Tweedie; docs/concepts/annealing.md).
     """
-    if _ends_with_noise(kernel):
+    if is_denoiser(kernel):
         last = kernel.sigma(torch.full((len(x),), -1, device=x.device))
         x = x - energy_and_grad(at_level(frozen(energy), last), x)[1] / kernel.curvature
     return boxed(kernel, x)
@@ -26,11 +24,7 @@ def samples_of(energy: Energy, kernel: Kernel, x: Tensor) -> Tensor:
 
 def less_noise(kernel: Kernel) -> str:
     """Say in a report what `samples_of` does, after "the end of a chain …"; nothing where it takes no noise away."""
-    return ", less the noise that a cycle ends with (y − ∇E(y)/κ)" if _ends_with_noise(kernel) else ""
-
-
-def _ends_with_noise(kernel: Kernel) -> TypeGuard[NoiseSchedule]:
-    return isinstance(kernel, NoiseSchedule) and kernel.curvature > 0  # at T = 0 there is none
+    return ", less the noise that a cycle ends with (y − ∇E(y)/κ)" if is_denoiser(kernel) else ""
 
 
 def boxed(kernel: Kernel, x: Tensor) -> Tensor:
