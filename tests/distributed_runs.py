@@ -23,7 +23,7 @@ from ebmnist.cli import main
 from ebmnist.commands import sampling
 from ebmnist.config import load_recipe
 from ebmnist.data import MNIST
-from ebmnist.reporting import load_checkpoint, many_images
+from ebmnist.reporting import load_checkpoint
 from ebmnist.reporting.checkpoint import list_checkpoints
 
 RECIPE = ("smoke", "--training.n_updates", "10", "--training.n_steps", "2", "--artifacts.checkpoint_every", "3")
@@ -150,11 +150,29 @@ def interrupt_one(reference: Path, folder: Path) -> None:
 
 def sample_on(numbers: list[int], model: Path, folder: Path) -> None:
     """Draw images in chunks of four on each number of ranks: the same file."""
-    files = [folder / f"on-{n}.npy" for n in numbers]
-    for n, file in zip(numbers, files, strict=True):
-        words = ["sample", str(model), "--n", "14", "--steps", "2", "--out", str(file)]
-        assert ends(start(n, words, folder / "told")) == [0] * n, lines(folder / "told")
-        assert file.read_bytes() == files[0].read_bytes()
+    for suffix in (".npy", ".tar"):
+        files = [folder / f"on-{n}{suffix}" for n in numbers]
+        for n, file in zip(numbers, files, strict=True):
+            words = ["sample", str(model), "--n", "14", "--steps", "2", "--out", str(file)]
+            assert ends(start(n, words, folder / "told")) == [0] * n, lines(folder / "told")
+            assert file.read_bytes() == files[0].read_bytes()
+        kill_and_draw_on(files[0], model, folder)
+
+
+def kill_and_draw_on(whole: Path, model: Path, folder: Path) -> None:
+    """Kill one of three ranks that draw; the others end in one line each, and two ranks go on to the same file."""
+    out = folder / f"killed{whole.suffix}"
+    words = ["sample", str(model), "--n", "14", "--steps", "2", "--out", str(out)]
+    pids = start(3, words, folder / "told")
+    while not list(folder.glob(f"{out.name}.part/chunk-*")):
+        time.sleep(0.001)
+    os.kill(pids[1], signal.SIGKILL)
+    if (codes := ends(pids)) != [0, -signal.SIGKILL, 0]:
+        assert codes == [2, -signal.SIGKILL, 2]
+        assert all("another rank ended or does not answer" in line for line in lines(folder / "told"))
+        assert not out.exists()
+        assert ends(start(2, words, folder / "told")) == [0, 0], lines(folder / "told")
+    assert out.read_bytes() == whole.read_bytes()
 
 
 def refuse(folder: Path) -> None:
@@ -189,7 +207,7 @@ def prepare() -> None:
     dataset = MNIST().load()
     MNIST.load = lambda _: dataset  # type: ignore[method-assign]
     pipeline.finish = lambda *_, **__: iter(())  # type: ignore[assignment]
-    sampling.CHUNK = many_images.CHUNK = 4
+    sampling.CHUNK = 4
     torch.set_num_threads(1)
 
 

@@ -62,6 +62,14 @@ examples:
   ebmnist evaluate runs/mnist --only ood --outliers data/letters data/kmnist
 """
 
+MANY = """\
+A .npy or .tar of many images is written chunk by chunk, and the same command goes on after a stop.
+
+examples:
+  ebmnist sample pretrained --n 64 --out digits.png
+  ebmnist sample pretrained --n 1000000 --out million.npy
+  torchrun --standalone --nproc-per-node 4 -m ebmnist sample pretrained --n 1000000 --out million.tar
+"""
 SAMPLERS = ("ancestral", "heun", "dpm_solver", "training")
 
 
@@ -121,7 +129,7 @@ def _model_commands(commands: Subparsers) -> None:
     p.add_argument("model", type=file_path, help="an evaluated run folder")
     p.add_argument("--out", type=file_path, required=True, metavar="FOLDER", help="must not exist; 1 to 4 MB")
 
-    p = add_command(commands, "sample", "draw images by Langevin chains from uniform noise")
+    p = add_command(commands, "sample", "draw images by Langevin chains from uniform noise", MANY)
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--n", type=Whole(1, 10**8), default=64, help="images (default: 64)")
     steps = "of each chain (default: the recipe's; 64 with another sampler, two annealing cycles with training)"
@@ -130,7 +138,7 @@ def _model_commands(commands: Subparsers) -> None:
         "--sampler", choices=SAMPLERS, help="how (default: the recipe's); training is the kernel it was trained with"
     )
     p.add_argument("--seed", type=SEED, default=0, help="of the noise (default: 0)")
-    suffixes = ".png a grid, .webp or .gif the chains moving, .npy float32 (N,1,28,28) in [0,1]"
+    suffixes = ".png a grid, .webp or .gif the chains moving, .npy float32 (N,1,28,28) in [0,1], .tar a .png of each"
     p.add_argument("--out", type=file_path, required=True, metavar="FILE", help=suffixes)
     common(p)
 

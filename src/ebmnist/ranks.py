@@ -4,13 +4,14 @@
 so is `ALONE`: a world of size one, in which every exchange gives back what it was given.
 """
 
+import itertools
 import json
 import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import torch
@@ -21,6 +22,8 @@ from ebmnist.errors import BadInput, ToldElsewhere
 
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 WAIT = timedelta(seconds=60)  # for the slowest rank; one that is later counts as lost
+LONG_WAIT = timedelta(days=30)  # where ranks do things of different length; one that dies is noticed all the same
+ENOUGH = 2**40  # turns, more than any job has
 SUM_BITS = 44  # what a fixed sum keeps of its largest summand: doubles then add 2⁵³⁻⁴⁴ = 512 summands exactly
 
 
@@ -41,6 +44,10 @@ class Ranks:
     """The world size, ≥ 1."""
     joined: bool = False
     """Whether there is a process group. A group of one computes as a group of any size does."""
+    store: distributed.Store | None = field(default=None, repr=False, compare=False)  # type: ignore[name-defined]
+    """What all ranks can read and write; None for a world of size one."""
+    group: distributed.ProcessGroup | None = field(default=None, repr=False, compare=False)
+    """By which ranks exchange; None for the default group, whose members wait a minute for each other."""
 
     @property
     def first(self) -> bool:
@@ -60,6 +67,26 @@ class Ranks:
         """Return how many of n things each rank takes."""
         return [len(range(n)[self.share(n, rank)]) for rank in range(self.size)]
 
+    def turns(self, n: int) -> Iterator[int]:
+        """Return which of n things this rank does: it takes the next one whenever it is free. No two take the same.
+
+        A job does this once.
+        """
+        taken = itertools.count() if self.store is None else map(self._taken, itertools.repeat(1))
+        return itertools.takewhile(lambda turn: turn < n, taken)
+
+    def end_turns(self) -> None:
+        """Leave no turn to any rank: it ends when it has done what it is at."""
+        if self.store is not None:
+            self._taken(ENOUGH)
+
+    def patient(self) -> "Ranks":
+        """Return the same ranks, which wait for each other as long as it takes, and no longer for one that has died."""
+        if self.size == 1:
+            return self
+        with self._answered():
+            return replace(self, group=distributed.new_group(timeout=LONG_WAIT, backend="gloo"))
+
     def gathered(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
         """Return the rows of all ranks in their order, (Σ counts, …); `mine` is (counts[rank], …)."""
         if self.size == 1:
@@ -68,14 +95,14 @@ class Ranks:
         padded[: len(mine)] = mine
         every = [torch.empty_like(padded) for _ in counts]
         with self._answered():
-            distributed.all_gather(every, padded)
+            distributed.all_gather(every, padded, group=self.group)
         return torch.cat([rows[:n] for rows, n in zip(every, counts, strict=True)])
 
     def largest(self, values: Tensor) -> Tensor:
         """Replace each value by the largest that any rank has, in place, and return them."""
         if self.size > 1:
             with self._answered():
-                distributed.all_reduce(values, distributed.ReduceOp.MAX)
+                distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self.group)
         return values
 
     def any(self, flag: bool) -> bool:
@@ -100,7 +127,7 @@ class Ranks:
             total += part.double().mul_(math.ldexp(1, exponent)).round_()
         if self.size > 1:
             with self._answered():
-                distributed.all_reduce(total)
+                distributed.all_reduce(total, group=self.group)
         return total.mul_(math.ldexp(1, -exponent)).to(parts[0].dtype)
 
     def texts(self, mine: str) -> list[str]:
@@ -135,8 +162,7 @@ class Ranks:
     def check_same(self, checksum: int, what: str) -> None:
         """Check that a checksum is the same on all ranks. Raises: BadInput."""
         if self.size > 1:
-            both = torch.tensor([checksum, -checksum], device="cpu")
-            largest, smallest = self.largest(both).tolist()
+            largest, smallest = self.largest(torch.tensor([checksum, -checksum], device="cpu")).tolist()
             if largest != -smallest:
                 raise BadInput(f"the ranks' {what} have come apart: use the same kind of processor for all of them")
 
@@ -147,14 +173,18 @@ class Ranks:
             if given[name] != value:
                 raise BadInput(f"has other {name} than rank 0 ({value}, not {given[name]}); give all ranks the same")
 
+    def _taken(self, n: int) -> int:
+        """Take n turns, and return the number of the first."""
+        with self._answered():
+            return int(self.store.add("turns", n)) - n  # type: ignore[union-attr]
+
     @contextmanager
     def _answered(self) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:  # what torch.distributed raises
-            raise RankLost(
-                f"rank {self.rank} of {self.size}: another rank ended or does not answer ({_reason(error)})"
-            ) from error
+            lost = f"rank {self.rank} of {self.size}: another rank ended or does not answer ({_reason(error)})"
+            raise RankLost(lost) from error
 
 
 ALONE = Ranks()
@@ -189,11 +219,10 @@ def join() -> Iterator[Ranks]:
         distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
     except (RuntimeError, ValueError) as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-        raise BadInput(
-            f"cannot meet the other ranks at {place} ({_reason(error)}); start them all, at a free port"
-        ) from error
+        said = f"cannot meet the other ranks at {place} ({_reason(error)}); start them all, at a free port"
+        raise BadInput(said) from error
     try:
-        yield Ranks(rank, size, joined=True)
+        yield Ranks(rank, size, joined=True, store=distributed.PrefixStore("ranks", store))  # type: ignore[attr-defined]
     finally:
         distributed.destroy_process_group()
 

@@ -1,27 +1,29 @@
-"""The command that draws images: a few in a picture or a film, many in a file that is written chunk by chunk."""
+"""The command that draws images: in a picture, in a film, or in a file that is written chunk by chunk."""
 
 import argparse
 from collections.abc import Callable
 
 from torch import Tensor
 
+from ebmnist.commands.chunks import writing
 from ebmnist.commands.ends import may_write, write_shown
 from ebmnist.console import say
 from ebmnist.errors import BadInput
-from ebmnist.output import tell
 from ebmnist.random import Rng
 from ebmnist.ranks import Ranks, join
 from ebmnist.reporting import fingerprint, load_checkpoint
-from ebmnist.reporting.many_images import CHUNK, ManyImages
+from ebmnist.reporting.chunks import Chunks, npy_format
 from ebmnist.reporting.plots import save_animation
 from ebmnist.reporting.plots.chain import FILM_IMAGES
+from ebmnist.reporting.tar import TAR, tar_of
 from ebmnist.sampling import run_chain, sample, uniform_noise
 from ebmnist.sampling.base import Sampler
 from ebmnist.terminal import console, steps_bar
 from ebmnist.trained import Trained, load
 
-# What a file of each kind may hold: a .png of 90 megapixels, a film of its width, a .npy of 300 GB.
-MOST_IMAGES = {".png": 100_000, ".webp": FILM_IMAGES, ".gif": FILM_IMAGES, ".npy": 100_000_000}
+# What a file of each kind may hold: a .png of 90 megapixels, a film of its width, a .npy of 300 GB, a .tar of 150 GB.
+MOST_IMAGES = {".png": 100_000, ".webp": FILM_IMAGES, ".gif": FILM_IMAGES, ".npy": 100_000_000, ".tar": 100_000_000}
+CHUNK = 4096  # images: 13 MB
 
 
 def sample_images(args: argparse.Namespace, _: list[str]) -> int:
@@ -35,11 +37,11 @@ def sample_images(args: argparse.Namespace, _: list[str]) -> int:
                 raise BadInput(f"--n {args.n}: a {kind} holds at most {most:,} images; ask for fewer, or for .npy")
             model = load(args.model, args.device)
             sampler = model.sampler(args.sampler, args.steps)
-        if args.out.suffix == ".npy" and args.n > CHUNK:
-            return _draw_many(args, model, sampler, ranks)
-        if ranks.first:
+        if args.out.suffix in (".npy", ".tar"):
+            _draw_chunks(args, model, sampler, ranks)
+        elif ranks.first:
             _draw(args, model, sampler)
-            say(f"drew {args.out}")
+        say(f"drew {args.out}")
     return 0
 
 
@@ -58,31 +60,23 @@ def _draw(args: argparse.Namespace, model: Trained, sampler: Sampler) -> None:
         write_shown(x, args.out)
 
 
-def _draw_many(args: argparse.Namespace, model: Trained, sampler: Sampler, ranks: Ranks) -> int:
-    """Draw the chunks that are not there yet, each rank its share. Ranks need not wait for each other at the end."""
-    many = ManyImages(args.out, args.n)
-    with ranks.agreed():
-        if ranks.first:
-            weights = fingerprint(load_checkpoint(args.model))
-            asked = {"n": args.n, "seed": args.seed, "sampler": repr(sampler), "model": weights}
-            many.begin(asked)
-    with ranks.agreed():  # nobody writes before all have looked
-        missing = many.missing()
-    if len(missing) < many.n_chunks:
-        say(f"going on with {many.folder}: {many.n_chunks - len(missing)} of {many.n_chunks} chunks are there")
-    mine = missing[ranks.share(len(missing))]
-    steps = sampler.n_steps * -(-CHUNK // 256)  # of a chunk, as `sample` tells them
-    try:
-        with steps_bar("sampling", steps * len(mine)) as progress:
-            for i, chunk in enumerate(mine):
-                x = _drawn(model, sampler, many.rows(chunk), args.seed, _beyond(steps * i, progress))
-                many.write(chunk, x)
-    except KeyboardInterrupt:
-        say(f"stopped; what is done is in {many.folder}, and the same command goes on")
-        raise
-    if many.finish():
-        tell(f"drew {args.out}")
-    return 0
+def _draw_chunks(args: argparse.Namespace, model: Trained, sampler: Sampler, ranks: Ranks) -> None:
+    """Draw the chunks that are not there yet: each rank takes one after the other."""
+    form = TAR if args.out.suffix == ".tar" else npy_format(args.n, "<f4", (1, 28, 28))
+    file = Chunks(args.out, args.n, CHUNK, form)
+    asked = {
+        "n": args.n,
+        "seed": args.seed,
+        "sampler": repr(sampler),
+        "model": fingerprint(load_checkpoint(args.model)),
+    }
+    steps = sampler.n_steps * -(-min(args.n, CHUNK) // 256)  # of a chunk, as `sample` tells them
+    with writing(file, asked, ranks) as missing, steps_bar("sampling", steps * len(missing)) as progress:
+        for turn in ranks.turns(len(missing)):
+            rows = file.rows(missing[turn])
+            x = _drawn(model, sampler, rows, args.seed, _beyond(steps * turn, progress))
+            data = tar_of(x, rows.start) if form is TAR else x.cpu().numpy().tobytes()
+            file.write(missing[turn], data)
 
 
 def _beyond(done: int, progress: Callable[[int], None]) -> Callable[[int], None]:
