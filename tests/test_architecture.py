@@ -160,6 +160,15 @@ def test_help_does_not_import_torch() -> None:
     assert "examples:" in done.stdout
 
 
+def test_a_command_imports_what_it_needs_itself() -> None:
+    code = (
+        "import sys; from ebmnist.commands import command_of; command_of('sample')\n"
+        "sys.exit(9 if {'matplotlib', 'sklearn', 'ebmnist.commands.evaluating'} & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_public_names_are_few_and_all_there() -> None:
     assert len(ebmnist.__all__) <= 17
     for name in ebmnist.__all__:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ebmnist import cli, commands, signals
+from ebmnist import cli, signals
 from ebmnist.cli import main
+from ebmnist.commands import models
 from ebmnist.commands.ends import follow_to_the_end
 from ebmnist.console import follow
 from ebmnist.pipeline import Drawn, Events, Updated
@@ -68,7 +69,7 @@ def test_any_verb_ends_in_one_line(
         os.kill(os.getpid(), number)
         return 0
 
-    monkeypatch.setitem(commands.COMMANDS, "info", command)
+    monkeypatch.setattr(models, "info", command)
     assert main(["info", "pretrained"]) == code
     assert capsys.readouterr().err == "ebmnist: interrupted\n"
 
@@ -90,7 +91,7 @@ def test_signals_that_come_together_are_one(
             yield Drawn(Path("saved"))
             raise KeyboardInterrupt("saved; go on") from None
 
-    monkeypatch.setitem(commands.COMMANDS, "info", lambda *_: follow_to_the_end(stream))
+    monkeypatch.setattr(models, "info", lambda *_: follow_to_the_end(stream))
     assert main(["info", "pretrained"]) == CODES[first]
     assert capsys.readouterr().err.splitlines()[-2:] == ["wrote saved", "ebmnist: saved; go on"]
 
@@ -108,7 +109,7 @@ def test_a_second_signal_while_the_first_is_told_of_ends_without_a_traceback(
 
     monkeypatch.setattr(signals, "TOGETHER", 0.0)
     monkeypatch.setattr(cli, "tell", tell)
-    monkeypatch.setitem(commands.COMMANDS, "info", command)
+    monkeypatch.setattr(models, "info", command)
     assert main(["info", "pretrained"]) == code
 
 

@@ -54,10 +54,12 @@ def _command(words: list[str]) -> int:
             raise BadInput(f"{field!r}: is not UTF-8; use other characters")
     tell_of_logs()
     try:
-        from ebmnist import commands  # imports torch: only now, so that --help is quick
+        from ebmnist.commands import command_of  # imports torch: only now, so that --help is quick
+
+        command = command_of(args.command)
     except UNIMPORTABLE as error:
         raise BadInput(f"cannot start ({in_one_line(error)}); mend that package in {sys.prefix}") from error
-    return commands.carry_out(args, fields)
+    return command(args, fields)
 
 
 if __name__ == "__main__":

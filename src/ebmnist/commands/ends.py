@@ -5,14 +5,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ebmnist import pipeline
 from ebmnist.console import follow
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import ProgressCallback
+from ebmnist.events import Events
 from ebmnist.output import tell
 from ebmnist.ranks import ALONE, Ranks
 from ebmnist.reporting import check_writable, write_images
-from ebmnist.reporting.plots import save_grid
+from ebmnist.reporting.grid import save_grid
 from ebmnist.signals import Interrupted
 from ebmnist.training import Diverged
 
@@ -20,7 +20,7 @@ UNMEASURED, DIVERGED = 1, 3
 
 
 def follow_to_the_end(
-    flow: Callable[[ProgressCallback], pipeline.Events], *, at_once: bool = False, ranks: Ranks = ALONE
+    flow: Callable[[ProgressCallback], Events], *, at_once: bool = False, ranks: Ranks = ALONE
 ) -> int:
     """Follow a stream to its end, as `console.follow`; the exit code says how it ended, and rank 0 why."""
     try:

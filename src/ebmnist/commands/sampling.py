@@ -13,8 +13,7 @@ from ebmnist.random import Rng
 from ebmnist.ranks import Ranks, join
 from ebmnist.reporting import fingerprint, load_checkpoint
 from ebmnist.reporting.chunks import Chunks, npy_format
-from ebmnist.reporting.plots import save_animation
-from ebmnist.reporting.plots.chain import FILM_IMAGES
+from ebmnist.reporting.grid import FILM_IMAGES
 from ebmnist.reporting.tar import TAR, tar_of
 from ebmnist.sampling import run_chain, sample, uniform_noise
 from ebmnist.sampling.base import Sampler
@@ -48,6 +47,8 @@ def sample_images(args: argparse.Namespace, _: list[str]) -> int:
 def _draw(args: argparse.Namespace, model: Trained, sampler: Sampler) -> None:
     (kernel, n_steps), rng = sampler, Rng(args.seed, device=model.device)
     if args.out.suffix in (".webp", ".gif"):
+        from ebmnist.reporting.plots import save_animation  # imports Matplotlib: only for a film
+
         with steps_bar("sampling", n_steps) as progress:
             keep = sorted({round(i * n_steps / 60) for i in range(61)})
             noise = uniform_noise(args.n, (1, 28, 28), rng)

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from ebmnist.errors import BadInput
+from ebmnist.reporting.grid import image_grid
 from ebmnist.reporting.plots.canvas import canvas, frame, largest_scale
-from ebmnist.reporting.plots.grid import image_grid
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """Figures: tensors and records → one picture file each, in one style; the only place that imports matplotlib."""
 
+from ebmnist.reporting.grid import image_grid, save_grid
 from ebmnist.reporting.plots.chain import film_steps, save_animation, save_film_strip
 from ebmnist.reporting.plots.curves import save_curves
 from ebmnist.reporting.plots.denoising import Denoised, save_denoising
 from ebmnist.reporting.plots.energies import save_energies
-from ebmnist.reporting.plots.grid import image_grid, save_grid
 from ebmnist.reporting.plots.replay import save_replay
 from ebmnist.reporting.plots.samples import save_beside_data, save_panels, save_samples
 from ebmnist.reporting.plots.sections import SECTION_FIGURES, save_section

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ebmnist.errors import BadInput
 from ebmnist.reporting.atomic import write_file
+from ebmnist.reporting.grid import check_suffix
 from ebmnist.reporting.plots.style import (
     DPI,
     HEADER,
@@ -82,9 +82,3 @@ def frame(content_width: int, content_height: int) -> tuple[int, int]:
 def largest_scale(width: int, within: int = WIDEST) -> int:
     """Return the largest whole factor, 1 to LARGEST_SCALE, at which `width` pixels stay within so many."""
     return max(1, min(LARGEST_SCALE, within // width))
-
-
-def check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
-    """Raise BadInput unless `path` ends in one of `suffixes`."""
-    if path.suffix not in suffixes:
-        raise BadInput(f"{path}: cannot draw a {path.suffix or 'file without suffix'}; use {', '.join(suffixes)}")

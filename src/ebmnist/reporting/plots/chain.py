@@ -12,12 +12,10 @@ from torch import Tensor
 from ebmnist.data.png import BORDER, PITCH
 from ebmnist.errors import BadInput
 from ebmnist.reporting.atomic import write_file
-from ebmnist.reporting.plots.canvas import canvas, check_suffix, frame, largest_scale
-from ebmnist.reporting.plots.grid import image_grid, square
+from ebmnist.reporting.grid import FILM_WIDTH, check_suffix, image_grid, square
+from ebmnist.reporting.plots.canvas import canvas, frame, largest_scale
 from ebmnist.reporting.plots.style import HEADER, LABEL, MARGIN
 
-FILM_WIDTH = 720  # pixels of an animation, at most
-FILM_IMAGES = (FILM_WIDTH // PITCH) ** 2  # that it has room for
 STRIP = 44  # pixels under an animation's grid, for the step and the bar
 COLUMN_TITLE = 30  # pixels above the film strip, for its steps
 STRETCH = 4.0  # the last frame but one is held this many times longer than the first

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ebmnist.data.png import BORDER, PITCH
 from ebmnist.errors import BadInput
+from ebmnist.reporting.grid import image_grid
 from ebmnist.reporting.plots.canvas import Canvas, canvas, frame, largest_scale
-from ebmnist.reporting.plots.grid import image_grid
 from ebmnist.reporting.plots.style import HEADER, INK, LABEL, MARGIN, MODEL, MUTED, SMALL, WIDEST
 
 TOUCH = 8  # pixels between the clean and the noisy row

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ebmnist.data.png import BORDER, PITCH
 from ebmnist.evaluation.base import Metric, SectionResult
+from ebmnist.reporting.grid import image_grid
 from ebmnist.reporting.plots.canvas import Canvas
-from ebmnist.reporting.plots.grid import image_grid
 from ebmnist.reporting.plots.smoothing import Array
 from ebmnist.reporting.plots.style import INK, LABEL, SMALL
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ebmnist.data.png import BORDER, PITCH
 from ebmnist.errors import BadInput
+from ebmnist.reporting.grid import image_grid
 from ebmnist.reporting.plots.canvas import Canvas, canvas, frame
-from ebmnist.reporting.plots.grid import image_grid
 from ebmnist.reporting.plots.style import HEADER, MARGIN, MODEL, SMALL
 
 COLUMNS, ROWS, SCALE = 12, 4, 3  # of the grid

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ebmnist.reporting.grid import image_grid, square
 from ebmnist.reporting.plots.canvas import canvas, frame, largest_scale
-from ebmnist.reporting.plots.grid import image_grid, square
 from ebmnist.reporting.plots.style import DATA, HEADER, LABEL, MARGIN, MODEL, WIDEST
 
 GAP = 40  # pixels between two panels

@@ -6,8 +6,8 @@ from PIL import Image
 
 from ebmnist.data.images import read_images
 from ebmnist.errors import BadInput
+from ebmnist.reporting.grid import BORDER_GREY
 from ebmnist.reporting.plots import image_grid, save_grid
-from ebmnist.reporting.plots.grid import BORDER_GREY
 
 
 def random_images(n):

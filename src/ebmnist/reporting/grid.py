@@ -13,8 +13,9 @@ from ebmnist.data.images import check_images
 from ebmnist.data.png import BORDER, PITCH
 from ebmnist.errors import BadInput
 from ebmnist.reporting.atomic import write_file
-from ebmnist.reporting.plots.canvas import check_suffix
 
+FILM_WIDTH = 720  # pixels of an animation, at most
+FILM_IMAGES = (FILM_WIDTH // PITCH) ** 2  # that it has room for
 BORDER_GREY = 56  # neither a digit's white nor its black
 
 
@@ -57,3 +58,9 @@ def save_grid(images: Tensor, path: Path, *, n_columns: int | None = None) -> Pa
 def square(n: int) -> int:
     """Return the number of columns that makes a grid of n images about square."""
     return max(1, math.ceil(math.sqrt(n)))
+
+
+def check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Raise BadInput unless `path` ends in one of `suffixes`."""
+    if path.suffix not in suffixes:
+        raise BadInput(f"{path}: cannot draw a {path.suffix or 'file without suffix'}; use {', '.join(suffixes)}")
