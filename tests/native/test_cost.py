@@ -1,5 +1,7 @@
 """What a step costs, counted and not timed: PyTorch operations, weight layouts and calls do not grow with the chain."""
 
+import ctypes
+
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -7,6 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from ebmnist.energies import ConvNet
 from ebmnist.energies.fast import native_net_of
 from ebmnist.native import NativeNet, engine, library
+from ebmnist.native.build import openmp
 from ebmnist.sampling import Langevin, run_chain
 
 pytestmark = pytest.mark.skipif(library() is None, reason="nothing here compiles C++")
@@ -54,3 +57,30 @@ def test_128_chains_keep_as_many_threads_busy_as_there_are_tiles():
     assert functions is not None
     one, all_of_them = (len(native_net.record(torch.rand(n, 1, 28, 28))[1]) for n in (1, 128))
     assert all_of_them == one * (8 if "v4" in engine() else 16 if "v3" in engine() else 32)
+
+
+@pytest.fixture
+def regions():
+    """What is asked of OpenMP: the number of threads of each parallel region, whose work one thread then does."""
+    seen = []
+
+    @ctypes.CFUNCTYPE(None, ctypes.CFUNCTYPE(None, ctypes.c_void_p), ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+    def parallel(work, argument, n_threads, _):
+        seen.append(n_threads)
+        work(argument)
+
+    library().share_by(ctypes.cast(parallel, ctypes.c_void_p))
+    yield seen
+    library().share_by(openmp())
+
+
+@pytest.mark.parametrize("n_threads", [1, 7])
+def test_a_call_is_one_parallel_region_of_pytorchs_threads(n_threads, regions, monkeypatch):
+    """OpenMP ends the threads that a region leaves out, so each asks for all; one thread alone asks for none."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    net, x = native_net_of(ConvNet(4), low_precision=True), torch.rand(128, 1, 28, 28)
+    assert net is not None
+    net.weight_grad(net.record(x)[1], torch.ones(128))
+    run_chain(ConvNet(4), Langevin(), x, 3, rng=torch.Generator().manual_seed(0))
+    net.energy(x[:1])
+    assert regions == ([] if n_threads == 1 else [n_threads] * 3)

@@ -128,7 +128,16 @@ def load(name: str, folder: Path = LIBRARIES) -> ctypes.CDLL:
         raise Unusable(f"{path} is of another version of ebmnist, or of another kind of processor")
     if digest() not in ("", functions.digest().decode()):
         raise Unusable(f"{path} is not of the C++ beside it: compile that with python hatch_build.py")
+    functions.share_by(openmp())
     return functions
+
+
+def openmp() -> ctypes.c_void_p | None:
+    """Where GOMP_parallel is, of the OpenMP whose threads PyTorch uses; None where it is not for all to see."""
+    if os.name != "posix":
+        return None
+    found = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
+    return None if found is None else ctypes.cast(found, ctypes.c_void_p)
 
 
 def _refused(asked: str, reason: str) -> Engine:

@@ -78,6 +78,8 @@ int32_t has_bf16(void) { return BF16; }
 
 uint32_t processor(void) { return processor_bits(); }
 
+void share_by(void* gomp_parallel) { openmp = (Parallel)gomp_parallel; }
+
 int32_t pack(int32_t bf16, int32_t n_layers, const Shape* shapes, const float* const* weights,
              const float* const* biases, const float* head, double head_bias, double scale, double shift, double reference_precision,
              const int32_t* order, Handle** out) {

@@ -1,12 +1,12 @@
 // What Python calls, by ctypes, and what the tests' driver calls.
 //
-// Every function that can fail returns a Status. Nothing is thrown out of one, and all threads that it starts have ended
+// Every function that can fail returns a Status. Nothing is thrown out of one, and all threads are done with its work
 // when it returns. The caller answers for the sizes of the buffers; they are written at each function.
 #pragma once
 
 #include <stdint.h>
 
-#define EBMNIST_ABI 3
+#define EBMNIST_ABI 4
 #ifdef _WIN32
 #define EBMNIST_ENTRY __declspec(dllexport)
 #else
@@ -41,6 +41,9 @@ EBMNIST_ENTRY const char* digest(void);   // of the sources that this was compil
 EBMNIST_ENTRY const char* variant(void);  // the instructions it was compiled for
 EBMNIST_ENTRY int32_t has_bf16(void);
 EBMNIST_ENTRY uint32_t processor(void);
+
+// gomp_parallel: OpenMP's function of that name, whose threads are used from now on, or null for threads of its own.
+EBMNIST_ENTRY void share_by(void* gomp_parallel);
 
 // weights[l]: (c_out, c_in, kernel, kernel); biases[l]: (c_out,); head: (c_out·h_out·w_out of the last layer,);
 // order: a permutation, (c_in·h_in·w_in of the first layer,); out: receives the handle, which `release` frees.

@@ -4,7 +4,7 @@ import ctypes
 from ctypes import c_char_p, c_double, c_float, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 from typing import Any
 
-ABI = 3
+ABI = 4
 
 # Bits of what `processor` returns, and those that a variant needs.
 _V3, _V4, _BF16, IS_AMD = 1, 2, 4, 8
@@ -59,7 +59,9 @@ def declare(functions: ctypes.CDLL) -> None:
         function = getattr(functions, name)
         function.argtypes, function.restype, function.errcheck = takes, c_int32, _checked
     functions.record_size.argtypes, functions.record_size.restype = (c_void_p, c_int32), c_int64
-    functions.release.argtypes, functions.release.restype = (c_void_p,), None
+    for name in ("release", "share_by"):
+        function = getattr(functions, name)
+        function.argtypes, function.restype = (c_void_p,), None
 
 
 def _checked(status: int, function: Any, _: tuple[Any, ...]) -> None:

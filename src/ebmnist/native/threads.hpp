@@ -1,8 +1,10 @@
-// Work shared by threads that have all ended when the call returns, whatever fails in them.
+// Work shared by threads that are all done with it when the call returns, whatever fails in them.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -15,8 +17,30 @@ struct Joined {
     }
 };
 
+// OpenMP's entry for a parallel region, as GCC calls it. PyTorch's threads spin for milliseconds after each of its
+// operations, and new threads would have to wait for their processors. So its own are used where Python has found them.
+using Parallel = void (*)(void (*work)(void*), void* argument, unsigned n_threads, unsigned flags);
+inline std::atomic<Parallel> openmp{nullptr};
+
+// Call run() on up to n_threads threads, this one among them; on fewer where there is less to do, or the system gives fewer.
+template <class Run>
+void on_threads(int n_items, int n_threads, Run& run) {
+    if (n_items == 1 || n_threads == 1) return run();
+    // As many as PyTorch has, even if some find nothing to do: OpenMP ends those that a region leaves out.
+    if (Parallel parallel = openmp)
+        return parallel([](void* argument) { (*(Run*)argument)(); }, &run, (unsigned)n_threads, 0);
+    Joined others;
+    int n_others = std::min(n_items, n_threads) - 1;
+    others.threads.reserve((size_t)n_others);
+    try {
+        for (int i = 0; i < n_others; i++) others.threads.emplace_back(std::ref(run));
+    } catch (const std::system_error&) {  // no more threads to be had
+    }
+    run();
+}
+
 // Call work(next) on up to n_threads threads, this one among them; next() deals out 0 … n_items − 1, then −1.
-// Where the system gives fewer threads, those do it all. The first exception of a thread is thrown again here.
+// The first exception of a thread is thrown again here.
 template <class Work>
 void share(int n_items, int n_threads, Work work) {
     std::atomic<int> dealt{0};
@@ -36,15 +60,6 @@ void share(int n_items, int n_threads, Work work) {
             if (!failure) failure = std::current_exception();
         }
     };
-    {
-        Joined others;
-        int n_others = std::min(n_threads, n_items) - 1;
-        others.threads.reserve((size_t)std::max(n_others, 0));
-        try {
-            for (int i = 0; i < n_others; i++) others.threads.emplace_back(run);
-        } catch (const std::system_error&) {  // no more threads to be had
-        }
-        run();
-    }
+    on_threads(n_items, n_threads, run);
     if (failure) std::rethrow_exception(failure);
 }
