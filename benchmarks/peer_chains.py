@@ -1,13 +1,47 @@
 """The peers' own samplers on the tutorial's network and settings; each raises ImportError where it is not installed."""
 
+from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from contestants import Chains
 
 STEP, NOISE, CLIP, BOX = 10.0, 0.005, 0.03, (-1.0, 1.0)  # the tutorial's, on [−1, 1]
+
+Step = Callable[[Tensor, Tensor], Tensor]  # images on [−1, 1] and standard normals -> images
+
+
+def pytorch_step(net: nn.Sequential, dtype: torch.dtype = torch.float32) -> Step:
+    """The tutorial's step with oneDNN at its best: weights channels-last, no `.grad`, products in `dtype`."""
+    fast = deepcopy(net).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def energy(images: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            return -fast(images).float().sum()
+
+    slope = torch.func.grad(energy)
+
+    def step(images: Tensor, normals: Tensor) -> Tensor:
+        noised = (images + NOISE * normals).clamp(*BOX)
+        return (noised - STEP * slope(noised).clamp(-CLIP, CLIP)).clamp(*BOX)
+
+    return step
+
+
+def pytorch_chain(step: Step, x: Tensor) -> Chains:
+    """A loop of such steps."""
+
+    def chain(n_steps: int) -> Tensor:
+        images = 2 * x - 1
+        for _ in range(n_steps):
+            images = step(images, torch.randn_like(images))
+        return images
+
+    return chain
 
 
 def torchebm_chain(net: nn.Sequential, x: Tensor) -> Chains:

@@ -1,4 +1,6 @@
-"""How fast are a Langevin step and a chain of 60, against the tutorial's loop, torchebm, ebmkit and JAX?
+"""How fast are a Langevin step and a chain of 60, against the tutorial's loop, torchebm, ebmkit, JAX and PyTorch?
+
+PyTorch is the same step three times: channels-last for oneDNN, with products in bfloat16, and by `torch.compile`.
 
 All on the tutorial's network with the same weights, in its settings, from the same 128 starts, in one process, in turn.
 Peers are optional: `.venv/bin/pip install -r benchmarks/requirements.txt`; one that is missing is named and left out.
@@ -26,7 +28,7 @@ from contestants import (
     tutorial,
 )
 from paired import options, paired
-from peer_chains import ebmkit_chain, jax_chain, torchebm_chain
+from peer_chains import ebmkit_chain, jax_chain, pytorch_chain, pytorch_step, torchebm_chain
 from report import Table, publish, versions
 from tutorial import tutorial_net
 
@@ -36,17 +38,23 @@ PEERS: dict[str, Callable[[nn.Sequential, Tensor], Chains]] = {
     "ebmkit": ebmkit_chain,
     "jax": jax_chain,
 }
+PYTORCH = {
+    "PyTorch, channels-last": lambda net: pytorch_step(net),
+    "PyTorch, channels-last, bfloat16": lambda net: pytorch_step(net, torch.bfloat16),
+    "PyTorch, torch.compile": lambda net: torch.compile(pytorch_step(net)),
+}
 LABELS = {"torchebm": "torchebm, LangevinDynamics", "ebmkit": "ebmkit, LangevinDynamics", "jax": "JAX, jit + lax.scan"}
 NOTES = (
-    f"All fp32 but “{SAME_AUTO}” and “{OURS}”, whose precision is `auto`: bfloat16 products on AMD's AVX512_BF16, fp32 "
-    f"elsewhere. JAX and “{SAME}”, auto or not, do what the tutorial does step by step; ebmkit and our default add the "
-    "noise after the gradient; torchebm does too, and clips no gradient.",
+    f"All fp32 but PyTorch's bfloat16, “{SAME_AUTO}” and “{OURS}”. Their `auto` is bfloat16 products on AMD's "
+    f"AVX512_BF16, fp32 elsewhere. JAX, PyTorch and “{SAME}”, auto or not, do what the tutorial does step by step; "
+    "ebmkit and our default add the noise after the gradient; torchebm does too, and clips no gradient.",
 )
 
 
 def contestants(net: nn.Sequential, x: Tensor) -> dict[str, Chains]:
     """All that are installed; each missing one is named in a line."""
     found = {TUTORIAL: tutorial(net, x)}
+    found |= {name: pytorch_chain(step(net), x) for name, step in PYTORCH.items()}
     for package, make in PEERS.items():
         try:
             found[LABELS[package]] = make(net, x)

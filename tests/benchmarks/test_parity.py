@@ -12,7 +12,7 @@ from ebmnist.sampling import Langevin, run_chain
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from contestants import same_weights, start
-from peer_chains import ebmkit_chain, jax_chain, jax_energy, torchebm_chain
+from peer_chains import ebmkit_chain, jax_chain, jax_energy, pytorch_chain, pytorch_step, torchebm_chain
 from tutorial import tutorial_chain, tutorial_net
 
 STEPS = 60
@@ -60,6 +60,20 @@ def test_the_chain_is_the_tutorials_own_given_the_same_noise(precision, toleranc
     assert 0 < chain.last.share_clipped.mean() < 1
     assert ((chain.x == 0) | (chain.x == 1)).any()  # clip and clamp were both at work
     assert (chain.x - x).abs().max() > 0.1  # and it went somewhere
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.1)])
+def test_pytorchs_step_is_the_tutorials_own_given_the_same_noise(dtype, tolerance, net, monkeypatch):
+    x = start(16)
+    noise = torch.randn(STEPS, *x.shape, generator=torch.Generator().manual_seed(3))
+    coming = iter(noise)
+    step = pytorch_step(net, dtype)
+    monkeypatch.setattr(torch, "randn_like", lambda _: next(coming))
+    ended = pytorch_chain(step, x)(STEPS)
+    again = iter(0.005 * noise)
+    monkeypatch.setattr(torch.Tensor, "normal_", lambda self, mean, std: self.copy_(next(again)))  # noqa: ARG005
+    expected = tutorial_chain(net, 2 * x - 1, STEPS)
+    assert (ended - expected).norm() < tolerance * (expected - (2 * x - 1)).norm()
 
 
 @pytest.mark.parametrize("name", PEERS)
