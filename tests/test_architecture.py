@@ -42,6 +42,7 @@ ORDER = {
     "updating": 13,
     "pipeline": 14,
     "console": 15,
+    "sweeping": 15,
     "commands": 16,
     "arguments": 16,
     "restoration_parser": 17,

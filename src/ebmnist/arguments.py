@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,21 @@ def names(word: str) -> list[str]:
     if not found:
         raise argparse.ArgumentTypeError("names nothing; leave it out for all, or give names such as fidelity,ood")
     return found
+
+
+def axis(word: str) -> tuple[str, list[str]]:
+    """Return a field and its values, of words such as `training.lr=1e-3,2e-3`. Raises `ArgumentTypeError`.
+
+    >>> axis("training.lr=1e-3,2e-3"), axis("sampling.clamp=[0,1],null")
+    (('training.lr', ['1e-3', '2e-3']), ('sampling.clamp', ['[0,1]', 'null']))
+    """
+    name, given, values = text(word).partition("=")
+    found = [value.strip() for value in re.split(r",(?![^\[]*\])", values)]
+    if not (name and given and all(found)):
+        raise argparse.ArgumentTypeError(f"must be a field and its values, as training.lr=1e-3,2e-3, not {word!r}")
+    if len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"{word!r} has a value twice; leave one out")
+    return name, found
 
 
 def text(word: str) -> str:

@@ -40,7 +40,7 @@ def _to_its_end(words: list[str]) -> int:
 
 
 def _command(words: list[str]) -> int:
-    own, fields = split_overrides(words) if words and words[0] in ("run", "train", "resume") else (words, [])
+    own, fields = split_overrides(words) if words and words[0] in ("run", "train", "resume", "sweep") else (words, [])
     parser = build_parser()
     args = parser.parse_args(own)
     if args.version:

@@ -17,10 +17,21 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from ebmnist.evaluation.base import ProgressCallback
+from ebmnist.evaluation.base import Metric, ProgressCallback
 from ebmnist.evaluation.records import SectionRecord
 from ebmnist.evaluation.runner import SectionDone, SectionStarted
-from ebmnist.events import Drawn, Event, Events, Resumed, Saved, Undrawn, Updated
+from ebmnist.events import (
+    Drawn,
+    Event,
+    Events,
+    Resumed,
+    Saved,
+    TrialEnded,
+    TrialStarted,
+    Undrawn,
+    Updated,
+    WorkersAwaited,
+)
 from ebmnist.output import escaped
 from ebmnist.ranks import ALONE, Ranks
 from ebmnist.reporting.measurements import words
@@ -113,6 +124,20 @@ class Watch:
                 say(f"measured {name} in {section.seconds:.0f} s")
                 for figure in section.metrics:
                     say(f"  {figure.name}: {words(figure)}")
+            case TrialStarted(trial, number, n_trials):
+                values = "".join(f"{name} {value}, " for name, value in trial.values.items())
+                self._section = trial.name
+                self._pulse("training")
+                say((trial.name, "bold"), f", {number} of {n_trials}: {values}seed {trial.seed}")
+            case TrialEnded(trial) if trial.distance is not None:
+                say(f"{trial.name}: Fréchet distance {words(Metric('', trial.distance, trial.error))}")
+            case TrialEnded(trial):
+                say((f"{trial.name} failed:", "red"), f" {trial.failure}")
+            case WorkersAwaited(n_trials):
+                self._section = f"trials that other processes do: {n_trials}"
+                self._pulse("waiting")
+                if self._is_due():
+                    say((f"waiting for {self._section}", "dim"))
 
     def progress(self, done: int, total: int) -> None:
         """Move the bar inside a section."""
@@ -122,10 +147,10 @@ class Watch:
         elif self._is_due():
             say((f"step {done:,} of {total:,}", "dim"))
 
-    def _pulse(self) -> None:
-        """Show that a section is being measured, at a step that it does not tell."""
+    def _pulse(self, what: str = "measuring") -> None:
+        """Show that something is being done, at a step that it does not tell."""
         self._bar.remove_task(self._task)
-        self._task = self._bar.add_task("measuring", total=None, numbers=self._section)
+        self._task = self._bar.add_task(what, total=None, numbers=self._section)
 
     def _is_due(self) -> bool:
         """Whether a line is to be written where there is no bar; if so, the next one waits."""

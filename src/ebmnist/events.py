@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ebmnist.evaluation.runner import SectionDone, SectionStarted
+from ebmnist.reporting.study import Trial
 from ebmnist.training import Decision, StepRecord
 
 
@@ -42,5 +43,36 @@ class Undrawn(NamedTuple):
     why: str
 
 
-Event = Resumed | Updated | Saved | Drawn | Undrawn | SectionStarted | SectionDone
+class TrialStarted(NamedTuple):
+    """A sweep begins a trial, or goes on with it."""
+
+    trial: Trial
+    number: int  # 1 for the first
+    n_trials: int
+
+
+class TrialEnded(NamedTuple):
+    """A trial has its figure, or has failed."""
+
+    trial: Trial
+
+
+class WorkersAwaited(NamedTuple):
+    """All that is left of a sweep is done by other processes."""
+
+    n_trials: int  # that they do
+
+
+Event = (
+    Resumed
+    | Updated
+    | Saved
+    | Drawn
+    | Undrawn
+    | SectionStarted
+    | SectionDone
+    | TrialStarted
+    | TrialEnded
+    | WorkersAwaited
+)
 Events = Generator[Event, None, None]

@@ -10,6 +10,7 @@ from ebmnist.arguments import (
     Subparsers,
     Whole,
     add_command,
+    axis,
     common,
     data_root,
     device,
@@ -27,6 +28,7 @@ examples:
   ebmnist run smoke                             the same in seconds, to see that everything works
   ebmnist run mnist --training.n_updates 500    any field of a recipe, as --section.field value
   ebmnist resume runs/mnist                     go on where Ctrl-C, or a power cut, stopped it
+  ebmnist sweep mnist --grid training.lr=1e-3,2e-3 --seeds 3     which value is best?
   ebmnist info runs/mnist                       what it is, how it was made, its figures
   ebmnist sample runs/mnist --n 64 --out digits.png
   ebmnist denoise runs/mnist --sigma 0.3 --out clean.png
@@ -111,6 +113,8 @@ def _training_commands(commands: Subparsers) -> None:
     p.add_argument("dir", type=file_path, help="the run folder")
     p.add_argument("--restart", action="store_true", help="from update 0: of a run killed before its first checkpoint")
 
+    _sweep_command(commands)
+
     p = add_command(commands, "report", "draw a run's pictures again and write its report.html")
     p.add_argument("dir", type=file_path, help="the run folder")
     data_root(p)
@@ -118,6 +122,23 @@ def _training_commands(commands: Subparsers) -> None:
 
     p = add_command(commands, "recipe", "print a recipe, every field with its value and meaning, or list the recipes")
     p.add_argument("recipe", type=text, nargs="?", help="name or .yaml file; none: list them")
+
+
+def _sweep_command(commands: Subparsers) -> None:
+    note = (
+        "The same line again goes on where it was stopped. Several of it at once share the trials.\n"
+        "It writes sweep.md, sweep.csv and sweep.png. Any field may follow as --section.field value.\n\n"
+        "example: ebmnist sweep mnist --grid training.lr=1e-3,2e-3 energy.width=16,32 --seeds 3"
+    )
+    about = "train a recipe at each point of a grid, with several seeds, and compare the samples"
+    p = add_command(commands, "sweep", about, note)
+    p.add_argument("recipe", type=text, help="name or .yaml file")
+    axes = "fields and their values; every combination is trained"
+    p.add_argument("--grid", type=axis, nargs="+", required=True, metavar="FIELD=A,B", help=axes)
+    p.add_argument("--seeds", type=Whole(1, 1000), default=1, help="seeds of each combination (default: 1)")
+    samples = "samples beside the validation images, for the Fréchet distance of each trial (default: 1000)"
+    p.add_argument("--n", type=Whole(256, 10**6), default=1000, help=samples)
+    p.add_argument("--out", type=file_path, metavar="FOLDER", help="for all of it (default: runs/NAME-sweep)")
 
 
 def _model_commands(commands: Subparsers) -> None:

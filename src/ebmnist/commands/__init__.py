@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "training:run",
     "resume": "training:resume",
     "report": "training:report",
+    "sweep": "sweeping:sweep",
     "recipe": "training:recipe",
     "info": "models:info",
     "export": "models:export",

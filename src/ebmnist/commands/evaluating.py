@@ -2,24 +2,19 @@
 
 import argparse
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from ebmnist import pipeline
 from ebmnist.commands.ends import UNMEASURED, follow_to_the_end, may_write
+from ebmnist.commands.tables import in_lines
 from ebmnist.console import say
 from ebmnist.data import MNIST
 from ebmnist.evaluation.base import ProgressCallback
 from ebmnist.evaluation.feature_net import accuracy, to_bytes, train_feature_net
-from ebmnist.output import escaped, put
+from ebmnist.output import put
 from ebmnist.random import Purpose, Rng
 from ebmnist.reporting import write_file
 from ebmnist.reporting.measurements import read_measurements
-from ebmnist.reporting.report import Part, to_markdown, write_report
+from ebmnist.reporting.report import to_markdown, write_report
 from ebmnist.reporting.tables import comparison
-
-WIDEST = 100_000  # characters of a table's row where there is no terminal
 
 
 def evaluate(args: argparse.Namespace, _: list[str]) -> int:
@@ -44,7 +39,7 @@ def compare(args: argparse.Namespace, _: list[str]) -> int:
         write_report(args.out, title="ebmnist · compare", about=", ".join(runs), facts={}, headline=(), parts=parts)
         say(f"wrote {args.out}")
     for part in parts:
-        put(to_markdown(part) if args.markdown else _table(part))
+        put(to_markdown(part) if args.markdown else in_lines(part))
     return 0
 
 
@@ -60,16 +55,3 @@ def train_classifier(args: argparse.Namespace, _: list[str]) -> int:
     if net is not None:
         say(f"test accuracy {accuracy(net, dataset.test):.2%}; wrote {args.out}")
     return 0
-
-
-def _table(part: Part) -> str:
-    """A table in lines; without a terminal each row is one, however long."""
-    table = Table(title=Text(part.title), caption=Text(part.words), title_justify="left")
-    for column in part.columns:
-        table.add_column(Text(escaped(column)))
-    for row in part.rows:
-        table.add_row(*(Text(escaped(cell)) for cell in row))
-    console = Console() if Console().is_terminal else Console(width=WIDEST)
-    with console.capture() as drawn:
-        console.print(table)
-    return drawn.get()
