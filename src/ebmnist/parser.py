@@ -130,7 +130,7 @@ def _sweep_command(commands: Subparsers) -> None:
         "It writes sweep.md, sweep.csv and sweep.png. Any field may follow as --section.field value.\n\n"
         "example: ebmnist sweep mnist --grid training.lr=1e-3,2e-3 energy.width=16,32 --seeds 3"
     )
-    about = "train a recipe at each point of a grid, with several seeds, and compare the samples"
+    about = "train a recipe at each point of a grid, with several seeds"
     p = add_command(commands, "sweep", about, note)
     p.add_argument("recipe", type=text, help="name or .yaml file")
     axes = "fields and their values; every combination is trained"
