@@ -42,9 +42,10 @@ def _module(module: Any, done: dict[int, Any], *, shared: bool = False) -> Any:
     module = module._modules.get("_orig_mod", module)  # torch.compile's wrapper calls the original, whatever it holds
     twin: Any = object.__new__(parametrize.type_before_parametrizations(module))
     done[id(module)] = twin
-    twin.__dict__ = {name: _own(value, module, twin) for name, value in module.__dict__.items()}
-    twin.__dict__.pop("_compiled_call_impl", None)  # likewise of `module.compile()`
-    twin.training = False
+    own = twin.__dict__  # past Module.__setattr__, which takes ten times as long
+    own.update({name: _own(value, module, twin) for name, value in module.__dict__.items()})
+    own.pop("_compiled_call_impl", None)  # likewise of `module.compile()`
+    own["training"] = False
     for name, p in module._parameters.items():
         if p is not None and id(p) not in done:
             done[id(p)] = p if shared else nn.Parameter(p.clone(), requires_grad=False)
@@ -57,7 +58,7 @@ def _module(module: Any, done: dict[int, Any], *, shared: bool = False) -> Any:
         for name, compute in twin._modules.pop("parametrizations").items():
             value = _module(compute, {}, shared=True)()  # in evaluation mode, where no power iteration moves
             twin._parameters[name] = nn.Parameter(value.clone(), requires_grad=False)
-    twin._modules = {name: None if m is None else _module(m, done, shared=shared) for name, m in twin._modules.items()}
+    own["_modules"] = {n: None if m is None else _module(m, done, shared=shared) for n, m in twin._modules.items()}
     _MEMOS[twin] = {}
     return twin
 
@@ -74,4 +75,4 @@ def _own(value: Any, module: nn.Module, twin: nn.Module) -> Any:
     """An attribute for the copy: containers, hooks among them, are its own."""
     if isinstance(value, MethodType) and value.__self__ is module:
         return MethodType(value.__func__, twin)
-    return value.copy() if isinstance(value, dict | list | set) else value
+    return value.copy() if isinstance(value, (dict, list, set)) else value

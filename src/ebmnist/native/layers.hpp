@@ -25,25 +25,25 @@ struct Layer {
         bias.assign(padded(s.c_out), 0.0f);
         std::copy(b, b + s.c_out, bias.begin());
         int taps = s.kernel * s.kernel;
-        auto at = [&](int o, int i, int tap) {
-            return o < s.c_out && i < s.c_in ? weight[(o * s.c_in + i) * taps + tap] : 0.0f;
-        };
-        auto packed = [&](int channels, int words, auto value) {
-            int block = block_of(channels);
-            std::vector<uint32_t> out;
-            out.reserve((size_t)padded(channels) * taps * words);
-            for (int c0 = 0; c0 < channels; c0 += block)
-                for (int tap = 0; tap < taps; tap++)
-                    for (int word = 0; word < words; word++)
-                        for (int c = c0; c < c0 + block; c++) {
-                            float w[2];
-                            for (int k = 0; k < W::CHANNELS; k++) w[k] = value(c, word * W::CHANNELS + k, tap);
-                            out.push_back(W::word(w));
-                        }
-            return out;
-        };
-        forward = packed(s.c_out, in_words, [&](int c, int k, int tap) { return at(c, k, tap); });
-        backward = packed(s.c_in, out_words, [&](int c, int k, int tap) { return at(k, c, tap); });
+        forward = packed(weight, s.c_out, s.c_in * taps, s.c_in, taps);
+        backward = packed(weight, s.c_in, taps, s.c_out, s.c_in * taps);
+    }
+
+    // Of weight[c·step + k·k_step + tap] for `channels` c, and `inputs` k that each of them sums.
+    std::vector<uint32_t> packed(const float* weight, int channels, int step, int inputs, int k_step) const {
+        int block = block_of(channels), words = padded(inputs) / W::CHANNELS, taps = s.kernel * s.kernel;
+        std::vector<uint32_t> out((size_t)(padded(channels) * taps * words));
+        for (int c0 = 0; c0 < channels; c0 += block)
+            for (int k = 0; k < inputs; k += W::CHANNELS)
+                for (int tap = 0; tap < taps; tap++) {
+                    uint32_t* to = &out[(size_t)(((c0 / block * taps + tap) * words + k / W::CHANNELS) * block)];
+                    for (int c = c0; c < std::min(c0 + block, channels); c++) {
+                        const float* from = weight + c * step + k * k_step + tap;
+                        float w[2] = {*from, W::CHANNELS == 2 && k + 1 < inputs ? from[k_step] : 0.0f};
+                        *to++ = W::word(w);
+                    }
+                }
+        return out;
     }
 };
 

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <map>
-#include <tuple>
 #include <vector>
 
 #include "engine.h"
@@ -13,7 +11,7 @@
 struct Stencil {
     struct Run {  // of taps that follow each other both in the weights and in the input
         int tap, input, length;
-        bool operator<(const Run& o) const { return std::tie(tap, input, length) < std::tie(o.tap, o.input, o.length); }
+        bool operator==(const Run& o) const { return tap == o.tap && input == o.input && length == o.length; }
     };
     struct Site {
         int output, input;  // positions; a run's input counts from the latter
@@ -27,9 +25,9 @@ struct Stencil {
     // each_tap(output, add) calls add(tap, input position) for every term, in the order of summation.
     template <class EachTap>
     Stencil(int n_outputs, EachTap each_tap) {
-        std::map<std::vector<Run>, size_t> known;
+        std::vector<Run> runs;
         for (int output = 0; output < n_outputs; output++) {
-            std::vector<Run> runs;
+            runs.clear();
             int first = 0;
             each_tap(output, [&](int tap, int input) {
                 if (runs.empty()) first = input;
@@ -39,9 +37,10 @@ struct Stencil {
                 if (follows) runs.back().length++;
                 else runs.push_back({tap, input, 1});
             });
-            auto [at, is_new] = known.emplace(runs, groups.size());
-            if (is_new) groups.push_back({runs, {}});
-            groups[at->second].sites.push_back({output, first});
+            auto same = [&](const Group& group) { return group.runs == runs; };
+            auto group = std::find_if(groups.begin(), groups.end(), same);  // there are few
+            if (group == groups.end()) group = groups.insert(group, {runs, {}});
+            group->sites.push_back({output, first});
         }
     }
 };
