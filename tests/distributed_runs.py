@@ -20,7 +20,7 @@ import torch
 
 from ebmnist import pipeline
 from ebmnist.cli import main
-from ebmnist.commands import sampling
+from ebmnist.commands import sampling, scoring
 from ebmnist.config import load_recipe
 from ebmnist.data import MNIST
 from ebmnist.reporting import load_checkpoint
@@ -148,30 +148,37 @@ def interrupt_one(reference: Path, folder: Path) -> None:
     assert_same(run, reference)
 
 
-def sample_on(numbers: list[int], model: Path, folder: Path) -> None:
-    """Draw images in chunks of four on each number of ranks: the same file."""
-    for suffix in (".npy", ".tar"):
+def chunks_on(numbers: list[int], model: Path, folder: Path) -> None:
+    """Draw images and score them, in chunks, on each number of ranks: the same files. Then the same after a kill."""
+    sample, score = ["sample", str(model), "--n", "14", "--steps", "2"], ["score", "pretrained", "--input"]
+    first = numbers[0]
+    for words, suffix in (
+        (sample, ".npy"),
+        (sample, ".tar"),
+        ([*score, str(folder / f"on-{first}.tar")], ".csv"),
+        ([*score, str(folder / f"on-{first}.npy")], "-scores.npy"),
+    ):
         files = [folder / f"on-{n}{suffix}" for n in numbers]
         for n, file in zip(numbers, files, strict=True):
-            words = ["sample", str(model), "--n", "14", "--steps", "2", "--out", str(file)]
-            assert ends(start(n, words, folder / "told")) == [0] * n, lines(folder / "told")
+            assert ends(start(n, [*words, "--out", str(file)], folder / "told")) == [0] * n, lines(folder / "told")
             assert file.read_bytes() == files[0].read_bytes()
-        kill_and_draw_on(files[0], model, folder)
+    kill_one_that_writes([*score, str(folder / f"on-{first}.npy")], folder / f"on-{first}-scores.npy", folder)
 
 
-def kill_and_draw_on(whole: Path, model: Path, folder: Path) -> None:
-    """Kill one of three ranks that draw; the others end in one line each, and two ranks go on to the same file."""
-    out = folder / f"killed{whole.suffix}"
-    words = ["sample", str(model), "--n", "14", "--steps", "2", "--out", str(out)]
-    pids = start(3, words, folder / "told")
+def kill_one_that_writes(words: list[str], whole: Path, folder: Path) -> None:
+    """Kill one of three ranks; the others end in one line each, and two ranks go on to the same file."""
+    out, told = folder / f"killed{whole.suffix}", folder / "told"
+    pids = start(3, [*words, "--out", str(out)], told)
     while not list(folder.glob(f"{out.name}.part/chunk-*")):
         time.sleep(0.001)
-    os.kill(pids[1], signal.SIGKILL)
-    if (codes := ends(pids)) != [0, -signal.SIGKILL, 0]:
+    with suppress(ProcessLookupError):
+        os.kill(pids[1], signal.SIGKILL)
+    if (codes := ends(pids)) != [0, 0, 0]:  # all may have been done
         assert codes == [2, -signal.SIGKILL, 2]
-        assert all("another rank ended or does not answer" in line for line in lines(folder / "told"))
+        assert len(lines(told)) == 2
+        assert all("another rank ended or does not answer" in line for line in lines(told))
         assert not out.exists()
-        assert ends(start(2, words, folder / "told")) == [0, 0], lines(folder / "told")
+        assert ends(start(2, [*words, "--out", str(out)], told)) == [0, 0], lines(told)
     assert out.read_bytes() == whole.read_bytes()
 
 
@@ -207,7 +214,7 @@ def prepare() -> None:
     dataset = MNIST().load()
     MNIST.load = lambda _: dataset  # type: ignore[method-assign]
     pipeline.finish = lambda *_, **__: iter(())  # type: ignore[assignment]
-    sampling.CHUNK = 4
+    sampling.CHUNK = scoring.CHUNK = 4
     torch.set_num_threads(1)
 
 
@@ -221,7 +228,7 @@ if __name__ == "__main__":
     prepare()
     reference = train_on(args.ranks, args.folder)
     print("same bits on", *args.ranks, "ranks", flush=True)
-    sample_on([1, args.ranks[-1]], reference, args.folder)
+    chunks_on([1, args.ranks[-1]], reference, args.folder)
     interrupt_one(reference, args.folder)
     refuse(args.folder)
     meet_at_a_port_that_is_taken(args.folder)

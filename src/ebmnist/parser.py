@@ -72,6 +72,16 @@ examples:
   ebmnist sample pretrained --n 1000000 --out million.npy
   torchrun --standalone --nproc-per-node 4 -m ebmnist sample pretrained --n 1000000 --out million.tar
 """
+SCORING = """\
+Columns: index; name, of a file in a folder or .tar; energy, noise_averaged_energy and combined, high for an outlier;
+percentile and p_value of the chosen score among validation images; outlier, 1 where p_value is the false-positive
+rate or less. With --out, scores are written chunk by chunk, and the same command goes on after a stop.
+
+examples:
+  ebmnist score pretrained --input digits.npy --score energy --false-positive-rate 0.01
+  ebmnist score pretrained --input scans/ --out scores.csv
+  torchrun --standalone --nproc-per-node 4 -m ebmnist score pretrained --input scans.tar --out scores.npy
+"""
 SAMPLERS = ("ancestral", "heun", "dpm_solver", "training")
 
 
@@ -165,23 +175,19 @@ def _model_commands(commands: Subparsers) -> None:
 
 
 def _score_command(commands: Subparsers) -> None:
-    note = (
-        "Columns: index; energy, noise_averaged_energy and combined, high for an outlier; percentile and p_value of\n"
-        "the chosen score among validation images; outlier, 1 where p_value is the false-positive rate or less.\n\n"
-        "example: ebmnist score pretrained --input digits.npy --score energy --false-positive-rate 0.01"
-    )
-    p = add_command(commands, "score", "is this image normal? Scores, percentile, p-value and a flag", note)
+    p = add_command(commands, "score", "is this image normal? Scores, percentile, p-value and a flag", SCORING)
     p.add_argument("model", type=file_path, help=MODEL)
-    p.add_argument(
-        "--input", type=input_file, required=True, metavar="FILE", help="images: .npy, .png (one, or a grid) or IDX"
-    )
+    about = "images: .npy, .npz, .png (one, or a grid), IDX, a .tar of .png files, or a folder of them"
+    p.add_argument("--input", type=input_file, required=True, metavar="PATH", help=about)
     about = "what an image is judged by (default: combined)"
     p.add_argument("--score", choices=("energy", "noise-averaged", "combined"), default="combined", help=about)
     about = "share of normal images that may be flagged by mistake (default: 0.05)"
     p.add_argument("--false-positive-rate", type=rate, default=0.05, metavar="RATE", help=about)
     p.add_argument("--json", action="store_true", help="JSON in place of CSV")
+    about = "write a .csv, or a .npy of records, in place of stdout"
+    p.add_argument("--out", type=file_path, metavar="FILE", help=about)
     data_root(p)
-    device(p)
+    common(p)
 
     note = "It goes into the checkpoint's folder and along with an export. score then needs no data set."
     p = add_command(commands, "calibrate", "fit a model's detector of outliers and store it", note)

@@ -27,7 +27,7 @@ COMMANDS = {
     "score": "scoring:score",
     "calibrate": "scoring:calibrate",
 }
-DIVIDED = ("run", "train", "resume", "sample")  # commands that several ranks do together
+DIVIDED = ("run", "train", "resume", "sample", "score")  # commands that several ranks do together
 
 
 def command_of(name: str) -> Callable[[argparse.Namespace, list[str]], int]:

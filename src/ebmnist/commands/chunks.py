@@ -15,8 +15,10 @@ def writing(file: Chunks, asked: dict[str, Any], ranks: Ranks) -> Iterator[list[
     """Yield the chunks that are not there yet, which the ranks then write; at the end the file has its name.
 
     Raises:
-        BadInput: chunks of another request are there, the disk refuses, or another rank ended.
+        BadInput: chunks of another request are there, ranks differ, the disk refuses, or another rank ended.
     """
+    with ranks.agreed():
+        ranks.check_alike({name: str(value) for name, value in asked.items()})
     with ranks.agreed():
         if ranks.first:
             file.begin(asked)

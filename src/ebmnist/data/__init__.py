@@ -7,6 +7,7 @@ from ebmnist.data.fashion_mnist import FashionMNIST
 from ebmnist.data.idx import IDX, read_idx
 from ebmnist.data.images import check_images, read_images
 from ebmnist.data.kmnist import KMNIST
+from ebmnist.data.many import ManyImages, identity_of, open_images
 from ebmnist.data.mnist import MNIST
 
 REGISTRY: dict[str, type[Source]] = {
@@ -25,10 +26,13 @@ __all__ = [
     "Batches",
     "Dataset",
     "FashionMNIST",
+    "ManyImages",
     "Source",
     "Split",
     "add_noise",
     "check_images",
+    "identity_of",
+    "open_images",
     "read_idx",
     "read_images",
 ]

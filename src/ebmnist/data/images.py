@@ -4,8 +4,10 @@ import logging
 import zipfile
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -45,16 +47,27 @@ def read_images(path: str | Path, sigma: float = 0.0, side: int = SIDE) -> Tenso
         images = images.mT.contiguous() if is_emnist(Path(path).name) else images
     else:
         raise BadInput(f"{name}: {_unknown(data, name)}")
+    images = checked_pixels(images, name, sigma, side)
+    note_brightness(images, name)
+    return images
+
+
+def checked_pixels(images: Tensor, name: str, sigma: float = 0.0, side: int = SIDE) -> Tensor:
+    """Return images from a file, (N, 1, side, side), less what arithmetic leaves beyond [0, 1]. Raises: BadInput."""
     if not sigma:
         images = _rounded(images)
     check_images(images, name, sigma, side)
     if 0 < (high := float(images.max())) <= 1.001 / 255:
         raise BadInput(f"{name}: nearly black, its brightest pixel is {high:.2g}; if divided by 255 twice, do so once")
+    return images
+
+
+def note_brightness(images: Tensor, name: str) -> None:
+    """Log that images are more bright than dark, where they are."""
     if float(images.mean()) > 0.5:
         logging.getLogger(__name__).info(
             "%s: more bright than dark; if it is dark ink on bright paper, pass 1 − x", name
         )
-    return images
 
 
 def check_images(x: Tensor, name: str, sigma: float = 0.0, side: int = SIDE) -> Tensor:
@@ -123,10 +136,15 @@ def _unknown(data: bytes, name: str) -> str:
 def _from_npy(data: bytes, name: str, side: int) -> Tensor:
     """Return float32 images, (N, 1, side, side), still to be checked for range."""
     array = read_npy(data, name)
-    shape = array.shape
-    if array.dtype != np.uint8 and (array.dtype.kind != "f" or array.dtype.itemsize > 8):
+    check_array(array.dtype, array.shape, name, side)
+    return pixels_of(array, name, side)
+
+
+def check_array(dtype: np.dtype[Any], shape: tuple[int, ...], name: str, side: int = SIDE) -> None:
+    """Raise `BadInput` unless an array of this type and shape can be images."""
+    if dtype != np.uint8 and (dtype.kind != "f" or dtype.itemsize > 8):
         mend = "x.astype('float32') if it is in [0, 1], x.astype('uint8') if in 0…255"
-        raise BadInput(f"{name}: dtype {array.dtype}; expected float in [0, 1] or uint8 in [0, 255]: save {mend}")
+        raise BadInput(f"{name}: dtype {dtype}; expected float in [0, 1] or uint8 in [0, 255]: save {mend}")
     if shape[-2:] != (side, side) or len(shape) > 4 or (len(shape) == 4 and shape[1] != 1):
         mend = ""
         if side == SIDE and shape[-1:] == (784,) and len(shape) <= 2:
@@ -135,6 +153,10 @@ def _from_npy(data: bytes, name: str, side: int) -> Tensor:
             mend = "; save x.transpose(0, 3, 1, 2), which is (N, 1, 28, 28)"
         expected = "expected (28, 28), (N, 28, 28) or (N, 1, 28, 28)".replace("28", str(side))
         raise BadInput(f"{name}: shape {shape}; {expected}{mend}")
+
+
+def pixels_of(array: npt.NDArray[np.generic], name: str, side: int = SIDE) -> Tensor:
+    """Return an array that `check_array` accepts as float32 images, (N, 1, side, side). Raises: BadInput."""
     pixels = torch.from_numpy(array).reshape(-1, side, side)
     if pixels.dtype == torch.uint8:
         return bytes_to_images(pixels, name, side)

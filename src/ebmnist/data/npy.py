@@ -3,6 +3,7 @@
 import math
 import re
 import struct
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,22 @@ from ebmnist.errors import BadInput
 NPY = b"\x93NUMPY"
 LENGTHS = {1: "<H", 2: "<I", 3: "<I"}  # of the header, by the format's version
 LONGEST_HEADER = 10_000  # characters
+MOST_BEFORE = LONGEST_HEADER + 12  # bytes before the numbers
 KINDS = {"b": "bool", "i": "int", "u": "uint", "f": "float", "c": "complex"}
+
+
+class NpyHeader(NamedTuple):
+    """What a .npy file says of its array."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    fortran_order: bool  # the first index runs fastest
+    start: int  # bytes before the numbers
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes the numbers take."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def read_npy(data: bytes, name: str) -> npt.NDArray[np.generic]:
@@ -22,6 +38,14 @@ def read_npy(data: bytes, name: str) -> npt.NDArray[np.generic]:
         BadInput: damaged, cut short, of objects, text or records, or of numbers of an unusual width.
     Source: NumPy's NEP 1 and the documentation of `numpy.lib.format`.
     """
+    header = npy_header(data, len(data), name)
+    order: Literal["F", "C"] = "F" if header.fortran_order else "C"
+    array = np.frombuffer(data, header.dtype, offset=header.start).reshape(header.shape, order=order)
+    return np.array(array, dtype=header.dtype.newbyteorder("="), order="C")
+
+
+def npy_header(data: bytes, size: int, name: str) -> NpyHeader:
+    """Return the header in the first `MOST_BEFORE` bytes of a .npy file of `size` bytes. Raises: BadInput, as above."""
     header, start = _header(data, name)
     descr = re.search(r"""['"]descr['"]\s*:\s*['"]([<>|=]?)([a-zA-Z])(\d+)['"]""", header)
     order = re.search(r"""['"]fortran_order['"]\s*:\s*(True|False)\b""", header)
@@ -37,12 +61,11 @@ def read_npy(data: bytes, name: str) -> npt.NDArray[np.generic]:
         raise BadInput(
             f"{name}: no numbers of type {''.join(descr.groups())} are known; write it as float32"
         ) from error
-    needed = math.prod(shape) * dtype.itemsize
-    if len(data) - start != needed:
-        fault = "truncated" if len(data) - start < needed else "overlong"
-        raise BadInput(f"{name}: {fault}: {len(data) - start} bytes of data, its shape {shape} needs {needed}")
-    array = np.frombuffer(data, dtype, offset=start).reshape(shape, order="F" if order[1] == "True" else "C")
-    return np.array(array, dtype=dtype.newbyteorder("="), order="C")
+    found = NpyHeader(dtype, shape, order[1] == "True", start)
+    if size - start != found.n_bytes:
+        fault = "truncated" if size - start < found.n_bytes else "overlong"
+        raise BadInput(f"{name}: {fault}: {size - start} bytes of data, its shape {shape} needs {found.n_bytes}")
+    return found
 
 
 def _header(data: bytes, name: str) -> tuple[str, int]:

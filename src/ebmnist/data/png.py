@@ -11,10 +11,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ebmnist.errors import BadInput
+from ebmnist.reading import resembles
 
 PNG = b"\x89PNG\r\n\x1a\n"
 BORDER, PITCH = 2, 30  # pixels around each tile of a grid, and from one tile to the next
 LARGEST = 4_096  # pixels a side: 18,496 tiles
+MOST_BYTES = 2**22  # of a file of one image
 LEAST_GROUND = 0.25  # share of a picture that is transparent, for it to be the ground of what is drawn
 
 # What Pillow's chunk parser lets through on a damaged file.
@@ -45,6 +47,21 @@ def read_png(data: bytes, name: str) -> Tensor:
             raise
         raise BadInput(f"{name}: damaged .png file ({type(error).__name__}); write it again") from error
     return grey[None] if grey.shape == (28, 28) else _cut_grid(grey, name)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name ends in .png, and it is not hidden."""
+    return name.lower().endswith(".png") and not name.rpartition("/")[2].startswith(".")
+
+
+def read_single_png(data: bytes, name: str) -> Tensor:
+    """Return the one image of a picture, (1, 28, 28). Raises: BadInput, also for no picture, or a grid of several."""
+    if not data.startswith(PNG):
+        raise BadInput(f"{name}: not a .png file in spite of its name{resembles(data)}; write it again")
+    images = read_png(data, name)
+    if len(images) > 1:
+        raise BadInput(f"{name}: a grid of {len(images)} images; one of many files holds one image, so save each alone")
+    return images
 
 
 def _check_size(size: tuple[int, int], name: str) -> None:

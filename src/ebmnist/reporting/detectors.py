@@ -3,6 +3,8 @@
 It has the files of a checkpoint: safetensors, JSON and checksums, written whole or not at all.
 """
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from ebmnist.inference.gaussian_mixture import GaussianMixture
 from ebmnist.reading import parse_json
 from ebmnist.reading.schema import check, number, optional, record, text, whole
 from ebmnist.reporting.checkpoint import FACTS, TENSORS, read_sealed, weights_digest, write_sealed
-from ebmnist.reporting.tensors import tensors_of
+from ebmnist.reporting.tensors import tensors_of, tensors_to_bytes
 
 FOLDER = "detector"
 STANDARD = record({"mean": number(), "scale": number(0), "weight": number(0)}, closed=True)
@@ -46,14 +48,25 @@ def save_detector(checkpoint: Path, detector: Detector) -> Path:
     Raises:
         BadInput: the disk is full or the folder may not be written.
     """
+    tensors, facts = _contents(detector)
+    return write_sealed(checkpoint / FOLDER, tensors, {"weights": weights_digest(checkpoint)} | facts)
+
+
+def detector_digest(detector: Detector) -> str:
+    """Return twelve hexadecimal digits that tell a detector from others."""
+    tensors, facts = _contents(detector)
+    return hashlib.sha256(tensors_to_bytes(tensors) + json.dumps(facts).encode()).hexdigest()[:12]
+
+
+def _contents(detector: Detector) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What a file holds of a detector: tensors and facts."""
     tensors = {f"reference.{name}": values for name, values in detector.reference.items()}
     if detector.density is not None:
         mean, projection, (weights, means, variances, bases, _) = detector.density
         values = (mean, projection, weights, means, variances, bases)
         tensors |= {name: value.to(DENSITY[name]) for name, value in zip(DENSITY, values, strict=True)}
     standard = {name: each._asdict() for name, each in detector.standard.items()}
-    facts = {"weights": weights_digest(checkpoint), "sigma": detector.sigma, "seed": detector.seed}
-    return write_sealed(checkpoint / FOLDER, tensors, facts | {"standard": standard})
+    return tensors, {"sigma": detector.sigma, "seed": detector.seed, "standard": standard}
 
 
 def read_detector(checkpoint: Path) -> Detector | None:
