@@ -57,6 +57,8 @@ def _command(words: list[str]) -> int:
         from ebmnist.commands import command_of  # imports torch: only now, so that --help is quick
 
         command = command_of(args.command)
+    except BadInput:  # a ValueError, and no fault of a package
+        raise
     except UNIMPORTABLE as error:
         raise BadInput(f"cannot start ({in_one_line(error)}); mend that package in {sys.prefix}") from error
     return command(args, fields)
