@@ -204,6 +204,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=positive, default=3, help="of the sampling (default: 3)")
     names = "samplers of the table, with semicolons (default: all)"
     parser.add_argument("--only", type=lambda s: s.split(";"), help=names)
+    parser.add_argument("--gradients", type=positive, nargs="+", help="lengths of the table (default: all)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the table goes (default: benchmarks/results)")
     args = parser.parse_args()
     path = args.out / f"samplers-{args.split}"
@@ -213,8 +214,9 @@ def main() -> None:
         for sampler, lengths in settings().items():
             if args.only is None or sampler in args.only:
                 for setting in lengths:
-                    measured.append(measure(name, sampler, setting, args))
-                    print(" ".join(measured[-1].row()), flush=True)
+                    if args.gradients is None or setting.gradients in args.gradients:
+                        measured.append(measure(name, sampler, setting, args))
+                        print(" ".join(measured[-1].row()), flush=True)
     measured = merged(measured, path.with_suffix(".json"), facts)
     about = f"N = {args.n:,} against {args.split} images, {args.seeds} seeds of the sampling."
     args.out.mkdir(parents=True, exist_ok=True)
