@@ -287,7 +287,7 @@ def test_chains_are_as_long_and_as_many_as_asked(monkeypatch: pytest.MonkeyPatch
     assert sections_asked_for(quick=True, long=64)["chain_length"] == replace(ChainLength.quick(), long=64)
     assert sections_asked_for(chains=1000)["chain_length"] == ChainLength(n=1000)
     assert sections_asked_for(["ood", "fidelity"]).keys() == {"fidelity", "ood"}
-    assert sections_asked_for()["chain_length"] == ChainLength(long=4096)
+    assert sections_asked_for()["chain_length"] == ChainLength(long=1024)
 
 
 def test_folders_of_outliers_reach_their_section(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -157,6 +157,14 @@ def test_too_few_chains_and_too_few_steps_are_bad_input() -> None:
         ChainLength(n=20)
     with pytest.raises(BadInput, match="long must be ≥ 64, not 10"):
         ChainLength(long=10)
+    with pytest.raises(BadInput, match="starts must be some of noise, data, not \\['noise', 'test'\\]"):
+        ChainLength(starts=("noise", "test"))
+
+
+def test_one_start_and_one_length_leave_nothing_to_compare(dataset: Dataset) -> None:
+    metrics = by_name(ChainLength(long=64, starts=("data",)).measure(context(dataset), rng()).metrics)
+    assert metrics["from data: distance at K = 64"].value < 20
+    assert not any("noise" in name or "drift" in name or "best" in name for name in metrics)
 
 
 @pytest.mark.parametrize(

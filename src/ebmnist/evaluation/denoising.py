@@ -64,8 +64,8 @@ class Denoising:
 
     sigmas: tuple[float, ...] = (0.1, 0.2, 0.3, 0.5, 0.75)
     """Standard deviations of the noise, on pixels in [0, 1]."""
-    n: int = 500
-    """Test images. Cost for each σ: n × (16 + 46 × n_samples) gradients; by default 100,000."""
+    n: int = 250
+    """Test images. Cost for each σ: n × (16 + 46 × n_samples) gradients; by default 50,000."""
     n_validation: int = 200
     """Validation images that choose. Cost for each σ: 16 gradients each, or 256 where the energy is descended."""
     n_samples: int = 4
@@ -81,8 +81,8 @@ class Denoising:
 
     @classmethod
     def quick(cls) -> Self:
-        """Two noise levels, a tenth of the images; the autoencoder is then no upper bound."""
-        return cls(sigmas=(0.1, 0.3), n=64, n_validation=50, n_samples=2, n_updates=40)
+        """Two noise levels, few images; the autoencoder is then no upper bound."""
+        return cls(sigmas=(0.1, 0.3), n=32, n_validation=32, n_samples=2, n_updates=40)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
         """Measure the model."""

@@ -37,7 +37,7 @@ class Fidelity:
     @classmethod
     def quick(cls) -> Self:
         """Small sizes, for a first look in seconds."""
-        return cls(n=1000, n_nearest=500)
+        return cls(n=512, n_nearest=300)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
         """Measure the model."""

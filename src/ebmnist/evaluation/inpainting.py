@@ -29,7 +29,7 @@ class Inpainting:
         Unmeasurable: by `measure`, if the energy leaves NaN pixels or the test split is too small.
     """
 
-    n: int = 200
+    n: int = 100
     """Test images. Cost for each of 3 masks: n × n_chains × 46 gradients, or × (at most the longest length)."""
     n_validation: int = 24
     """Validation images that choose for a kernel without noise levels.
@@ -45,8 +45,8 @@ class Inpainting:
 
     @classmethod
     def quick(cls) -> Self:
-        """A sixth of the images, a quarter of the chains, of half the length."""
-        return cls(n=32, n_validation=12, n_chains=4, lengths=(8, 16, 32, 64))
+        """A third of the images, an eighth of the chains, of half the length."""
+        return cls(n=32, n_validation=12, n_chains=2, lengths=(8, 16, 32, 64))
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
         """Measure the model."""

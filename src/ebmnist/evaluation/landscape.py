@@ -51,8 +51,8 @@ class Landscape:
 
     @classmethod
     def quick(cls) -> Self:
-        """A quarter of the work or less."""
-        return cls(n=500, n_samples=64, n_pairs=50, n_relaxed=20, n_points=13, n_sweeps=20, n_corrupted=50)
+        """A fifth of the work or less."""
+        return cls(n=250, n_samples=32, n_pairs=32, n_relaxed=10, n_points=13, n_sweeps=20, n_corrupted=50)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
         """Measure the model."""

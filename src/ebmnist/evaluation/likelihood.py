@@ -63,7 +63,7 @@ class Likelihood:
     @classmethod
     def quick(cls) -> Self:
         """Fewer images and coarser levels: seconds, and a bound that is a little looser."""
-        return cls(n_fit=500, n_validation=100, n_test=300, n_flow=50, n_levels=5, n_steps=4)
+        return cls(n_fit=500, n_validation=100, n_test=300, n_flow=32, n_levels=5, n_steps=4)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
         """Measure the model."""

@@ -32,7 +32,7 @@ N_COMPONENTS = 3
 LABELS = FUNCTIONALS["digit logits"]
 MALA_SCALES = tuple(4.0**-i for i in range(7))
 N_MIN = 20  # the jackknife's groups
-N_CYCLES = 32  # at least, of an annealed_langevin kernel
+N_MALA = 16  # chains
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,21 @@ class Mixing:
     """Steps from one recorded draw to the next; n_steps / every must be ≥ 8."""
     n_warmup: int | None = None
     """Steps before those that are measured; null for the recipe's own chain length."""
+    n_cycles: int = 16
+    """Cycles of an annealed_langevin kernel that are measured, ≥ 8: chains are then seen at the end of each."""
     n_mala: int = 10
-    """MALA proposals at each of 7 step sizes, in float64, in each of 20 of the chains."""
+    """MALA proposals at each of 7 step sizes, in float64, in each of 16 of the chains."""
     n_settle: int = 50
     """Unadjusted steps before them, for each step size."""
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.n_steps < 8 * self.every or self.n_mala < 1:
-            raise BadInput("mixing: every and n_mala must be ≥ 1, n_steps ≥ 8 × every")
+        if self.every < 1 or self.n_steps < 8 * self.every or self.n_mala < 1 or self.n_cycles < 8:
+            raise BadInput("mixing: every and n_mala must be ≥ 1, n_steps ≥ 8 × every, n_cycles ≥ 8")
 
     @classmethod
     def quick(cls) -> Self:
-        """A third of the chains, and fewer steps."""
-        return cls(n=N_MIN, n_steps=150, every=5, n_mala=5, n_settle=25)
+        """Half of the chains, and fewer steps."""
+        return cls(n=32, n_steps=150, every=5, n_warmup=128, n_cycles=8, n_mala=4, n_settle=25)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
         """Measure the model."""
@@ -104,7 +106,7 @@ class Mixing:
 
     def _once_a_cycle(self, cycle: int) -> "Mixing":
         """The same measurement, looking at chains where they are samples: at the end of each cycle."""
-        return replace(self, every=cycle, n_steps=max(N_CYCLES, self.n_steps // cycle) * cycle)
+        return replace(self, every=cycle, n_steps=max(self.n_cycles, self.n_steps // cycle) * cycle)
 
     def _draws(self, context: EvaluationContext, rng: Rng) -> Tensor:
         """Run the chains, and keep where they are every few steps, (n_draws, n, 1, 28, 28)."""
@@ -131,7 +133,7 @@ class Mixing:
         return mala_acceptance(
             context.energy,
             context.kernel,
-            ends[evenly_spaced(self.n, N_MIN)],
+            ends[evenly_spaced(self.n, N_MALA)],
             rng=rng,
             n_steps=self.n_mala,
             n_settle=self.n_settle,
@@ -170,7 +172,7 @@ class Mixing:
             "size and autocorrelation over all chains together (Vehtari et al. 2021), so that chains from noise and "
             "from data that disagree count as unmixed; above R̂ = 1.01 an effective sample size is no number of "
             "independent draws. A label that changes and changes back between two draws is not seen. MALA acceptance: "
-            f"the share of {self.n_mala} proposals in each of {N_MIN} chains, from where they ended, at the kernel's "
+            f"the share of {self.n_mala} proposals in each of {N_MALA} chains, from where they ended, at the kernel's "
             f"own temperature, step size and clip, in float64, once {self.n_settle} unadjusted steps a quarter as long "
             "have settled them; proposals are reflected at the walls of the box, because pixels at the clamp would "
             "have plain MALA refuse everything on the box, and take everything on the whole space, downhill and out. "

@@ -73,7 +73,7 @@ class OutOfDistribution:
         Unmeasurable: by `measure`, if energies are not finite or the test split is too small.
     """
 
-    n: int = 2000
+    n: int = 1000
     """Test images, and outliers of each of 14 to 16 kinds; E and ∇E are taken once of each."""
     n_reference: int = 10_000
     """Training images among which the nearest-neighbour baseline searches."""
@@ -85,13 +85,13 @@ class OutOfDistribution:
     @classmethod
     def quick(cls) -> Self:
         """An eighth of the test images and outliers."""
-        return cls(n=250, n_reference=2500, n_fit=2000)
+        return cls(n=125, n_reference=2500, n_fit=2000)
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
         """Measure the model."""
         scorer = self._scorer(context, rng)
         trial, missing = self._trial(context, rng)
-        aside = _held_out_trial(context.dataset, 5 * len(trial.inside), context.device)
+        aside = _held_out_trial(context.dataset, 10 * len(trial.inside), context.device)
         trials = (trial, aside) if aside.outside else (trial,)
         metrics: list[Metric] = []
         baselines = [chance for each in trials for chance in _chances(each)]
