@@ -67,10 +67,11 @@ def sections_asked_for(
         if name not in REGISTRY:
             raise BadInput(f"section {name!r} is unknown: use {', '.join(REGISTRY)}")
     sections = {name: made.quick() if quick else made() for name, made in REGISTRY.items() if not only or name in only}
-    if asked := {name: n for name, n in (("long", long), ("n", chains)) if n is not None}:
+    if long is not None or chains is not None:
         if not isinstance(section := sections.get(LONG), ChainLength):
             raise BadInput(f"--long and --chains are for the section {LONG}, which --only leaves out")
-        sections[LONG] = replace(section, **asked)
+        own = section.long, section.n
+        sections[LONG] = replace(section, long=own[0] if long is None else long, n=own[1] if chains is None else chains)
     if outliers:
         if not isinstance(ood := sections.get(OUTLIERS), OutOfDistribution):
             raise BadInput(f"--outliers are for the section {OUTLIERS}, which --only leaves out")
