@@ -10,7 +10,6 @@
 template <class W>
 struct Factors {
     static constexpr int ROWS = LANES / W::CHANNELS;        // words that hold one channel of a tile's images
-    static constexpr int BLOCK = REGISTERS == 32 ? 12 : 6;  // channels in that are summed at once
 
     std::vector<size_t> input, delta;  // where those of a layer begin, in vectors
     size_t output, size;
@@ -26,6 +25,11 @@ struct Factors {
         output = at;
         size = at + net.head.size() / W::CHANNELS;
     }
+    // Channels in that are summed at once, of those that are left: as many as registers hold, and at least four.
+    static int block(int left) {
+        if (REGISTERS == 32) return left >= 12 ? 12 : left >= 8 ? 8 : 4;
+        return left >= 6 && left != 8 ? 6 : 4;
+    }
     static int slices(const Layer<W>& l) { return (l.s.c_out - 1) / LANES + 1; }
 
     // After Pass::backward_hidden.
@@ -37,13 +41,13 @@ struct Factors {
         std::copy(pass.output.begin(), pass.output.end(), to + output);
     }
 
-    // [BLOCK channels][position][channel][ROWS]: what one sum reads lies together.
+    // [block of channels][position][channel][ROWS]: what one sum reads lies together.
     static void store_input(const Layer<W>& l, const Words* a, Words* to) {
-        constexpr int words = BLOCK / W::CHANNELS;
-        for (int first = 0; first < l.in_words; first += words)
+        for (int first = 0, words; first < l.in_words; first += words) {
+            words = block((l.in_words - first) * W::CHANNELS) / W::CHANNELS;
             for (int p = 0; p < l.s.h_in * l.s.w_in; p++)
-                for (int w = first; w < std::min(first + words, l.in_words); w++)
-                    *to++ = W::by_channel(a[p * l.in_words + w]);
+                for (int w = first; w < first + words; w++) *to++ = W::by_channel(a[p * l.in_words + w]);
+        }
     }
 
     // [LANES channels][position][ROWS]
@@ -59,81 +63,99 @@ struct Factors {
     }
 };
 
+// Some tiles' factors of one layer: where those of the first begin, how many there are, and vectors from one to the next.
+struct Stack {
+    const Words *input, *delta;
+    int tiles;
+    size_t stride;
+    const Floats* coefficients;  // of each tile's images
+};
+
 // The sums of some channels of one layer's output: SIDE vectors of them.
 template <class W>
 struct WeightSums {
     static constexpr int SIDE = 2, CHANNELS = SIDE * LANES;
-    static constexpr int ROWS = Factors<W>::ROWS, BLOCK = Factors<W>::BLOCK;  // BLOCK × SIDE sums fit the registers
+    static constexpr int ROWS = Factors<W>::ROWS;
 
     const Layer<W>& layer;
     int first, positions, c_in, taps;
+    int tiles;  // that are added at once
     std::vector<Floats> weight, bias;  // [tap][channel in][SIDE]; [SIDE]
-    std::vector<Words> delta;          // [position][ROWS][SIDE]
-    size_t ahead = 0;                  // bytes to the next tile's factors, to fetch them meanwhile; or 0
+    std::vector<Words> delta;          // [tile][position][ROWS][SIDE]
+    size_t ahead = 0;                  // bytes to the next tiles' factors, to fetch them meanwhile; or 0
 
+    // So many tiles at once that it is worth loading a sum for them.
     WeightSums(const Layer<W>& l, int first_channel)
         : layer(l), first(first_channel), positions(l.s.h_out * l.s.w_out), c_in(padded(l.s.c_in)),
-          taps(l.s.kernel * l.s.kernel), weight((size_t)(taps * c_in) * SIDE), bias(SIDE),
-          delta((size_t)(positions * ROWS) * SIDE) {}
+          taps(l.s.kernel * l.s.kernel), tiles(std::max(1, 16 / positions)),
+          weight((size_t)(taps * c_in) * SIDE), bias(SIDE), delta((size_t)(tiles * positions * ROWS) * SIDE) {}
 
-    // Add one tile: its factors as `Factors` stores them, and the images' coefficients.
-    void add(const Words* input, const Words* unscaled, Floats coefficients) {
-        scale(unscaled, (const float*)&coefficients);
+    // Add up to `tiles` tiles: factors as `Factors` stores them.
+    void add(const Stack& stack) {
+        scale(stack);
         for (int i = 0; i < c_in;) {
-            const uint32_t* from = (const uint32_t*)(input + i / W::CHANNELS * layer.s.h_in * layer.s.w_in);
-            auto add_some = [&](auto n) { add_block<n>(from, i), i += n; };
-            int left = c_in - i;
-            if (left >= BLOCK) add_some(Count<BLOCK>());
-            else if (left >= 8 && BLOCK > 8) add_some(Count<8>());
-            else if (left >= 4) add_some(Count<4>());
-            else add_some(Count<2>());
+            auto add_some = [&](auto n) { add_block<n>(stack, i), i += n; };
+            int n = Factors<W>::block(c_in - i);
+            if (n == 4) add_some(Count<4>());
+            else if (REGISTERS == 16) add_some(Count<6>());
+            else if (n == 8) add_some(Count<8>());
+            else add_some(Count<12>());
         }
     }
 
-    void scale(const Words* unscaled, const float* coefficients) {
-        for (int side = 0; side < SIDE && first + side * LANES < layer.s.c_out; side++) {
-            const Words* from = unscaled + (first / LANES + side) * positions * ROWS;
-            for (int i = 0; i < positions * ROWS; i++) {
-                Floats d[2];
-                W::unpack(from[i], d);
-                for (int k = 0; k < W::CHANNELS; k++) bias[side] += d[k] *= coefficients[i % ROWS * W::CHANNELS + k];
-                delta[i * SIDE + side] = W::pack(d);
+    void scale(const Stack& stack) {
+        const int n = positions * ROWS;
+        for (int tile = 0; tile < stack.tiles; tile++)
+            for (int side = 0; side < SIDE && first + side * LANES < layer.s.c_out; side++) {
+                const Words* from = stack.delta + (size_t)tile * stack.stride + (first / LANES + side) * n;
+                const float* coefficients = (const float*)&stack.coefficients[tile];
+                Words* to = &delta[(size_t)(tile * n * SIDE + side)];
+                Floats total = bias[side];
+                for (int i = 0; i < n; i++) {
+                    Floats d[2];
+                    W::unpack(from[i], d);
+                    for (int k = 0; k < W::CHANNELS; k++) total += d[k] *= coefficients[i % ROWS * W::CHANNELS + k];
+                    to[i * SIDE] = W::pack(d);
+                }
+                bias[side] = total;
             }
-        }
     }
 
     template <int N>
-    void add_block(const uint32_t* input, int i) {
+    void add_block(const Stack& stack, int i) {
+        const Words* input = stack.input + i / W::CHANNELS * layer.s.h_in * layer.s.w_in;
         size_t part = (size_t)(N * ROWS * layer.s.h_in * layer.s.w_in / taps) * sizeof(float);
         for (int tap = 0; tap < taps; tap++) {
-            for (size_t i = 0; ahead && i < part; i += 64)
-                __builtin_prefetch((const char*)input + ahead + (size_t)tap * part + i, 0, 2);
-            add_tap<N>(input, tap, &weight[(size_t)(tap * c_in + i) * SIDE]);
+            for (size_t at = 0; ahead && at < part; at += 64)
+                __builtin_prefetch((const char*)input + ahead + (size_t)tap * part + at, 0, 2);
+            add_tap<N>(input, stack, tap, &weight[(size_t)(tap * c_in + i) * SIDE]);
         }
     }
 
     // ∂/∂w[o][i][ky][kx] = Σ over images and positions of ∂E/∂z[o] × a[i] where the tap lies. The sums are variables of
     // this function: Clang would store each to memory at every step if they were a caller's.
     template <int N>
-    void add_tap(const uint32_t* input, int tap, Floats* to_weight) const {
+    void add_tap(const Words* input, const Stack& stack, int tap, Floats* to_weight) const {
         const Shape& s = layer.s;
         Floats sum[N][SIDE] = {};
         int dy = tap / s.kernel - s.pad, dx = tap % s.kernel - s.pad;
         // The outputs whose tap lies on the input.
         auto begin = [&](int d) { return std::max(0, (s.stride - 1 - d) / s.stride); };
         auto end = [&](int d, int in, int out) { return std::min(out, (in - d + s.stride - 1) / s.stride); };
-        for (int y = begin(dy); y < end(dy, s.h_in, s.h_out); y++)
-            for (int x = begin(dx); x < end(dx, s.w_in, s.w_out); x++) {
-                const uint32_t* a = input + ((y * s.stride + dy) * s.w_in + x * s.stride + dx) * N * ROWS;
-                const Words* to = &delta[(size_t)((y * s.w_out + x) * ROWS) * SIDE];
-                for (int row = 0; row < ROWS; row++, a++, to += SIDE) {
-                    Words d[SIDE];
-                    for (int k = 0; k < SIDE; k++) d[k] = to[k];
+        for (int tile = 0; tile < stack.tiles; tile++)
+            for (int y = begin(dy); y < end(dy, s.h_in, s.h_out); y++)
+                for (int x = begin(dx); x < end(dx, s.w_in, s.w_out); x++) {
+                    const uint32_t* a = (const uint32_t*)(input + (size_t)tile * stack.stride) +
+                                        ((y * s.stride + dy) * s.w_in + x * s.stride + dx) * N * ROWS;
+                    const Words* to = &delta[(size_t)((tile * positions + y * s.w_out + x) * ROWS) * SIDE];
+                    for (int row = 0; row < ROWS; row++, a++, to += SIDE) {
+                        Words d[SIDE];
+                        for (int k = 0; k < SIDE; k++) d[k] = to[k];
 #pragma GCC unroll 12
-                    for (int n = 0; n < N; n++)
-                        for (int k = 0; k < SIDE; k++) sum[n][k] = W::dot(sum[n][k], d[k], a[n * ROWS]);
+                        for (int n = 0; n < N; n++)
+                            for (int k = 0; k < SIDE; k++) sum[n][k] = W::dot(sum[n][k], d[k], a[n * ROWS]);
+                    }
                 }
-            }
         for (int n = 0; n < N; n++)
             for (int k = 0; k < SIDE; k++) to_weight[n * SIDE + k] += sum[n][k];
     }

@@ -104,31 +104,30 @@ struct WeightGradient {
     void sum(size_t l, int first, int last, float* weights, float* biases) const {
         std::vector<WeightSums<W>> sums;
         for (int i = first; i < last; i++) sums.emplace_back(net.layers[l], i * WeightSums<W>::CHANNELS);
-        sums.back().ahead = places.size * sizeof(Words);
-        over_tiles([&](const Words* tile, Floats c) {
-            for (auto& some : sums) some.add(tile + places.input[l], tile + places.delta[l], c);
-        });
+        const int at_once = sums.back().tiles;
+        sums.back().ahead = (size_t)at_once * places.size * sizeof(Words);
+        std::vector<Floats> c((size_t)at_once);
+        for (int tile = 0; tile < tiles_of(n_images); tile += at_once) {
+            int n = std::min(at_once, tiles_of(n_images) - tile);
+            for (int i = 0; i < n; i++) load(coefficients, n_images, tile + i, c[(size_t)i]);
+            const Words* from = factors + (size_t)tile * places.size;
+            for (auto& some : sums) some.add({from + places.input[l], from + places.delta[l], n, places.size, c.data()});
+        }
         for (const auto& some : sums) some.store(weights, biases);
     }
 
     void sum_head(float* head) const {
         std::vector<Floats> sums(net.head.size());
-        over_tiles([&](const Words* tile, Floats c) {
-            for (size_t i = 0; i < sums.size(); i += W::CHANNELS) {
-                Floats a[2] = {};
-                W::unpack(tile[places.output + i / W::CHANNELS], a);
-                for (size_t k = 0; k < W::CHANNELS; k++) sums[i + k] += c * a[k];
-            }
-        });
-        for (size_t i = 0; i < sums.size(); i++) head[i] = total(sums[i]);
-    }
-
-    template <class Work>
-    void over_tiles(Work work) const {
         for (int tile = 0; tile < tiles_of(n_images); tile++) {
             Floats c;
             load(coefficients, n_images, tile, c);
-            work(factors + (size_t)tile * places.size, c);
+            const Words* output = factors + (size_t)tile * places.size + places.output;
+            for (size_t i = 0; i < sums.size(); i += W::CHANNELS) {
+                Floats a[2] = {};
+                W::unpack(output[i / W::CHANNELS], a);
+                for (size_t k = 0; k < W::CHANNELS; k++) sums[i + k] += c * a[k];
+            }
         }
+        for (size_t i = 0; i < sums.size(); i++) head[i] = total(sums[i]);
     }
 };
