@@ -26,8 +26,9 @@ from torch import Tensor, distributed
 
 from ebmnist.config import load_recipe
 from ebmnist.data.batches import Batches
+from ebmnist.launched import join
 from ebmnist.random import Purpose
-from ebmnist.ranks import RankLost, Ranks, join
+from ebmnist.ranks import RankLost, Ranks
 from ebmnist.training import train_step
 from paired import Elsewhere, Rounds, Work, options, serve
 from report import Table, publish
@@ -57,11 +58,11 @@ def exchanged(work: Work) -> dict[str, int]:
     seen: dict[str, int] = {}
 
     def counted(name: str, call: Callable[..., object]) -> Callable[..., object]:
-        def counting(values: Tensor | list[Tensor], *more: object) -> object:
+        def counting(values: Tensor | list[Tensor], *more: object, **how: object) -> object:
             tensors = values if isinstance(values, list) else [values]
             key = f"{name} of {tensors[0].dtype}".replace("torch.", "")
             seen[key] = seen.get(key, 0) + sum(t.nbytes for t in tensors)
-            return call(values, *more)
+            return call(values, *more, **how)
 
         return counting
 

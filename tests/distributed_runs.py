@@ -14,6 +14,7 @@ import socket
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,8 +24,12 @@ from ebmnist.cli import main
 from ebmnist.commands import sampling, scoring
 from ebmnist.config import load_recipe
 from ebmnist.data import MNIST
+from ebmnist.errors import Unmeasurable
+from ebmnist.evaluation import EvaluationContext, Metric, SectionResult, runner
+from ebmnist.random import Rng
 from ebmnist.reporting import load_checkpoint
 from ebmnist.reporting.checkpoint import list_checkpoints
+from ebmnist.reporting.measurements import read_measurements
 
 RECIPE = ("smoke", "--training.n_updates", "10", "--training.n_steps", "2", "--artifacts.checkpoint_every", "3")
 PATIENCE = 60  # seconds in which the ranks of a dead one must end
@@ -182,6 +187,50 @@ def kill_one_that_writes(words: list[str], whole: Path, folder: Path) -> None:
     assert out.read_bytes() == whole.read_bytes()
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A section that measures random numbers, slowly enough that each rank gets one."""
+
+    def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
+        time.sleep(0.3)
+        x = rng.uniform((4, *context.dataset.test.images.shape[1:]))
+        return SectionResult((Metric("mean E", float(context.energy(x).mean())),), method="By hand.")
+
+
+class Undrawn(Drawn):
+    """A section that cannot be measured."""
+
+    def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:  # noqa: ARG002
+        raise Unmeasurable("no figure")
+
+
+SECTIONS = {"mixing": Drawn, "denoising": Undrawn, "ood": Drawn, "landscape": Drawn}
+
+
+def evaluate_on(numbers: list[int], model: Path, folder: Path) -> None:
+    """Measure on each number of ranks: the same figures, told and written once. Then the same after a kill."""
+    found = []
+    for n in numbers:
+        run, told = Path(shutil.copytree(model, folder / f"evaluated-{n}")), folder / "told"
+        assert ends(start(n, ["evaluate", str(run)], told)) == [1] + [0] * (n - 1), lines(told)
+        measured = read_measurements(run / "evaluation.json")
+        found.append(({name: s._replace(seconds=0) for name, s in measured.sections.items()}, measured.failures))
+        said = (told / "0").read_text()
+        assert [said.count(f"measured {name} in") for name in SECTIONS] == [1, 0, 1, 1], said
+        assert said.count("not measured: denoising: no figure") == said.count("report.html") == 1
+        assert not any((told / str(rank)).read_text() for rank in range(1, n))
+    assert found == found[:1] * len(found)
+    assert len(found[0][0]) == 3
+    run = Path(shutil.copytree(model, folder / "evaluated-killed"))
+    pids = start(2, ["evaluate", str(run)], folder / "told")
+    while not (run / "evaluation.json").exists():
+        time.sleep(0.001)
+    os.kill(pids[1], signal.SIGKILL)
+    assert ends(pids) == [2, -signal.SIGKILL]
+    assert len(lines(folder / "told")) == 1
+    read_measurements(run / "evaluation.json")
+
+
 def refuse(folder: Path) -> None:
     """Bad input is one line from one rank, and every rank ends with code 2."""
     words, told = ["train", *RECIPE, "--out", str(folder / "refused")], folder / "told"
@@ -215,6 +264,7 @@ def prepare() -> None:
     MNIST.load = lambda _: dataset  # type: ignore[method-assign]
     pipeline.finish = lambda *_, **__: iter(())  # type: ignore[assignment]
     sampling.CHUNK = scoring.CHUNK = 4
+    runner.REGISTRY = SECTIONS  # type: ignore[assignment]
     torch.set_num_threads(1)
 
 
@@ -229,6 +279,7 @@ if __name__ == "__main__":
     reference = train_on(args.ranks, args.folder)
     print("same bits on", *args.ranks, "ranks", flush=True)
     chunks_on([1, args.ranks[-1]], reference, args.folder)
+    evaluate_on([1, args.ranks[-1]], reference, args.folder)
     interrupt_one(reference, args.folder)
     refuse(args.folder)
     meet_at_a_port_that_is_taken(args.folder)

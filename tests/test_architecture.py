@@ -23,6 +23,7 @@ ORDER = {
     "random": 2,
     "output": 2,
     "terminal": 2,
+    "launched": 3,
     "data": 3,
     "energies": 4,
     "sampling": 5,

@@ -15,7 +15,8 @@ from ebmnist import pipeline
 from ebmnist.cli import main
 from ebmnist.energies import MLP, ConvNet
 from ebmnist.errors import BadInput
-from ebmnist.ranks import ALONE, Ranks, checksum, join
+from ebmnist.launched import join
+from ebmnist.ranks import ALONE, Ranks, checksum
 from ebmnist.training import ContrastiveDivergence
 from ebmnist.training.divided import PART, DividedEnergy, check_ranks
 

@@ -24,6 +24,7 @@ from ebmnist.events import (
     Drawn,
     Event,
     Events,
+    RanksAwaited,
     Resumed,
     Saved,
     TrialEnded,
@@ -118,6 +119,8 @@ class Watch:
                 self._section = f"{name}, {number} of {n_sections}"
                 self._pulse()
                 say((f"measuring {self._section}", "dim"))
+            case RanksAwaited(names):
+                self._wait(f"other ranks, which measure {', '.join(names)}", tell=True)
             case SectionDone(_, str(why), _):
                 say(("not measured:", "red"), f" {why}")
             case SectionDone(name, SectionRecord() as section, _):
@@ -134,10 +137,7 @@ class Watch:
             case TrialEnded(trial):
                 say((f"{trial.name} failed:", "red"), f" {trial.failure}")
             case WorkersAwaited(n_trials):
-                self._section = f"trials that other processes do: {n_trials}"
-                self._pulse("waiting")
-                if self._is_due():
-                    say((f"waiting for {self._section}", "dim"))
+                self._wait(f"trials that other processes do: {n_trials}", tell=self._is_due())
 
     def progress(self, done: int, total: int) -> None:
         """Move the bar inside a section."""
@@ -151,6 +151,13 @@ class Watch:
         """Show that something is being done, at a step that it does not tell."""
         self._bar.remove_task(self._task)
         self._task = self._bar.add_task(what, total=None, numbers=self._section)
+
+    def _wait(self, what: str, *, tell: bool) -> None:
+        """Show what is waited for."""
+        self._section = what
+        self._pulse("waiting")
+        if tell:
+            say((f"waiting for {what}", "dim"))
 
     def _is_due(self) -> bool:
         """Whether a line is to be written where there is no bar; if so, the next one waits."""

@@ -57,6 +57,12 @@ class TrialEnded(NamedTuple):
     trial: Trial
 
 
+class RanksAwaited(NamedTuple):
+    """This rank has measured its sections, and waits for those of the others."""
+
+    names: tuple[str, ...]
+
+
 class WorkersAwaited(NamedTuple):
     """All that is left of a sweep is done by other processes."""
 
@@ -73,6 +79,7 @@ Event = (
     | SectionDone
     | TrialStarted
     | TrialEnded
+    | RanksAwaited
     | WorkersAwaited
 )
 Events = Generator[Event, None, None]

@@ -1,5 +1,6 @@
 """Measuring a model: its sections one by one, each on disk as soon as it is measured, then the report."""
 
+import json
 from collections.abc import Collection, Generator, Mapping, Sequence
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from ebmnist.data.base import Dataset
 from ebmnist.errors import BadInput
 from ebmnist.evaluation.base import EvaluationContext, ProgressCallback, unwatched
 from ebmnist.evaluation.runner import SectionDone, run_sections, sections_asked_for, unforeseen
-from ebmnist.events import Drawn, Event, Events, Undrawn
+from ebmnist.events import Drawn, Event, Events, RanksAwaited, Undrawn
 from ebmnist.random import check_seed
+from ebmnist.ranks import ALONE, Ranks
 from ebmnist.reporting import Checkpoint, load_checkpoint, new_folder
 from ebmnist.reporting.environment import describe_environment
 from ebmnist.reporting.history import read_history
-from ebmnist.reporting.measurements import Measurements, add_measurements
+from ebmnist.reporting.measurements import Measurements, add_measurements, from_json, to_json
 from ebmnist.reporting.place import make_figures, tidy
 from ebmnist.reporting.plots import save_section
 from ebmnist.reporting.reading import readable
@@ -35,6 +37,7 @@ def evaluate(
     device: str | None = None,
     data_root: Path | None = None,
     checkpoint: Checkpoint | None = None,
+    ranks: Ranks = ALONE,
     progress: ProgressCallback = unwatched,
 ) -> Generator[Event, None, dict[str, str]]:
     """Measure a run or checkpoint section by section, and write evaluation.json and report.html.
@@ -49,36 +52,45 @@ def evaluate(
     recipe's own. Moved data are looked for in `data_root`. A caller that has read the run's checkpoint passes
     `checkpoint`; by default it is the latest.
 
+    Of several `ranks`, each calls this, and measures sections as one process would. Rank 0 collects them, yields those
+    of the others as well, and writes the report. It alone returns what could not be measured.
+
     Raises:
         BadInput: no such model, section, device or folder of outliers, a `long` that is too short, `chains` that
             are too few, or `out` is missing, or taken, or cannot be written.
     """
     check_seed(seed)
-    asked_for = sections_asked_for(only, quick=quick, long=long, chains=chains, outliers=outliers)
-    folder = _place_for(path, out)
-    checkpoint = load_checkpoint(path) if checkpoint is None else checkpoint
-    model = make_trained(checkpoint, path, device, data_root)
-    context = context_of(model, model.recipe.load_data(), checkpoint.tensors, progress)
+    with ranks.agreed():
+        asked_for = sections_asked_for(only, quick=quick, long=long, chains=chains, outliers=outliers)
+        folder = _place_for(path, out, ranks)
+        checkpoint = load_checkpoint(path) if checkpoint is None else checkpoint
+        model = make_trained(checkpoint, path, device, data_root)
+        context = context_of(model, model.recipe.load_data(), checkpoint.tensors, progress)
     about = identity_of(checkpoint, path) | {"seed": seed, "quick": quick, "device": str(model.device)}
     measured, stopped = Measurements(about, describe_environment(), {}, {}), False
     file, history = folder / "evaluation.json", read_history(path / "history.jsonl")
+    at_the_end = ranks.patient()
     try:
-        for event in run_sections(context, asked_for, seed=seed):
-            yield event
-            if isinstance(event, SectionDone):
-                yield from _filed(event, measured, make_figures(folder))
-                add_measurements(file, measured)
+        with at_the_end.agreed():
+            for event in run_sections(context, asked_for, seed=seed, ranks=ranks):
+                yield event
+                if isinstance(event, SectionDone):
+                    yield from _filed(event, measured, make_figures(folder))
+                    add_measurements(file, measured)
+            if others := [name for name in asked_for if name not in measured.sections | measured.failures]:
+                yield RanksAwaited(tuple(others))
+        yield from _collected(measured, at_the_end)
     except KeyboardInterrupt:
         if not (measured.sections or measured.failures):
             raise KeyboardInterrupt("interrupted before a section was measured; nothing was written") from None
         stopped = True
-    whole = add_measurements(file, measured)
-    yield Drawn(file)
-    yield Drawn(write_page(folder, whole, history))
+    if ranks.first:
+        whole = add_measurements(file, measured)
+        yield Drawn(file)
+        yield Drawn(write_page(folder, whole, history))
     if stopped:
-        missing = ", ".join(name for name in asked_for if name not in measured.sections)
-        raise KeyboardInterrupt(f"interrupted; what was measured is in {file}, without {missing}")
-    return measured.failures
+        raise KeyboardInterrupt(_told(file, measured, asked_for, ranks))
+    return measured.failures if ranks.first else {}
 
 
 def context_of(
@@ -92,16 +104,17 @@ def context_of(
     )
 
 
-def _place_for(path: Path, out: Path | None) -> Path:
-    """The folder that the evaluation goes to, which can be written. Raises: BadInput."""
+def _place_for(path: Path, out: Path | None, ranks: Ranks) -> Path:
+    """The folder that the evaluation goes to, which rank 0 makes, and can be written. Raises: BadInput."""
     with readable(path):
         is_run = (path / "recipe.yaml").is_file()
     if out is None and not is_run:
         raise BadInput(f"{path}: is a bare checkpoint; say where its evaluation goes, with --out FOLDER")
-    if out is not None:
-        return new_folder(out)
-    tidy(path)
-    return path
+    if ranks.first and out is not None:
+        new_folder(out)
+    elif ranks.first:
+        tidy(path)
+    return path if out is None else out
 
 
 def _filed(event: SectionDone, measured: Measurements, figures: Path) -> Events:
@@ -122,3 +135,23 @@ def _filed(event: SectionDone, measured: Measurements, figures: Path) -> Events:
         return
     if drawn is not None:
         yield Drawn(picture)
+
+
+def _collected(measured: Measurements, ranks: Ranks) -> Events:
+    """Add what other ranks have measured to what rank 0 has, which tells of it."""
+    every = [from_json(json.loads(text)) for text in ranks.texts(json.dumps(to_json(measured)))]
+    for other in every[1:] if ranks.first else ():
+        measured.sections.update(other.sections)
+        measured.failures.update(other.failures)
+        for name, section in other.sections.items():
+            yield SectionDone(name, section, None)
+        for name, why in other.failures.items():
+            yield Undrawn(name, why) if name in other.sections else SectionDone(name, why, None)
+
+
+def _told(file: Path, measured: Measurements, asked_for: Collection[str], ranks: Ranks) -> str:
+    """What is said of an interrupted evaluation."""
+    if ranks.size > 1:
+        return f"interrupted; what the ranks measured is in {file}"
+    missing = ", ".join(name for name in asked_for if name not in measured.sections)
+    return f"interrupted; what was measured is in {file}, without {missing}"

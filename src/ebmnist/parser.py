@@ -62,6 +62,7 @@ examples:
   ebmnist evaluate runs/mnist --quick
   ebmnist evaluate runs/mnist --only chain_length --long 100000    do chains stay true on very long runs?
   ebmnist evaluate runs/mnist --only ood --outliers data/letters data/kmnist
+  torchrun --standalone --nproc-per-node 2 -m ebmnist evaluate runs/mnist    sections shared by two processes
 """
 
 MANY = """\

@@ -1,26 +1,24 @@
 """The processes that compute one run together: what share each takes, and how they exchange it (torch.distributed).
 
-`torchrun`, or whatever sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, starts them. A process that nobody started
-so is `ALONE`: a world of size one, in which every exchange gives back what it was given.
+A process that nobody started as one of several is `ALONE`: a world of size one, in which every exchange gives back what
+it was given (`launched.join`).
 """
 
 import itertools
 import json
 import math
-import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed.rendezvous import rendezvous
 
 from ebmnist.errors import BadInput, ToldElsewhere
 
-LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 WAIT = timedelta(seconds=60)  # for the slowest rank; one that is later counts as lost
 LONG_WAIT = timedelta(days=30)  # where ranks do things of different length; one that dies is noticed all the same
 ENOUGH = 2**40  # turns, more than any job has
@@ -75,11 +73,6 @@ class Ranks:
         taken = itertools.count() if self.store is None else map(self._taken, itertools.repeat(1))
         return itertools.takewhile(lambda turn: turn < n, taken)
 
-    def end_turns(self) -> None:
-        """Leave no turn to any rank: it ends when it has done what it is at."""
-        if self.store is not None:
-            self._taken(ENOUGH)
-
     def patient(self) -> "Ranks":
         """Return the same ranks, which wait for each other as long as it takes, and no longer for one that has died."""
         if self.size == 1:
@@ -95,7 +88,10 @@ class Ranks:
         padded[: len(mine)] = mine
         every = [torch.empty_like(padded) for _ in counts]
         with self._answered():
-            distributed.all_gather(every, padded, group=self.group)
+            work = distributed.all_gather(every, padded, group=self.group, async_op=True)
+            while self.group is not None and not work.is_completed():  # in Python, where a signal is heard
+                time.sleep(0.05)
+            work.wait()
         return torch.cat([rows[:n] for rows, n in zip(every, counts, strict=True)])
 
     def largest(self, values: Tensor) -> Tensor:
@@ -143,6 +139,8 @@ class Ranks:
     def agreed(self) -> Iterator[None]:
         """Do what may fail on one rank: then it fails on all, and the lowest that knows why says so.
 
+        What is left of `turns` is then done by nobody, nor after a `KeyboardInterrupt`, which passes.
+
         Raises:
             BadInput: what went wrong here.
             ToldElsewhere: a lower rank says what went wrong.
@@ -150,7 +148,11 @@ class Ranks:
         failure: BadInput | None = None
         try:
             yield
-        except BadInput as error:
+        except (BadInput, KeyboardInterrupt) as error:
+            with suppress(RankLost):
+                self._end_turns()
+            if not isinstance(error, BadInput):
+                raise
             failure = error
         told = self.texts("" if failure is None else str(failure))
         if not any(told):
@@ -173,6 +175,11 @@ class Ranks:
             if given[name] != value:
                 raise BadInput(f"has other {name} than rank 0 ({value}, not {given[name]}); give all ranks the same")
 
+    def _end_turns(self) -> None:
+        """Leave no turn to any rank: each ends when it has done what it is at."""
+        if self.store is not None:
+            self._taken(ENOUGH)
+
     def _taken(self, n: int) -> int:
         """Take n turns, and return the number of the first."""
         with self._answered():
@@ -183,7 +190,7 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:  # what torch.distributed raises
-            lost = f"rank {self.rank} of {self.size}: another rank ended or does not answer ({_reason(error)})"
+            lost = f"rank {self.rank} of {self.size}: another rank ended or does not answer ({reason(error)})"
             raise RankLost(lost) from error
 
 
@@ -196,55 +203,6 @@ def checksum(tensors: Iterable[Tensor]) -> int:
     return int(torch.stack(sums).sum()) % 2**62
 
 
-@contextmanager
-def join() -> Iterator[Ranks]:
-    """Join the ranks that this process was started with, and leave them at the end; `ALONE` where there are none.
-
-    Tensors on a CPU travel by gloo, those on a GPU by NCCL. The GPU of a rank is that of its LOCAL_RANK.
-
-    Raises:
-        BadInput: the others cannot be reached, or the port is taken.
-    """
-    if not set(LAUNCHED) <= os.environ.keys():
-        yield ALONE
-        return
-    backend = "gloo"
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-        backend = f"cpu:gloo,cuda:{'nccl' if distributed.is_nccl_available() else 'gloo'}"
-    try:
-        store, rank, size = next(rendezvous("env://", timeout=WAIT))
-        # torchrun keeps its store when it starts a job again: what the dead ranks left there must not be found.
-        store = distributed.PrefixStore(f"start-{_starts()}", store)  # type: ignore[attr-defined]
-        distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
-    except (RuntimeError, ValueError) as error:
-        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-        said = f"cannot meet the other ranks at {place} ({_reason(error)}); start them all, at a free port"
-        raise BadInput(said) from error
-    try:
-        yield Ranks(rank, size, joined=True, store=distributed.PrefixStore("ranks", store))  # type: ignore[attr-defined]
-    finally:
-        distributed.destroy_process_group()
-
-
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The first sentence of what torch.distributed says, without the place in its sources."""
     return re.sub(r"^\[\S+\] ", "", " ".join(str(error).split())).split(". ")[0][:200]
-
-
-def check_single(what: str) -> None:
-    """Refuse to do in several ranks what one process does. Raises: BadInput by rank 0, ToldElsewhere by the others."""
-    if set(LAUNCHED) <= os.environ.keys() and os.environ["WORLD_SIZE"] != "1":
-        if os.environ["RANK"] != "0":
-            raise ToldElsewhere("rank 0 says why")
-        raise BadInput(f"{what}: is done by one process; start it without torchrun")
-
-
-def was_restarted() -> bool:
-    """Whether `torchrun --max-restarts` has started this job again, after a rank had died."""
-    return _starts() != "0"
-
-
-def _starts() -> str:
-    """How often `torchrun` has started this job again."""
-    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")

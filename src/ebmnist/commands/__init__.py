@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pkgutil import resolve_name
 from typing import cast
 
-from ebmnist.ranks import check_single
+from ebmnist.launched import check_single
 
 # Where each is, by name: a command imports what it needs itself, not what the others need.
 COMMANDS = {
@@ -27,7 +27,7 @@ COMMANDS = {
     "score": "scoring:score",
     "calibrate": "scoring:calibrate",
 }
-DIVIDED = ("run", "train", "resume", "sample", "score")  # commands that several ranks do together
+DIVIDED = ("run", "train", "resume", "sample", "score", "evaluate")  # commands that several ranks do together
 
 
 def command_of(name: str) -> Callable[[argparse.Namespace, list[str]], int]:

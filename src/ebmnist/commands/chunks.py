@@ -1,12 +1,11 @@
 """How ranks write a file together, chunk by chunk."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from ebmnist.console import say
-from ebmnist.errors import BadInput
-from ebmnist.ranks import RankLost, Ranks
+from ebmnist.ranks import Ranks
 from ebmnist.reporting.chunks import Chunks
 
 
@@ -30,11 +29,9 @@ def writing(file: Chunks, asked: dict[str, Any], ranks: Ranks) -> Iterator[list[
     with at_the_end.agreed():
         try:
             yield missing
-        except (BadInput, KeyboardInterrupt) as error:
-            if isinstance(error, KeyboardInterrupt) and file.folder.exists():
+        except KeyboardInterrupt:
+            if file.folder.exists():
                 say(f"stopped; what is done is in {file.folder}, and the same command goes on")
-            with suppress(RankLost):
-                ranks.end_turns()
             raise
     with at_the_end.agreed():
         if ranks.first:

@@ -9,24 +9,29 @@ from ebmnist.console import say
 from ebmnist.data import MNIST
 from ebmnist.evaluation.base import ProgressCallback
 from ebmnist.evaluation.feature_net import accuracy, to_bytes, train_feature_net
+from ebmnist.launched import join
 from ebmnist.output import put
 from ebmnist.random import Purpose, Rng
 from ebmnist.reporting import write_file
 from ebmnist.reporting.measurements import read_measurements
 from ebmnist.reporting.report import to_markdown, write_report
 from ebmnist.reporting.tables import comparison
+from ebmnist.terminal import console
 
 
 def evaluate(args: argparse.Namespace, _: list[str]) -> int:
-    """Measure a model."""
+    """Measure a model; of several ranks, each measures sections of its own."""
     names = ("only", "out", "quick", "long", "chains", "outliers", "seed", "device", "data_root")
     how = {name: getattr(args, name) for name in names}
     failures: dict[str, str] = {}
 
-    def flow(progress: ProgressCallback) -> pipeline.Events:
-        failures.update((yield from pipeline.evaluate(args.model, progress=progress, **how)))
+    with join() as ranks:
+        console.quiet = not ranks.first
 
-    code = follow_to_the_end(flow, at_once=True)
+        def flow(progress: ProgressCallback) -> pipeline.Events:
+            failures.update((yield from pipeline.evaluate(args.model, ranks=ranks, progress=progress, **how)))
+
+        code = follow_to_the_end(flow, at_once=True, ranks=ranks)
     return UNMEASURED if code == 0 and failures else code
 
 

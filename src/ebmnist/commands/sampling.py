@@ -9,8 +9,9 @@ from ebmnist.commands.chunks import writing
 from ebmnist.commands.ends import may_write, write_shown
 from ebmnist.console import say
 from ebmnist.errors import BadInput
+from ebmnist.launched import join
 from ebmnist.random import Rng
-from ebmnist.ranks import Ranks, join
+from ebmnist.ranks import Ranks
 from ebmnist.reporting import fingerprint, load_checkpoint
 from ebmnist.reporting.chunks import Chunks, npy_format
 from ebmnist.reporting.grid import FILM_IMAGES

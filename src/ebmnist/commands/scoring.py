@@ -15,8 +15,9 @@ from ebmnist.errors import BadInput, Unmeasurable
 from ebmnist.exporting import calibrate as calibrate_model
 from ebmnist.inference.detector import NOISE_AVERAGED, Detector
 from ebmnist.inference.scoring import BATCH_SIZE
+from ebmnist.launched import join
 from ebmnist.output import put
-from ebmnist.ranks import Ranks, join
+from ebmnist.ranks import Ranks
 from ebmnist.reporting import fingerprint, load_checkpoint
 from ebmnist.reporting.chunks import Chunks, npy_format
 from ebmnist.reporting.detectors import detector_digest

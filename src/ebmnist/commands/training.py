@@ -10,8 +10,8 @@ from ebmnist.config import load_recipe
 from ebmnist.console import say
 from ebmnist.evaluation.base import ProgressCallback
 from ebmnist.events import Events
+from ebmnist.launched import join, was_restarted
 from ebmnist.output import put
-from ebmnist.ranks import join, was_restarted
 from ebmnist.recipes import read_recipe, recipe_names
 from ebmnist.reporting import check_tensorboard, default_path
 from ebmnist.reporting.checkpoint import list_checkpoints

@@ -21,12 +21,15 @@ from ebmnist.evaluation.outliers import given_sets
 from ebmnist.evaluation.records import SectionRecord, record_of, record_to_json
 from ebmnist.inference.scoring import energies
 from ebmnist.random import Purpose, Rng
+from ebmnist.ranks import ALONE, Ranks
 
 log = logging.getLogger(__name__)
 
 LONG = "chain_length"  # the section whose chains may be as long, and as many, as a reader has patience
 # What sections say of themselves, in words that need no class name.
 EXPECTED = (Unmeasurable, BadInput, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
+# For several ranks: those that take longest begin first, and what is not here comes after them.
+LONGEST = ("chain_length", "likelihood", "denoising", "fidelity", "inpainting", "ood", "mixing", "restoration")
 OUTLIERS = "ood"  # the section that takes outliers by folder
 
 
@@ -80,12 +83,17 @@ def sections_asked_for(
 
 
 def run_sections(
-    context: EvaluationContext, sections: Mapping[str, evaluation.Section], *, seed: int
+    context: EvaluationContext, sections: Mapping[str, evaluation.Section], *, seed: int, ranks: Ranks = ALONE
 ) -> Iterator[SectionStarted | SectionDone]:
-    """Measure section by section; one that fails, whatever it raises, leaves the others alone."""
+    """Measure section by section; one that fails, whatever it raises, leaves the others alone.
+
+    Of several ranks, each measures the next section whenever it is free.
+    """
     glance = context.dataset.test.images[:100].to(context.device)
-    for number, (name, section) in enumerate(sections.items(), 1):
-        yield SectionStarted(name, number, len(sections))
+    names = [*sections] if ranks.size == 1 else sorted(sections, key=_place)
+    for turn in ranks.turns(len(names)):
+        section = sections[name := names[turn]]
+        yield SectionStarted(name, turn + 1, len(names))
         # A stream of its own, so that a section's figures do not depend on which others were asked for.
         rng = Rng(seed, Purpose.EVALUATION + [*REGISTRY].index(name), context.device)
         begin = time.perf_counter()
@@ -101,6 +109,10 @@ def run_sections(
             yield SectionDone(name, f"{name}: {_why(error).removeprefix(f'{name}: ')}", None)
             continue
         yield SectionDone(name, outcome, measured)
+
+
+def _place(name: str) -> int:
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 def _why(error: Exception) -> str:

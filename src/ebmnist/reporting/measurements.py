@@ -107,7 +107,11 @@ def to_json(measurements: Measurements) -> dict[str, Any]:
 
 def read_measurements(path: Path) -> Measurements:
     """Read an evaluation back. Raises `BadInput` where `read_plain` does."""
-    plain = read_plain(path)
+    return from_json(read_plain(path))
+
+
+def from_json(plain: Mapping[str, Any]) -> Measurements:
+    """Return an evaluation from its checked fields, as `to_json` gives them."""
     model, environment, sections, failures = (plain[key] for key in Measurements._fields)
     common = {name: model.get(name) for name in ("quick", "seed")} | {"commit": environment.get("commit")}
     read = {name: record_from_json(common | fields) for name, fields in sections.items()}
