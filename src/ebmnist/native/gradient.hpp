@@ -151,8 +151,7 @@ struct WeightSums {
                     for (int row = 0; row < ROWS; row++, a++, to += SIDE) {
                         Words d[SIDE];
                         for (int k = 0; k < SIDE; k++) d[k] = to[k];
-#pragma GCC unroll 12
-                        for (int n = 0; n < N; n++)
+                        UNROLLED for (int n = 0; n < N; n++)
                             for (int k = 0; k < SIDE; k++) sum[n][k] = W::dot(sum[n][k], d[k], a[n * ROWS]);
                     }
                 }

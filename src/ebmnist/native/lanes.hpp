@@ -10,6 +10,10 @@
 #include <immintrin.h>
 #endif
 
+// Before a loop over sums that are to stay in registers. GCC unrolls others too late, and then keeps the sums in memory
+// until the loop begins and after it ends.
+#define UNROLLED _Pragma("GCC unroll 12")
+
 // A tile is as many chains as a vector has lanes: they run together, on one thread.
 #if defined(__AVX512F__)
 constexpr int LANES = 16;
@@ -50,10 +54,16 @@ inline float total(Floats x) {
 #endif
 }
 
-// Comparisons with NaN are false, so a NaN passes through.
+// A NaN passes through: comparisons with it are false, and x86 then returns the second of two.
 inline Floats bounded(Floats x, Floats low, Floats high) {
+#if defined(__AVX512F__)
+    return _mm512_min_ps(high, _mm512_max_ps(low, x));
+#elif defined(__AVX__)
+    return _mm256_min_ps(high, _mm256_max_ps(low, x));
+#else
     x = x < low ? low : x;
     return x > high ? high : x;
+#endif
 }
 inline Floats bounded(Floats x, float low, float high) { return bounded(x, Floats{} + low, Floats{} + high); }
 

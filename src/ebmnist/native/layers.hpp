@@ -70,9 +70,9 @@ template <class W, int BLOCK, int N, int M>
 inline void accumulate(Floats (&sum)[N][M], const uint32_t* w, const Words* const (&input)[M], int words) {
     for (int i = 0; i < words; i++, w += BLOCK) {
         Words a[M];
-        for (int m = 0; m < M; m++) a[m] = input[m][i];
-        for (int c = 0; c < N; c++)
-            for (int m = 0; m < M; m++) sum[c][m] = W::dot(sum[c][m], a[m], w[c]);
+        UNROLLED for (int m = 0; m < M; m++) a[m] = input[m][i];
+        UNROLLED for (int c = 0; c < N; c++)
+            UNROLLED for (int m = 0; m < M; m++) sum[c][m] = W::dot(sum[c][m], a[m], w[c]);
     }
 }
 
@@ -83,10 +83,10 @@ inline void accumulate(Sum (&sum)[N][M], const uint32_t* w, const Words* const (
     for (int i = 0; i < words; i += few, w += few * BLOCK) {
         Floats part[N][M] = {};
         const Words* a[M];
-        for (int m = 0; m < M; m++) a[m] = input[m] + i;
+        UNROLLED for (int m = 0; m < M; m++) a[m] = input[m] + i;
         accumulate<W, BLOCK>(part, w, a, std::min(few, words - i));
-        for (int c = 0; c < N; c++)
-            for (int m = 0; m < M; m++) sum[c][m] += part[c][m];
+        UNROLLED for (int c = 0; c < N; c++)
+            UNROLLED for (int m = 0; m < M; m++) sum[c][m] += part[c][m];
     }
 }
 
@@ -101,16 +101,16 @@ template <class W, class Total, int BLOCK, int N, int M>
 __attribute__((noinline)) void sum_up(const Direction& d, const std::vector<Stencil::Run>& runs,
                                       const Stencil::Site* sites, int c0, const Words* input, Floats (&out)[N][M]) {
     Total total[N][M];
-    for (int c = 0; c < N; c++)
-        for (int m = 0; m < M; m++) begin(total[c][m], d.bias ? d.bias[c0 + c] : 0.0f);
+    UNROLLED for (int c = 0; c < N; c++)
+        UNROLLED for (int m = 0; m < M; m++) begin(total[c][m], d.bias ? d.bias[c0 + c] : 0.0f);
     const uint32_t* weights = d.weights + (size_t)(c0 / BLOCK * d.taps * d.words) * BLOCK + c0 % BLOCK;
     for (const auto& run : runs) {
         const Words* a[M];
-        for (int m = 0; m < M; m++) a[m] = input + (size_t)((sites[m].input + run.input) * d.words);
+        UNROLLED for (int m = 0; m < M; m++) a[m] = input + (size_t)((sites[m].input + run.input) * d.words);
         accumulate<W, BLOCK>(total, weights + (size_t)(run.tap * d.words) * BLOCK, a, run.length * d.words);
     }
-    for (int c = 0; c < N; c++)
-        for (int m = 0; m < M; m++) out[c][m] = rounded(total[c][m]);
+    UNROLLED for (int c = 0; c < N; c++)
+        UNROLLED for (int m = 0; m < M; m++) out[c][m] = rounded(total[c][m]);
 }
 
 template <int N>

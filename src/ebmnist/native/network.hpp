@@ -64,30 +64,39 @@ struct Pass {
             }
     }
 
-    // SiLU (Elfwing et al. 2018): a = z σ(z), da/dz = σ(z) + a (1 − σ(z)), computed together.
+    // SiLU (Elfwing et al. 2018): a = z σ(z), da/dz = σ(z) + a (1 − σ(z)), computed together, in place of z and d.
+    static void silu(Floats* z, Floats* d) {
+        for (int k = 0; k < W::CHANNELS; k++) {
+            Floats sigma = W::sigmoid(z[k]);
+            z[k] *= sigma;
+            d[k] = sigma + z[k] * (1.0f - sigma);
+        }
+    }
+
     template <class Total>
     void layer_forward(size_t l, Sum& features) {
         const Layer<W>& layer = net.layers[l];
-        bool last = l + 1 == net.layers.size();
-        Words *slopes = slope[l].data(), *next = last ? output.data() : activation[l + 1].data();
-        auto finish = [&](const Stencil::Site* sites, int c0, auto& sum) {
-            over_words(sites, c0, sum, layer.out_words, [&](size_t at, int position, int channel, Floats* z) {
-                Floats a[2], d[2];
-                for (int k = 0; k < W::CHANNELS; k++) {
-                    Floats sigma = W::sigmoid(z[k]);
-                    a[k] = z[k] * sigma;
-                    d[k] = sigma + a[k] * (1.0f - sigma);
-                    if (last) {
-                        float w = net.head[(size_t)(position * padded(layer.s.c_out) + channel + k)];
-                        features += w * a[k];
-                        d[k] *= w;  // ∂E/∂z already
-                    }
-                }
+        Words* slopes = slope[l].data();
+        if (l + 1 < net.layers.size()) {
+            Words* next = activation[l + 1].data();
+            return each_word<Total>(forth(layer), activation[l].data(), layer.out_words, [=](size_t at, size_t, Floats* z) {
+                Floats d[2];
+                silu(z, d);
                 slopes[at] = W::pack(d);
-                next[at] = W::pack(a);
+                next[at] = W::pack(z);
             });
-        };
-        convolve<W, Total>(forth(layer), activation[l].data(), finish);
+        }
+        each_word<Total>(forth(layer), activation[l].data(), layer.out_words, [&](size_t at, size_t feature, Floats* z) {
+            Floats d[2];
+            silu(z, d);
+            for (size_t k = 0; k < W::CHANNELS; k++) {
+                float w = net.head[feature + k];
+                features += w * z[k];
+                d[k] *= w;  // ∂E/∂z already
+            }
+            slopes[at] = W::pack(d);
+            output[at] = W::pack(z);
+        });
     }
 
     // After forward: slope[l] becomes ∂E/∂z of layer l.
@@ -95,13 +104,11 @@ struct Pass {
         for (size_t l = net.layers.size() - 1; l > 0; l--) {
             const Layer<W>& layer = net.layers[l];
             Words* below = slope[l - 1].data();
-            convolve<W, Floats>(back(layer), slope[l].data(), [&](const Stencil::Site* sites, int c0, auto& sum) {
-                over_words(sites, c0, sum, layer.in_words, [&](size_t at, int, int, Floats* above) {
-                    Floats d[2];
-                    W::unpack(below[at], d);
-                    for (int k = 0; k < W::CHANNELS; k++) d[k] *= above[k];
-                    below[at] = W::pack(d);
-                });
+            each_word<Floats>(back(layer), slope[l].data(), layer.in_words, [=](size_t at, size_t, Floats* above) {
+                Floats d[2];
+                W::unpack(below[at], d);
+                for (int k = 0; k < W::CHANNELS; k++) d[k] *= above[k];
+                below[at] = W::pack(d);
             });
         }
     }
@@ -121,14 +128,18 @@ struct Pass {
         convolve<W, Floats>(back(net.layers[0]), slope[0].data(), finish);
     }
 
-    // Call work(index of a word, position, channel, its channels' sums) for each word of what `convolve` gives.
-    template <int N, int M, class Work>
-    static void over_words(const Stencil::Site* sites, int c0, Floats (&sum)[N][M], int words, Work work) {
-        for (int m = 0; m < M; m++)
-            for (int c = 0; c < N; c += W::CHANNELS) {
-                Floats z[2];
-                for (int k = 0; k < W::CHANNELS; k++) z[k] = sum[c + k][m];
-                work((size_t)(sites[m].output * words + (c0 + c) / W::CHANNELS), sites[m].output, c0 + c, z);
+    // Call work(index of a word, of its first channel, its channels' sums) for each word of what `convolve` gives.
+    template <class Total, class Work>
+    static void each_word(const Direction& d, const Words* input, int words, Work work) {
+        convolve<W, Total>(d, input, [=](const Stencil::Site* sites, int c0, auto& sum) {
+            for (size_t m = 0; m < std::size(sum[0]); m++) {
+                size_t at = (size_t)(sites[m].output * words + c0 / W::CHANNELS);
+                for (size_t c = 0; c < std::size(sum); c += W::CHANNELS, at++) {
+                    Floats z[2];
+                    for (size_t k = 0; k < W::CHANNELS; k++) z[k] = sum[c + k][m];
+                    work(at, at * W::CHANNELS, z);
+                }
             }
+        });
     }
 };
