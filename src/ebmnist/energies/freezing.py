@@ -1,6 +1,8 @@
 """A copy of an energy whose weights nothing moves: what chains run on, so that they never touch the original."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import MethodType
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -31,6 +33,19 @@ def frozen(energy: E) -> E:
 def memo_of(module: nn.Module) -> dict[Any, Any] | None:
     """Where a frozen copy keeps what follows from its weights alone; None for any other module."""
     return _MEMOS.get(module)
+
+
+@contextmanager
+def unmoved(energy: nn.Module) -> Iterator[None]:
+    """Let a module keep what follows from its weights alone, as a frozen copy does; nothing may move them meanwhile."""
+    made = [module for module in energy.modules() if module not in _MEMOS]
+    _MEMOS.update({module: {} for module in made})
+    try:
+        with parametrize.cached():  # one step of spectral normalisation's power iteration, as in one call
+            yield
+    finally:
+        for module in made:
+            del _MEMOS[module]
 
 
 def _module(module: Any, done: dict[int, Any], *, shared: bool = False) -> Any:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
+from ebmnist.energies.freezing import unmoved
 from ebmnist.errors import BadInput
 from ebmnist.random import Stream
 from ebmnist.ranks import Ranks, checksum
@@ -78,7 +78,7 @@ class DividedEnergy:
             raise BadInput("this objective differentiates the energy in x, which ranks do not divide: train in one")
         parts = torch.split(x, PART if x.device.type == "cpu" else -(-len(x) // self._ranks.size))
         _check_parts(self._ranks, len(parts))
-        with parametrize.cached():  # one step of spectral normalisation's power iteration, as in one process
+        with unmoved(self._energy):
             own = [self._energy(part) for part in parts[self._ranks.share(len(parts))]]
         counts = [sum(map(len, parts[self._ranks.share(len(parts), rank)])) for rank in range(self._ranks.size)]
         values = self._ranks.gathered(torch.cat(own).detach(), counts).requires_grad_()
