@@ -14,8 +14,10 @@ from torch import nn
 from ebmnist import pipeline
 from ebmnist.cli import main
 from ebmnist.energies import MLP, ConvNet
+from ebmnist.energies.freezing import memo_of
 from ebmnist.errors import BadInput
 from ebmnist.launched import join
+from ebmnist.native import library
 from ebmnist.ranks import ALONE, Ranks, checksum
 from ebmnist.training import ContrastiveDivergence
 from ebmnist.training.divided import PART, DividedEnergy, check_ranks
@@ -81,6 +83,20 @@ def test_a_divided_energy_gives_the_loss_and_gradient_of_the_whole_batch(energy:
         assert (p.grad - grad).abs().max() <= 1e-2 * largest  # bfloat16, where the processor has it
     assert all(torch.equal(value, after[name]) for name, value in energy.state_dict().items())
     energy.zero_grad()
+
+
+def test_the_parts_of_an_update_share_what_follows_from_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next update follows the weights wherever they have moved, whoever moved them."""
+    energy, packed = ConvNet(4), []
+    pack = ConvNet._pack
+    monkeypatch.setattr(ConvNet, "_pack", lambda *a, **how: packed.append(1) or pack(*a, **how))
+    x = torch.rand(3 * PART, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    before = DividedEnergy(energy, JOINED)(x)
+    assert len(packed) == (1 if library() is not None else 0)
+    energy.head.bias.data += 1.0  # which autograd's version counter does not see
+    after = DividedEnergy(energy, JOINED)(x)
+    assert torch.allclose(after, before + 1.0, atol=1e-4)
+    assert memo_of(energy) is None
 
 
 def test_what_a_loss_asks_of_the_weights_themselves_is_added_once() -> None:

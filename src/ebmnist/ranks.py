@@ -161,10 +161,11 @@ class Ranks:
             raise ToldElsewhere("another rank says why")
         raise failure if self.first else BadInput(f"rank {self.rank}: {failure}") from failure
 
-    def check_same(self, checksum: int, what: str) -> None:
-        """Check that a checksum is the same on all ranks. Raises: BadInput."""
+    def check_same(self, tensors: Iterable[Tensor], what: str) -> None:
+        """Check that tensors have the same bits on all ranks. Raises: BadInput."""
         if self.size > 1:
-            largest, smallest = self.largest(torch.tensor([checksum, -checksum], device="cpu")).tolist()
+            own = checksum(tensors)
+            largest, smallest = self.largest(torch.tensor([own, -own], device="cpu")).tolist()
             if largest != -smallest:
                 raise BadInput(f"the ranks' {what} have come apart: use the same kind of processor for all of them")
 

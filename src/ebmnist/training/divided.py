@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ebmnist.energies.freezing import unmoved
 from ebmnist.errors import BadInput
 from ebmnist.random import Stream
-from ebmnist.ranks import Ranks, checksum
+from ebmnist.ranks import Ranks
 from ebmnist.sampling.base import Draw, Kernel
 from ebmnist.sampling.chain import run_chain
 
@@ -93,7 +93,7 @@ class DividedEnergy:
             RankLost: another rank has ended.
             BadInput: the ranks' weights are no longer the same.
         """
-        self._ranks.check_same(checksum(self._energy.parameters()), "weights")
+        self._ranks.check_same(self._energy.parameters(), "weights")
         loss.backward()  # type: ignore[no-untyped-call]
         weights = [p for p in self._energy.parameters() if p.requires_grad]
         parts = []
