@@ -2,7 +2,8 @@
 
 Each is measured in a fresh process, by the kernel's own record of its largest resident set (VmHWM; Linux only):
 how far the first call lifts it above what the process held before, with all that is loaded and compiled on the way;
-and how far a later call does, once all that could be freed has been given back.
+and how far a later call does, once all that could be freed has been given back. Whole processes are compared too: the
+largest resident set of one that trains, data set and all, with that of one that imports torch.
 
   python benchmarks/memory.py               some six minutes on two cores: six fresh processes a round
   python benchmarks/memory.py --rounds 1    a trial
@@ -57,10 +58,26 @@ UPDATES: dict[str, Callable[[], Work]] = {
 }
 
 
+TRAINING = """
+from ebmnist.config import load_recipe
+from ebmnist.training import fit
+recipe = load_recipe("mnist", ["--training.n_updates", "5"])
+state = recipe.make_state()
+for _ in fit(state, recipe.load_data().train.images):
+    pass
+"""
+WHOLE = {"import torch": "import torch", "ebmnist, training of recipe mnist": TRAINING}
+PEAK = "\nfrom pathlib import Path; print(Path('/proc/self/status').read_text())"
+
+
 def resident(field: str) -> float:
     """VmRSS, what is resident now, or VmHWM, the most there was since the last `forget_peak`; in MB of 10⁶ bytes."""
-    lines = STATUS.read_text().splitlines()
-    return next(1024 * int(line.split()[1]) / 1e6 for line in lines if line.startswith(f"{field}:"))
+    return reading(field, STATUS.read_text())
+
+
+def reading(field: str, status: str) -> float:
+    """A field of a process's status, in MB of 10⁶ bytes."""
+    return next(1024 * int(line.split()[1]) / 1e6 for line in status.splitlines() if line.startswith(f"{field}:"))
 
 
 def growth(work: Work) -> float:
@@ -79,6 +96,12 @@ def in_a_fresh_process(name: str) -> tuple[float, float]:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     first, later = json.loads(done.stdout)
     return first, later
+
+
+def peak_of(code: str) -> float:
+    """The largest resident set of a process that runs `code`, in MB of 10⁶ bytes."""
+    done = subprocess.run([sys.executable, "-c", code + PEAK], stdout=subprocess.PIPE, text=True, check=True)
+    return reading("VmHWM", done.stdout)
 
 
 def measure(name: str) -> None:
@@ -103,7 +126,10 @@ def main() -> None:
         return
     first: Rounds = {name: [] for name in CHAINS | UPDATES}
     later: Rounds = {name: [] for name in CHAINS | UPDATES}
+    whole: Rounds = {name: [] for name in WHOLE}
     for _ in track(range(args.rounds), "rounds", transient=True):
+        for name, code in WHOLE.items():
+            whole[name].append(peak_of(code))
         for name in first:
             values = in_a_fresh_process(name)
             for figures, value in zip((first, later), values, strict=True):
@@ -113,7 +139,10 @@ def main() -> None:
         for what, names in ((f"{STEPS} steps of 128 chains", CHAINS), ("a training update, batch 128", UPDATES))
         for when, figures in (("a later call", later), ("the first call of a process", first))
     ]
-    publish("memory", "Peak memory above what the process held", parts, out=args.out)
+    parts.append(
+        Table("the largest resident set of a whole process", whole, "MB", "times the first's", over_first=True)
+    )
+    publish("memory", "Peak memory, above what the process held and of whole processes", parts, out=args.out)
 
 
 if __name__ == "__main__":
