@@ -71,7 +71,7 @@ A .npy or .tar of many images is written chunk by chunk, and the same command go
 examples:
   ebmnist sample pretrained --n 64 --out digits.png
   ebmnist sample pretrained --n 1000000 --out million.npy
-  torchrun --standalone --nproc-per-node 4 -m ebmnist sample pretrained --n 1000000 --out million.tar
+  torchrun --standalone --nproc-per-node 4 -m ebmnist -- sample pretrained --n 1000000 --out million.tar
 """
 SCORING = """\
 Columns: index; name, of a file in a folder or .tar; energy, noise_averaged_energy and combined, high for an outlier;
