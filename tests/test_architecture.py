@@ -19,6 +19,7 @@ ORDER = {
     "native": 1,
     "reading": 1,
     "signals": 1,
+    "waiting": 1,
     "ranks": 2,
     "random": 2,
     "output": 2,

@@ -3,15 +3,17 @@
 import itertools
 import math
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 
-from ebmnist import pipeline
+from ebmnist import pipeline, waiting
 from ebmnist.cli import main
 from ebmnist.energies import MLP, ConvNet
 from ebmnist.energies.freezing import memo_of
@@ -158,6 +160,27 @@ def test_a_command_that_is_not_divided_is_refused_in_one_line_from_one_rank(
         monkeypatch.setenv("RANK", rank)
         assert main(["info", "pretrained"]) == 2
         assert capsys.readouterr().err == told
+
+
+def test_a_rank_that_does_not_come_is_named_by_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nobody who is in the exchange, nor anybody once it is over."""
+    for name, seconds in (("NOTED", 0.02), ("SLOW", 1.0), ("LOOK", 0.01)):
+        monkeypatch.setattr(waiting, name, seconds)
+    store, told = distributed.HashStore(), threading.Event()
+    ranks = [waiting.Waiting(store, rank, 3) for rank in range(3)]
+    ranks[0].tell = lambda _: told.set()
+    with ranks[0].exchange(), ranks[1].exchange():
+        assert told.wait(20)
+        assert ranks[0].awaited == (f"rank 2 ({socket.gethostname()})",)
+        lost = Ranks(0, 3, joined=True, waiting=ranks[0])
+        named = r"rank 0 of 3: rank 2 \(.*\) ended or does not answer \(timed out\)"
+        with pytest.raises(BadInput, match=named), lost._answered():
+            raise RuntimeError("timed out")
+    assert [store.get(f"waits-{rank}") for rank in range(3)] == [b"0"] * 3
+    with ranks[0].exchange():
+        assert ranks[0].awaited == ()
+    for rank in ranks:
+        rank.end()
 
 
 @pytest.mark.slow

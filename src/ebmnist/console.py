@@ -61,6 +61,8 @@ def follow(flow: Callable[[ProgressCallback], Events], *, at_once: bool = False,
     """
     stop, between = _StopOnSignal(ranks), False
     with Watch() as watch, answered_by(stop.hear):
+        if ranks.first and ranks.waiting is not None:
+            ranks.waiting.tell = watch.awaited
         events = flow(watch.progress)
         try:
             while (event := stop.next(events, at_once=at_once, between=between)) is not None:
@@ -89,7 +91,7 @@ class Watch:
             disable=not console.is_interactive,
         )
         self._task = self._bar.add_task("training", total=None, numbers="", visible=False)
-        self._section = ""
+        self._section = self._at = ""
         self._told = self._began = time.monotonic()
 
     def __enter__(self) -> "Watch":
@@ -147,6 +149,10 @@ class Watch:
         elif self._is_due():
             say((f"step {done:,} of {total:,}", "dim"))
 
+    def awaited(self, ranks: tuple[str, ...]) -> None:
+        """Say which ranks the others wait for."""
+        say((f"waiting for {', '.join(ranks)}{self._at}", "yellow"))
+
     def _pulse(self, what: str = "measuring") -> None:
         """Show that something is being done, at a step that it does not tell."""
         self._bar.remove_task(self._task)
@@ -168,6 +174,7 @@ class Watch:
 
     def _update(self, event: Updated) -> None:
         record, decision, total = event
+        self._at = f", after update {record.step:,} of {total:,}"
         energies = f"E(x⁺) {record.energy_pos:+.2f}  E(x⁻) {record.energy_neg:+.2f}  gap {record.gap:+.2f}"
         numbers = f"{energies}  lr {record.lr:.1e}"
         state = _mark(decision.action)

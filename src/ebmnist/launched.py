@@ -13,6 +13,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from ebmnist.errors import BadInput, ToldElsewhere
 from ebmnist.ranks import ALONE, WAIT, Ranks, reason
+from ebmnist.waiting import Waiting
 
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -42,9 +43,13 @@ def join() -> Iterator[Ranks]:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         said = f"cannot meet the other ranks at {place} ({reason(error)}); start them all, at a free port"
         raise BadInput(said) from error
+    store = distributed.PrefixStore("ranks", store)  # type: ignore[attr-defined]
+    waiting = Waiting(store, rank, size) if size > 1 else None
     try:
-        yield Ranks(rank, size, joined=True, store=distributed.PrefixStore("ranks", store))  # type: ignore[attr-defined]
+        yield Ranks(rank, size, joined=True, store=store, waiting=waiting)
     finally:
+        if waiting is not None:
+            waiting.end()
         distributed.destroy_process_group()
 
 

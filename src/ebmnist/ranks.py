@@ -10,7 +10,7 @@ import math
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, distributed
 
 from ebmnist.errors import BadInput, ToldElsewhere
+from ebmnist.waiting import Waiting
 
 WAIT = timedelta(seconds=60)  # for the slowest rank; one that is later counts as lost
 LONG_WAIT = timedelta(days=30)  # where ranks do things of different length; one that dies is noticed all the same
@@ -46,6 +47,8 @@ class Ranks:
     """What all ranks can read and write; None for a world of size one."""
     group: distributed.ProcessGroup | None = field(default=None, repr=False, compare=False)
     """By which ranks exchange; None for the default group, whose members wait a minute for each other."""
+    waiting: Waiting | None = field(default=None, repr=False, compare=False)
+    """Who is waited for, in a slow exchange; None for a world of size one."""
 
     @property
     def first(self) -> bool:
@@ -87,7 +90,7 @@ class Ranks:
         padded = mine.new_zeros(max(counts), *mine.shape[1:])
         padded[: len(mine)] = mine
         every = [torch.empty_like(padded) for _ in counts]
-        with self._answered():
+        with self._exchanged():
             work = distributed.all_gather(every, padded, group=self.group, async_op=True)
             while self.group is not None and not work.is_completed():  # in Python, where a signal is heard
                 time.sleep(0.05)
@@ -97,7 +100,7 @@ class Ranks:
     def largest(self, values: Tensor) -> Tensor:
         """Replace each value by the largest that any rank has, in place, and return them."""
         if self.size > 1:
-            with self._answered():
+            with self._exchanged():
                 distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self.group)
         return values
 
@@ -122,7 +125,7 @@ class Ranks:
         for part in parts:
             total += part.double().mul_(math.ldexp(1, exponent)).round_()
         if self.size > 1:
-            with self._answered():
+            with self._exchanged():
                 distributed.all_reduce(total, group=self.group)
         return total.mul_(math.ldexp(1, -exponent)).to(parts[0].dtype)
 
@@ -187,11 +190,17 @@ class Ranks:
             return int(self.store.add("turns", n)) - n  # type: ignore[union-attr]
 
     @contextmanager
+    def _exchanged(self) -> Iterator[None]:
+        with self._answered(), nullcontext() if self.waiting is None else self.waiting.exchange():
+            yield
+
+    @contextmanager
     def _answered(self) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:  # what torch.distributed raises
-            lost = f"rank {self.rank} of {self.size}: another rank ended or does not answer ({reason(error)})"
+            who = ", ".join(self.waiting.awaited if self.waiting else ()) or "another rank"
+            lost = f"rank {self.rank} of {self.size}: {who} ended or does not answer ({reason(error)})"
             raise RankLost(lost) from error
 
 
