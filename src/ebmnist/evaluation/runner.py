@@ -28,8 +28,9 @@ log = logging.getLogger(__name__)
 LONG = "chain_length"  # the section whose chains may be as long, and as many, as a reader has patience
 # What sections say of themselves, in words that need no class name.
 EXPECTED = (Unmeasurable, BadInput, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
-# For several ranks: those that take longest begin first, and what is not here comes after them.
-LONGEST = ("chain_length", "likelihood", "denoising", "fidelity", "inpainting", "ood", "mixing", "restoration")
+# For several ranks: those that take longest begin first, and what is not here comes after them. The chains of the first
+# may be as long as somebody has patience.
+LONGEST = (LONG, "likelihood", "fidelity", "denoising", "ood", "inpainting", "mixing", "restoration")
 OUTLIERS = "ood"  # the section that takes outliers by folder
 
 
