@@ -11,8 +11,8 @@ struct Chains {  // of one tile
     int pixels;
     std::vector<Floats> x, before, grad, noise;
 
-    Chains(const Network<W>& net, const Langevin& kernel)
-        : k(kernel), pass(net), place(net.place), pixels(net.pixels()), x((size_t)pixels), before(x), grad(x), noise(x) {}
+    Chains(const Network<W>& net, const Langevin& kernel, OpenLoop& loop)
+        : k(kernel), pass(net, loop), place(net.place), pixels(net.pixels()), x((size_t)pixels), before(x), grad(x), noise(x) {}
 
     // Noise by the pixel's place in the image, not in the first layer's input: that is a matter of layout.
     void draw(int step, Words chains) {
@@ -68,8 +68,8 @@ struct Buffers {  // as `langevin_chain` in engine.h has them
 template <class W>
 void run_chains(const Network<W>& net, const Langevin& kernel, int n_images, const Buffers& b, int n_threads) {
     size_t n = (size_t)n_images, n_steps = (size_t)kernel.n_steps;
-    share(tiles_of(n_images), n_threads, [&](auto next) {
-        Chains<W> tile_chains(net, kernel);
+    share(tiles_of(n_images), n_threads, [&](auto next, OpenLoop& loop) {
+        Chains<W> tile_chains(net, kernel, loop);
         for (int tile; (tile = next()) >= 0;) {
             Words chains{};
             if (b.chains) load(b.chains, n_images, tile, chains);

@@ -47,6 +47,17 @@ void with(const Handle* handle, Use use) {
     use(*handle->single);
 }
 
+// As many as one tile has, times the tiles of n images; 0 for what is refused.
+template <class OfTile>
+int64_t counted(const Handle* handle, int32_t n, OfTile of_tile) {
+    int64_t found = 0;
+    status_of([&] {
+        check_batch(n, 1);
+        with(handle, [&](const auto& net) { found = of_tile(net) * tiles_of(n); });
+    });
+    return found;
+}
+
 // The head sees (channel, position) flattened; a network has it [position][channel], padded.
 template <class Visit>
 void over_head(const Shape& last, Visit visit) {
@@ -113,13 +124,12 @@ int32_t energy_and_grad(const Handle* handle, const float* images, int32_t n, fl
     });
 }
 
+int64_t turns(const Handle* handle, int32_t n) {
+    return counted(handle, n, [](const auto& net) { return (int64_t)net.turns(); });
+}
+
 int64_t record_size(const Handle* handle, int32_t n) {
-    int64_t size = 0;
-    status_of([&] {
-        check_batch(n, 1);
-        with(handle, [&](const auto& net) { size = (int64_t)(Factors(net).size * sizeof(Words)) * tiles_of(n); });
-    });
-    return size;
+    return counted(handle, n, [](const auto& net) { return (int64_t)(Factors(net).size * sizeof(Words)); });
 }
 
 int32_t record(const Handle* handle, const float* images, int32_t n, float* energy, void* record, int32_t n_threads) {

@@ -56,6 +56,9 @@ EBMNIST_ENTRY void release(struct Handle* handle);
 EBMNIST_ENTRY int32_t energy_and_grad(const struct Handle* handle, const float* images, int32_t n, float* energy,
                                       float* grad, int32_t n_threads);
 
+// How many threads find work at once in a step of n images, in the layer where they are fewest; 0 for what it refuses.
+EBMNIST_ENTRY int64_t turns(const struct Handle* handle, int32_t n);
+
 // Bytes that `record` writes for n images; 0 for what it refuses.
 EBMNIST_ENTRY int64_t record_size(const struct Handle* handle, int32_t n);
 

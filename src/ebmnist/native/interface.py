@@ -58,7 +58,9 @@ def declare(functions: ctypes.CDLL) -> None:
     for name, takes in _WORK.items():
         function = getattr(functions, name)
         function.argtypes, function.restype, function.errcheck = takes, c_int32, _checked
-    functions.record_size.argtypes, functions.record_size.restype = (c_void_p, c_int32), c_int64
+    for name in ("record_size", "turns"):
+        function = getattr(functions, name)
+        function.argtypes, function.restype = (c_void_p, c_int32), c_int64
     for name in ("release", "share_by"):
         function = getattr(functions, name)
         function.argtypes, function.restype = (c_void_p,), None

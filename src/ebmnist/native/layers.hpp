@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "stencil.hpp"
+#include "threads.hpp"
 #include "words.hpp"
 
 inline int block_of(int channels) { return channels > 4 ? 8 : 4; }
@@ -53,6 +54,8 @@ struct Direction {
     const uint32_t* weights;
     const float* bias;  // may be null
     int taps, words, channels;
+
+    int turns() const { return channels / block_of(channels) * (int)stencil.parts.size(); }
 };
 
 template <class W>
@@ -118,33 +121,36 @@ using Count = std::integral_constant<int, N>;
 
 // Three sites at once, and two or one where three would leave one over, or where a sum takes several registers.
 template <class Total, class Work>
-int some_of(size_t sites, Work work) {
+int some_of(int sites, Work work) {
     if (std::is_same_v<Total, Floats> && sites >= 3 && sites != 4) return work(Count<3>()), 3;
     if (sites >= 2) return work(Count<2>()), 2;
     return work(Count<1>()), 1;
 }
 
 template <class W, class Total, int BLOCK, class Done>
-void convolve_blocks(const Direction& d, const Words* input, Done done) {
-    for (int block = 0; block < d.channels; block += BLOCK)
-        for (const auto& group : d.stencil.groups)
-            for (size_t i = 0; i < group.sites.size();) {
-                const Stencil::Site* sites = &group.sites[i];
-                i += (size_t)some_of<Total>(group.sites.size() - i, [&](auto m) {
-                    constexpr int N = REGISTERS == 32 || m == 1 ? BLOCK : 4;
-                    for (int c0 = block; c0 < block + BLOCK; c0 += N) {
-                        Floats sum[N][m];
-                        sum_up<W, Total, BLOCK>(d, group.runs, sites, c0, input, sum);
-                        done(sites, c0, sum);
-                    }
-                });
-            }
+void convolve_blocks(const Direction& d, const Words* input, OpenLoop& loop, Done done) {
+    loop.run(d.channels / BLOCK, (int)d.stencil.parts.size(), [&](int row, int column) {
+        const int block = row * BLOCK;
+        const Stencil::Part& part = d.stencil.parts[(size_t)column];
+        const Stencil::Group& group = d.stencil.groups[(size_t)part.group];
+        for (int i = part.first; i < part.last;) {
+            const Stencil::Site* sites = &group.sites[(size_t)i];
+            i += some_of<Total>(part.last - i, [&](auto m) {
+                constexpr int N = REGISTERS == 32 || m == 1 ? BLOCK : 4;
+                for (int c0 = block; c0 < block + BLOCK; c0 += N) {
+                    Floats sum[N][m];
+                    sum_up<W, Total, BLOCK>(d, group.runs, sites, c0, input, sum);
+                    done(sites, c0, sum);
+                }
+            });
+        }
+    });
 }
 
-// For every output: done(sites, first channel, sums[channel][site]). Total is Floats, or Sum where rounding errors are
-// not to add up.
+// For every output: done(sites, first channel, sums[channel][site]), by any thread. Total is Floats, or Sum where
+// rounding errors are not to add up.
 template <class W, class Total, class Done>
-void convolve(const Direction& d, const Words* input, Done done) {
-    if (block_of(d.channels) == 4) convolve_blocks<W, Total, 4>(d, input, done);
-    else convolve_blocks<W, Total, 8>(d, input, done);
+void convolve(const Direction& d, const Words* input, OpenLoop& loop, Done done) {
+    if (block_of(d.channels) == 4) convolve_blocks<W, Total, 4>(d, input, loop, done);
+    else convolve_blocks<W, Total, 8>(d, input, loop, done);
 }

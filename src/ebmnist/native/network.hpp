@@ -18,16 +18,25 @@ struct Network {
     std::vector<int32_t> place;  // the other way: pixel i of a row is pixel place[i] of the input
 
     int pixels() const { return (int)order.size(); }
+
+    // Turns of one tile's loop over a layer, where they are fewest; but the last layer's features are one thread's.
+    int turns() const {
+        int fewest = back(layers[0]).turns();
+        for (size_t l = 0; l + 1 < layers.size(); l++)
+            fewest = std::min({fewest, forth(layers[l]).turns(), back(layers[l + 1]).turns()});
+        return fewest;
+    }
 };
 
 // What one tile's pass leaves behind: activations, and the slopes that become ∂E/∂z.
 template <class W>
 struct Pass {
     const Network<W>& net;
+    OpenLoop &loop, alone;  // of the layers whose turns others may take, and of the last, whose features are a sum
     std::vector<std::vector<Words>> activation, slope;  // activation[l] enters layer l; slope[l] is of its output
     std::vector<Words> output;                           // what enters the head
 
-    explicit Pass(const Network<W>& network) : net(network) {
+    Pass(const Network<W>& network, OpenLoop& open) : net(network), loop(open) {
         for (const auto& layer : net.layers) {
             const Shape& s = layer.s;
             activation.emplace_back((size_t)s.h_in * s.w_in * layer.in_words);
@@ -79,14 +88,14 @@ struct Pass {
         Words* slopes = slope[l].data();
         if (l + 1 < net.layers.size()) {
             Words* next = activation[l + 1].data();
-            return each_word<Total>(forth(layer), activation[l].data(), layer.out_words, [=](size_t at, size_t, Floats* z) {
+            return each_word<Total>(forth(layer), activation[l], layer.out_words, loop, [=](size_t at, size_t, Floats* z) {
                 Floats d[2];
                 silu(z, d);
                 slopes[at] = W::pack(d);
                 next[at] = W::pack(z);
             });
         }
-        each_word<Total>(forth(layer), activation[l].data(), layer.out_words, [&](size_t at, size_t feature, Floats* z) {
+        each_word<Total>(forth(layer), activation[l], layer.out_words, alone, [&](size_t at, size_t feature, Floats* z) {
             Floats d[2];
             silu(z, d);
             for (size_t k = 0; k < W::CHANNELS; k++) {
@@ -104,7 +113,7 @@ struct Pass {
         for (size_t l = net.layers.size() - 1; l > 0; l--) {
             const Layer<W>& layer = net.layers[l];
             Words* below = slope[l - 1].data();
-            each_word<Floats>(back(layer), slope[l].data(), layer.in_words, [=](size_t at, size_t, Floats* above) {
+            each_word<Floats>(back(layer), slope[l], layer.in_words, loop, [=](size_t at, size_t, Floats* above) {
                 Floats d[2];
                 W::unpack(below[at], d);
                 for (int k = 0; k < W::CHANNELS; k++) d[k] *= above[k];
@@ -125,13 +134,13 @@ struct Pass {
                     grad[i] = sum[c][m] * scale + reference_precision * (x[i] + centre);
                 }
         };
-        convolve<W, Floats>(back(net.layers[0]), slope[0].data(), finish);
+        convolve<W, Floats>(back(net.layers[0]), slope[0].data(), loop, finish);
     }
 
     // Call work(index of a word, of its first channel, its channels' sums) for each word of what `convolve` gives.
     template <class Total, class Work>
-    static void each_word(const Direction& d, const Words* input, int words, Work work) {
-        convolve<W, Total>(d, input, [=](const Stencil::Site* sites, int c0, auto& sum) {
+    static void each_word(const Direction& d, const std::vector<Words>& input, int words, OpenLoop& loop, Work work) {
+        convolve<W, Total>(d, input.data(), loop, [=](const Stencil::Site* sites, int c0, auto& sum) {
             for (size_t m = 0; m < std::size(sum[0]); m++) {
                 size_t at = (size_t)(sites[m].output * words + c0 / W::CHANNELS);
                 for (size_t c = 0; c < std::size(sum); c += W::CHANNELS, at++) {

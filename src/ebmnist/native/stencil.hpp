@@ -20,7 +20,11 @@ struct Stencil {
         std::vector<Run> runs;
         std::vector<Site> sites;
     };
+    struct Part {  // of a group's sites: what one thread sums
+        int group, first, last;
+    };
     std::vector<Group> groups;
+    std::vector<Part> parts;
 
     // each_tap(output, add) calls add(tap, input position) for every term, in the order of summation.
     template <class EachTap>
@@ -42,6 +46,11 @@ struct Stencil {
             if (group == groups.end()) group = groups.insert(group, {runs, {}});
             group->sites.push_back({output, first});
         }
+        for (int group = 0; group < (int)groups.size(); group++)
+            for (int first = 0, last, n = (int)groups[(size_t)group].sites.size(); first < n; first = last) {
+                last = n - first > 15 ? first + 12 : n;  // twelve divide by one, two and three
+                parts.push_back({group, first, last});
+            }
     }
 };
 

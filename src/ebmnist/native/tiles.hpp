@@ -5,7 +5,6 @@
 
 #include "gradient.hpp"
 #include "random.hpp"
-#include "threads.hpp"
 
 inline int tiles_of(int n_images) { return (n_images - 1) / LANES + 1; }
 inline int images_in(int tile, int n_images) { return std::min(LANES, n_images - tile * LANES); }
@@ -38,8 +37,8 @@ inline void store(Floats x, int n_images, int tile, float* numbers) {
 
 template <class W>
 void evaluate(const Network<W>& net, const float* images, int n_images, float* energy, float* grad, int n_threads) {
-    share(tiles_of(n_images), n_threads, [&](auto next) {
-        Pass<W> pass(net);
+    share(tiles_of(n_images), n_threads, [&](auto next, OpenLoop& loop) {
+        Pass<W> pass(net, loop);
         std::vector<Floats> x((size_t)net.pixels());
         for (int tile; (tile = next()) >= 0;) {
             load(images, n_images, net.order, tile, x.data());
@@ -56,8 +55,8 @@ template <class W>
 void record_tiles(const Network<W>& net, const float* images, int n_images, float* energy, Words* factors,
                   int n_threads) {
     const Factors<W> places(net);
-    share(tiles_of(n_images), n_threads, [&](auto next) {
-        Pass<W> pass(net);
+    share(tiles_of(n_images), n_threads, [&](auto next, OpenLoop& loop) {
+        Pass<W> pass(net, loop);
         std::vector<Floats> x((size_t)net.pixels());
         for (int tile; (tile = next()) >= 0;) {
             load(images, n_images, net.order, tile, x.data());
