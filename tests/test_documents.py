@@ -77,22 +77,22 @@ def test_what_contributing_adds_to_the_packages_can_be_run_and_measured(
     added = importlib.import_module("added")
     for registry, kind, name in (
         (energies.REGISTRY, "fields_of_experts", "FieldsOfExperts"),
-        (sampling.REGISTRY, "heun", "Heun"),
+        (sampling.REGISTRY, "improved_euler", "ImprovedEuler"),
         (objectives.REGISTRY, "hinge", "Hinge"),
         (data.REGISTRY, "binarised_mnist", "BinarisedMNIST"),
         (evaluation.REGISTRY, "intensity", "Intensity"),
     ):
         monkeypatch.setitem(registry, kind, getattr(added, name))
     (recipe,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
-    (tmp_path / "mnist-heun.yaml").write_text(recipe, encoding="utf-8")
-    heun = str(tmp_path / "mnist-heun.yaml")
-    experts = load_recipe(heun, ["--energy.kind", "fields_of_experts"]).make_energy()
+    (tmp_path / "mnist-improved-euler.yaml").write_text(recipe, encoding="utf-8")
+    recipe_file = str(tmp_path / "mnist-improved-euler.yaml")
+    experts = load_recipe(recipe_file, ["--energy.kind", "fields_of_experts"]).make_energy()
     assert experts(torch.rand(3, 1, 28, 28)).shape == (3,)
     kinds = ["--energy.width", "4", "--data.kind", "binarised_mnist"]  # a network of convolutions is quicker
     kinds += ["--training.objective.kind", "hinge", "--training.start.size", "128"]
     short = ["--training.n_updates", "4", "--evaluation.n_steps", "4", "--evaluation.n_images", "10"]
     run = tmp_path / "run"
-    for _ in pipeline.run(load_recipe(heun, [*kinds, *short]), run):
+    for _ in pipeline.run(load_recipe(recipe_file, [*kinds, *short]), run):
         pass
     assert (run / "report.html").is_file()
     assert main(["evaluate", str(run), "--quick", "--only", "intensity"]) == 0

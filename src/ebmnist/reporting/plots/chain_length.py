@@ -33,7 +33,9 @@ def save_chain_length(
     if not starts:
         raise BadInput("chain_length: no curve to draw")
     width = NUMBERS + WIDTH + BETWEEN + len(starts) * (CELLS + 40)
-    with canvas(path, *frame(width, 66 + HEIGHT + 60), title, f"recipe {recipe} · {_drift(measured)}") as sheet:
+    with canvas(
+        path, *frame(width, 66 + HEIGHT + 60), title, " · ".join([f"recipe {recipe}", *_drift(measured)])
+    ) as sheet:
         top = HEADER + 66
         axes = sheet.axes(MARGIN + NUMBERS, top, WIDTH, HEIGHT)
         for start in starts:
@@ -52,14 +54,16 @@ def _key(start: str) -> str:
     return start.replace(" ", "_")
 
 
-def _drift(measured: SectionResult) -> str:
+def _drift(measured: SectionResult) -> list[str]:
     """Say how far each start drifts, and where chains were lost."""
     figures = by_name(measured)
     said = [f"drift {start}: ×{spoken(f)}" for start in STARTS if (f := figures.get(f"{start}: drift"))]
     said += [
         f"{start}: lost at {f.value:,.0f} steps" for start in STARTS if (f := figures.get(f"{start}: chains lost at"))
     ]
-    return " · ".join([*said, "ring: best K on validation images"])
+    if any(f"{start}: best K" in figures for start in STARTS):
+        said.append("ring: best K on validation images")
+    return said
 
 
 def _draw_curve(axes: Axes, start: str, measured: SectionResult) -> None:

@@ -38,7 +38,7 @@ RESTORED = {  # the same, of what was measured by an operator
 SPARE = CYAN  # of a method that is not named above
 NAMED = re.compile(r"(?P<method>.+), σ=(?P<sigma>[\d.e+-]+): PSNR")
 N_COLUMNS, SCALE = 8, 2
-SIDE = 190  # pixels left of the images, for the names of the rows
+SIDE = 220  # pixels left of the images, for the names of the rows
 WIDTH, NUMBERS, BETWEEN = 440, 60, 70  # pixels of the plot of PSNR, left of it, and right
 N_FILLED, GAP = 5, 26  # images for each mask, and pixels between two masks
 
