@@ -134,7 +134,8 @@ def test_denoise_test_images_and_ones_own(model: Path, tmp_path: Path) -> None:
     assert read_images(out).shape == (4, 1, 28, 28)
 
 
-COLUMNS = ["index", "energy", "noise_averaged_energy", "combined", "percentile", "p_value", "outlier"]
+OF_FEATURES = ["features", "relative_mahalanobis", "max_softmax"]
+COLUMNS = ["index", "energy", "noise_averaged_energy", *OF_FEATURES, "combined", "percentile", "p_value", "outlier"]
 
 
 def test_score_as_csv_and_json_before_and_after_calibration(
@@ -173,7 +174,7 @@ def test_score_tells_outliers_from_digits(tmp_path: Path, capsys: pytest.Capture
         header, *rows = capsys.readouterr().out.splitlines()
         assert header.split(",") == COLUMNS
         table = np.array([[float(cell) for cell in row.split(",")] for row in rows])
-        percentile, p, outlier = table[:, 4:].T
+        percentile, p, outlier = table[:, -3:].T
         assert ((p <= 0.05) == outlier).all()
         assert outlier[100:].sum() >= found
         assert outlier[:100].sum() <= 14  # of 100 digits at 0.05: beyond it once in ten thousand

@@ -84,7 +84,7 @@ def test_records_are_the_table_and_chunks_change_no_more_than_rounding(
     rows = rows_of((tmp_path / "out.csv").read_text())
     for name in scores.dtype.names:
         assert scores[name].tolist() == [float(row[name]) for row in rows]
-        assert scores[name].tolist() == pytest.approx(whole[name].tolist(), rel=1e-5, abs=1e-5)
+        assert scores[name].tolist() == pytest.approx(whole[name].tolist(), rel=1e-4, abs=1e-5)
 
 
 def test_it_goes_on_after_a_stop_and_refuses_another_request(

@@ -74,15 +74,16 @@ examples:
   torchrun --standalone --nproc-per-node 4 -m ebmnist -- sample pretrained --n 1000000 --out million.tar
 """
 SCORING = """\
-Columns: index; name, of a file in a folder or .tar; energy, noise_averaged_energy and combined, high for an outlier;
-percentile and p_value of the chosen score among validation images; outlier, 1 where p_value is the false-positive
-rate or less. With --out, scores are written chunk by chunk, and the same command goes on after a stop.
+Columns: index; name, of a file in a folder or .tar; scores, all high for an outlier (docs/how-to/score.md); percentile
+and p_value of the chosen one among validation images; outlier, 1 where p_value is the false-positive rate or less.
+With --out, scores are written chunk by chunk, and the same command goes on after a stop.
 
 examples:
   ebmnist score pretrained --input digits.npy --score energy --false-positive-rate 0.01
   ebmnist score pretrained --input scans/ --out scores.csv
   torchrun --standalone --nproc-per-node 4 -m ebmnist score pretrained --input scans.tar --out scores.npy
 """
+SCORES = ("energy", "noise-averaged", "features", "relative-mahalanobis", "max-softmax", "combined")
 SAMPLERS = ("ancestral", "heun", "dpm_solver", "training")
 
 
@@ -181,7 +182,7 @@ def _score_command(commands: Subparsers) -> None:
     about = "images: .npy, .npz, .png (one, or a grid), IDX, a .tar of .png files, or a folder of them"
     p.add_argument("--input", type=input_file, required=True, metavar="PATH", help=about)
     about = "what an image is judged by (default: combined)"
-    p.add_argument("--score", choices=("energy", "noise-averaged", "combined"), default="combined", help=about)
+    p.add_argument("--score", choices=SCORES, default="combined", help=about)
     about = "share of normal images that may be flagged by mistake (default: 0.05)"
     p.add_argument("--false-positive-rate", type=rate, default=0.05, metavar="RATE", help=about)
     p.add_argument("--json", action="store_true", help="JSON in place of CSV")

@@ -5,7 +5,7 @@ from torch import Tensor
 from ebmnist.data.base import Dataset, Split
 from ebmnist.energies import MLP, ConvNet, ResNet
 from ebmnist.energies.base import features_of
-from ebmnist.inference.detector import WEIGHTS, Detector, Scores, Standard, fit_detector
+from ebmnist.inference.detector import SCORES, WEIGHTS, Detector, Scores, Standard, fit_detector
 from ebmnist.sampling import AnnealedLangevin, Langevin
 
 
@@ -37,7 +37,7 @@ def detector() -> Detector:
 
 def test_p_values_of_like_images_are_uniform_and_of_others_small(detector: Detector) -> None:
     values = detector.by_name(detector.scores(Squares(), DATASET.test.images, "test"))
-    assert set(values) == set(detector.reference) == {"energy", "noise-averaged", "combined"}
+    assert set(values) == set(detector.reference) == set(SCORES)
     for name, of_test in values.items():
         judged = detector.judged(name, of_test)
         for alpha in (0.05, 0.2, 0.5):
@@ -54,8 +54,8 @@ def test_p_values_of_like_images_are_uniform_and_of_others_small(detector: Detec
 def test_the_combined_score_is_fisher_s_sum(detector: Detector) -> None:
     z = torch.linspace(-2, 3, 5, dtype=torch.float64)
     standard = {name: Standard(0.0, 1.0, weight) for name, weight in WEIGHTS.items()}
-    found = detector._replace(standard=standard).combined(Scores(z, z, z, z, z))
-    expected = 6 * -torch.log(0.5 * torch.erfc(z / 2**0.5))  # four scores, and the ambiguity twice
+    found = detector._replace(standard=standard).combined(Scores(z, z, z, z, z, z))
+    expected = 7 * -torch.log(0.5 * torch.erfc(z / 2**0.5))  # five scores, and the last twice
     torch.testing.assert_close(found, expected.float())
 
 

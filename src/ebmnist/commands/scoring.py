@@ -37,10 +37,9 @@ class _Judge(NamedTuple):
     rate: float  # of false positives
 
     def columns(self) -> np.dtype[np.void]:
-        """What is said of an image, by name; a model without noise levels has no noise-averaged energy."""
-        averaged = [("noise_averaged_energy", "<f4")] if NOISE_AVERAGED in self.detector.reference else []
-        judged = [("percentile", "<f8"), ("p_value", "<f8"), ("outlier", "?")]
-        return np.dtype([("energy", "<f4"), *averaged, ("combined", "<f4"), *judged])
+        """What is said of an image, by name: the scores that the model has, and what one of them says."""
+        scores = [(_column(name), "<f4") for name in self.detector.reference]
+        return np.dtype([*scores, ("percentile", "<f8"), ("p_value", "<f8"), ("outlier", "?")])
 
     def of(self, images: ManyImages, rows: range, name: str) -> npt.NDArray[np.void]:
         """Return the scores of some images, (len(rows),). Raises: BadInput, where one is not a number."""
@@ -52,10 +51,15 @@ class _Judge(NamedTuple):
         percentile, p_value = self.detector.judged(self.score, values[self.score])
         found = np.empty(len(rows), self.columns())
         for column, value in values.items():
-            found["noise_averaged_energy" if column == NOISE_AVERAGED else column] = value.numpy()
+            found[_column(column)] = value.numpy()
         found["percentile"], found["p_value"] = percentile.numpy(), p_value.numpy()
         found["outlier"] = (p_value <= self.rate).numpy()
         return found
+
+
+def _column(score: str) -> str:
+    """The name of a score's column."""
+    return "noise_averaged_energy" if score == NOISE_AVERAGED else score.replace("-", "_")
 
 
 def score(args: argparse.Namespace, _: list[str]) -> int:
@@ -71,7 +75,7 @@ def score(args: argparse.Namespace, _: list[str]) -> int:
                 say(f"no detector is stored, so one is fitted to the data; {how}")
             judge = _Judge(model, model.detector(), args.score, args.false_positive_rate)
             if args.score not in (known := judge.detector.reference):
-                raise BadInput(f"--score {args.score}: this model has no noise levels; use {', '.join(known)}")
+                raise BadInput(f"--score {args.score}: this model has no such score; use {', '.join(known)}")
         if model.levels is not None:
             say(f"energy is −log p(x) in nats, of images with noise σ = {model.levels[0]:g}")
         if args.out is None:

@@ -25,7 +25,8 @@ from ebmnist.inference.noise_averaging import N_PAIRS
 from ebmnist.random import Rng
 
 METRICS = {"auroc": "AUROC", "aupr": "AUPR", "fpr_at_95": "FPR@95"}
-OF_THE_ENERGY = ("E", "|E − median|", "‖∇E‖", "noise-averaged E", "features", "ambiguity", "combined")
+OF_FEATURES = ("features", "relative Mahalanobis", "max softmax")
+OF_THE_ENERGY = ("E", "|E − median|", "‖∇E‖", "noise-averaged E", *OF_FEATURES, "combined")
 N_EXAMPLES = 10  # images of each set that are kept for the pictures
 
 
@@ -51,7 +52,8 @@ class Scorer(NamedTuple):
         optional = {
             "noise-averaged E": found.noise_averaged,
             "features": found.features,
-            "ambiguity": found.ambiguity,
+            "relative Mahalanobis": found.relative_mahalanobis,
+            "max softmax": found.max_softmax,
         }
         return {
             "E": found.energy,
@@ -179,8 +181,8 @@ def _about(detector: Detector) -> str:
     if (density := detector.density) is not None:
         features = (
             f"; features is −log p of the last hidden layer, one Gaussian over {density.projection.shape[1]} principal "
-            "components for each label of the training images; ambiguity is −log(1 + m), m the log-odds between its "
-            "two likeliest labels"
+            "components for each label of the training images; relative Mahalanobis is log p₀ − log p, p₀ one Gaussian "
+            "for all labels; max softmax is −log(−log(1 − P)), P the largest probability of a label under p"
         )
     weights = ", ".join(f"{name.replace('_', ' ')} {s.weight:g}" for name, s in detector.standard.items())
     return (

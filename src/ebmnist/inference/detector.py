@@ -21,13 +21,16 @@ HELD_OUT = 10
 N_REFERENCE = 5_000  # validation images
 N_STAGES = 3  # of a fit
 NOISE_AVERAGED = "noise-averaged"
-SCORES = ("energy", NOISE_AVERAGED, "combined")  # by which an image can be judged
+MAX_SOFTMAX = "max-softmax"
+RELATIVE = "relative-mahalanobis"
+SCORES = ("energy", NOISE_AVERAGED, "features", RELATIVE, MAX_SOFTMAX, "combined")  # by which an image can be judged
 WEIGHTS = {
     "energy": 1.0,
     "gradient_norm": 1.0,
     "noise_averaged": 1.0,
     "features": 1.0,
-    "ambiguity": 2.0,
+    "relative_mahalanobis": 1.0,
+    "max_softmax": 2.0,
 }  # in the combined score
 
 
@@ -37,8 +40,9 @@ class Scores(NamedTuple):
     energy: Tensor  # E(x)
     gradient_norm: Tensor  # ‖∇E(x)‖
     noise_averaged: Tensor | None  # E over added noise, for a kernel with noise levels
-    features: Tensor | None  # −log p of the hidden features, for an energy that has some
-    ambiguity: Tensor | None  # of the label that these features speak for
+    features: Tensor | None  # of an energy that has hidden features, with the next two: `FeatureScores`
+    relative_mahalanobis: Tensor | None
+    max_softmax: Tensor | None
 
     def present(self) -> dict[str, Tensor]:
         """Return those that there are, by name, float64."""
@@ -65,7 +69,7 @@ class Detector(NamedTuple):
 
     The combined score is −Σ_s w_s log Φ(−z_s), z_s = (score_s − mean_s)/sd_s: Fisher's (1932) sum of log p-values, each
     score taken as Gaussian, with weights (Good 1955). Means and standard deviations are those of held-out training
-    images, among which the scores of the energy go together and the ambiguity with none of them: it counts twice.
+    images, among which most scores go together. The maximum softmax probability goes with none: it counts twice.
     """
 
     sigma: float | None  # of the noise that E is averaged over; None for a kernel without noise levels
@@ -86,7 +90,7 @@ class Detector(NamedTuple):
         if self.sigma is not None:
             rng = Rng(self.seed, Purpose.DETECTOR)
             averaged = noise_averaged_energy(energy, images, self.sigma, rng=rng, name=name).cpu()
-        of_features = (None, None) if self.density is None else self.density.scores(_features(energy, images))
+        of_features = (None,) * 3 if self.density is None else self.density.scores(_features(energy, images))
         return Scores(value.cpu(), grad.flatten(1).norm(dim=1).cpu(), averaged, *of_features)
 
     def combined(self, scores: Scores) -> Tensor:
@@ -99,8 +103,15 @@ class Detector(NamedTuple):
 
     def by_name(self, scores: Scores) -> dict[str, Tensor]:
         """Return the scores by which an image can be judged, those of `SCORES` that there are, each (N,) float32."""
-        averaged = {} if scores.noise_averaged is None else {NOISE_AVERAGED: scores.noise_averaged}
-        return {"energy": scores.energy, **averaged, "combined": self.combined(scores)}
+        named = {
+            "energy": scores.energy,
+            NOISE_AVERAGED: scores.noise_averaged,
+            "features": scores.features,
+            RELATIVE: scores.relative_mahalanobis,
+            MAX_SOFTMAX: scores.max_softmax,
+            "combined": self.combined(scores),
+        }
+        return {name: values.float() for name, values in named.items() if values is not None}
 
     def judged(self, score: str, values: Tensor) -> Judged:
         """Return where values, (N,), of a score stand among those of the validation images."""

@@ -1,15 +1,29 @@
 """A density of a network's hidden features: one full-covariance Gaussian for each label (Lee et al. 2018)."""
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from ebmnist.errors import Unmeasurable
 from ebmnist.inference.gaussian_mixture import GaussianMixture, fit_gaussian_mixture
 
 N_COMPONENTS = 96
 NEGLIGIBLE = 1e-8  # a direction with this share of the largest variance, or less, is rounding
+
+
+class FeatureScores(NamedTuple):
+    """Scores of features h, (N,) float64 each, high for what is odd; the last two are None where there is one label."""
+
+    features: Tensor  # −log p(h) in nats, up to a constant
+    # log p₀(h) − log p(h) with p₀ one Gaussian for all labels: what is odd for all of them alike cancels. The relative
+    # Mahalanobis distance of Ren et al. (2021), with a covariance for each label.
+    relative_mahalanobis: Tensor | None
+    # −log(−log(1 − P)), P = maxᶜ p(c | h): the maximum softmax probability (Hendrycks & Gimpel 2017), on a scale on
+    # which it does not run into 1.
+    max_softmax: Tensor | None
 
 
 class FeatureDensity(NamedTuple):
@@ -23,19 +37,17 @@ class FeatureDensity(NamedTuple):
     projection: Tensor  # (n, D)
     mixture: GaussianMixture  # over D numbers
 
-    def scores(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return −log p(h), in nats up to a constant, and the ambiguity of the label, (N, n) -> twice (N,) float64.
-
-        The ambiguity is −log(1 + m), m ≥ 0 the log-odds between the two likeliest labels: near 0 for an image that
-        stands between two of them. It is None where there is one label. Hendrycks & Gimpel (2017) score by the
-        largest posterior probability; the odds do not run into 1.
-        """
-        log_joint = self.mixture.log_joint((features.to(self.mean) - self.mean) @ self.projection)  # (N, C)
-        ambiguity = None
-        if log_joint.shape[1] > 1:
-            first, second = log_joint.topk(2, 1).values.T
-            ambiguity = -torch.log1p(first - second)
-        return -log_joint.logsumexp(1), ambiguity
+    def scores(self, features: Tensor) -> "FeatureScores":
+        """Return how odd features are, (N, n) -> (N,) each."""
+        z = (features.to(self.mean) - self.mean) @ self.projection
+        log_joint = self.mixture.log_joint(z)  # (N, C)
+        log_p = log_joint.logsumexp(1)
+        if log_joint.shape[1] == 1:
+            return FeatureScores(-log_p, None, None)
+        log_p0 = -0.5 * (z.square().sum(1) + z.shape[1] * math.log(2 * math.pi))
+        first, likeliest = log_joint.max(1)
+        others = log_joint.scatter(1, likeliest[:, None], -torch.inf).logsumexp(1)
+        return FeatureScores(-log_p, log_p0 - log_p, -softplus(first - others).log())
 
     def rounded(self) -> "FeatureDensity":
         """Return the density that a file holds: vectors rounded to float16, variances and shares to float32."""

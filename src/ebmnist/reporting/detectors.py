@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.errors import BadInput
-from ebmnist.inference.detector import SCORES, Detector, Scores, Standard
+from ebmnist.inference.detector import MAX_SOFTMAX, NOISE_AVERAGED, RELATIVE, SCORES, Detector, Scores, Standard
 from ebmnist.inference.feature_density import FeatureDensity
 from ebmnist.inference.gaussian_mixture import GaussianMixture
 from ebmnist.reading import parse_json
@@ -104,7 +104,9 @@ def _density(tensors: dict[str, Tensor]) -> FeatureDensity | None:
 def _wrong(tensors: dict[str, Tensor], facts: dict[str, Any]) -> str | None:
     """What is wrong with a detector's tensors, if anything."""
     standard, has_density = facts["standard"].keys(), not DENSITY.keys().isdisjoint(tensors)
-    scores = [name for name in SCORES if name != "noise-averaged" or facts["sigma"] is not None]
+    several = has_density and tensors.get("features.weights", torch.empty(0)).numel() > 1
+    needs = {NOISE_AVERAGED: facts["sigma"] is not None, "features": has_density}
+    scores = [name for name in SCORES if (needs | {RELATIVE: several, MAX_SOFTMAX: several}).get(name, True)]
     types = {f"reference.{name}": torch.float32 for name in scores} | (DENSITY if has_density else {})
     if {name: tensor.dtype for name, tensor in tensors.items()} != types:
         return f"expected {', '.join(types)}"
@@ -125,6 +127,6 @@ def _wrong(tensors: dict[str, Tensor], facts: dict[str, Any]) -> str | None:
             return "the shapes of the density do not fit together"
         if bool((tensors["features.variances"] <= 0).any()) or bool((tensors["features.weights"] <= 0).any()):
             return "a variance or a weight is not above 0"
-        if ("ambiguity" in standard) != (c > 1):
+        if any((name in standard) != (c > 1) for name in ("relative_mahalanobis", "max_softmax")):
             return "it does not say how its scores are combined"
     return None

@@ -11,7 +11,17 @@ import numpy.typing as npt
 
 from ebmnist.reporting.chunks import Format
 
-COLUMNS = ("energy", "noise_averaged_energy", "combined", "percentile", "p_value", "outlier")
+COLUMNS = (
+    "energy",
+    "noise_averaged_energy",
+    "features",
+    "relative_mahalanobis",
+    "max_softmax",
+    "combined",
+    "percentile",
+    "p_value",
+    "outlier",
+)
 
 
 def csv_format(*, named: bool) -> Format:
