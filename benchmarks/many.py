@@ -54,6 +54,7 @@ def jobs(n: int, model: Path, folder: Path) -> dict[str, Cost]:
     sample = (*command, "sample", str(model), "--n", str(n), "--steps", "1", "--out")
     score = (*command, "score", str(model), "--input")
     found = {"sample --out x.npy": run(*sample, str(array)), "sample --out x.tar": run(*sample, str(tar))}
+    print(n, found, file=sys.stderr)
     with tarfile.open(tar) as members:
         members.extractall(pictures, filter="data")
     found |= {
@@ -61,6 +62,7 @@ def jobs(n: int, model: Path, folder: Path) -> dict[str, Cost]:
         "score --input x.tar --out y.csv": run(*score, str(tar), "--out", str(folder / f"{n}-tar.csv")),
         "score --input folder --out y.csv": run(*score, str(pictures), "--out", str(folder / f"{n}-folder.csv")),
     }
+    print(n, found, file=sys.stderr)
     return found
 
 
@@ -68,12 +70,15 @@ def main() -> None:
     """Measure all and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs=2, default=[20_000, 200_000], metavar="N", help="numbers of images")
+    about = "a calibrated run, in place of a new one of recipe smoke"
+    parser.add_argument("--model", type=Path, help=about)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = folder / "run"
-        run("-m", "ebmnist", "train", MODEL, "--out", str(model))
-        run("-m", "ebmnist", "calibrate", str(model))
+        model = args.model or folder / "run"
+        if args.model is None:
+            run("-m", "ebmnist", "train", MODEL, "--out", str(model))
+            run("-m", "ebmnist", "calibrate", str(model))
         few, many = (jobs(n, model, folder) for n in args.sizes)
     first, second = (f"{n:,} images" for n in args.sizes)
     print(f"| | peak, {first} | peak, {second} | seconds, {first} | seconds, {second} |")
