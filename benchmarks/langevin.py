@@ -1,6 +1,7 @@
 """How fast are a chain and a whole training update, buffer included, against the tutorial's?
 
-The chain is of 20 steps on the tutorial's network; the updates are on real MNIST. The first row is the tutorial's.
+Chains are of 20 steps, and of one, on the tutorial's network; updates are on real MNIST. The first row is the
+tutorial's; but recipe mnist is compared with itself by PyTorch, too.
 
   python benchmarks/langevin.py               under a minute on two cores
   python benchmarks/langevin.py --rounds 2    a trial
@@ -18,7 +19,7 @@ from paired import Work, options, paired
 from report import Table, publish
 from tutorial import TutorialTrainer, tutorial_net
 
-STEPS = 20
+STEPS = (20, 1)
 # The tutorial's width and chain length, without spectral normalisation.
 PLAIN = ["--energy.spectral_norm", "false", "--energy.width", "16", "--training.n_steps", "60"]
 UPDATES = {
@@ -29,16 +30,16 @@ UPDATES = {
 }
 
 
-def chains(rounds: int) -> Table:
-    """One step's share of a chain of 20, 128 chains, the tutorial's network."""
+def chains(n_steps: int, rounds: int) -> Table:
+    """One step's share of a chain, 128 chains, the tutorial's network."""
     net, x = tutorial_net(), start()
     works: dict[str, Work] = {
-        TUTORIAL: partial(tutorial(net, x), STEPS),
-        SAME: partial(ours_as_the_tutorial(net, x), STEPS),
-        OURS: partial(ours(net, x), STEPS),
+        TUTORIAL: partial(tutorial(net, x), n_steps),
+        SAME: partial(ours_as_the_tutorial(net, x), n_steps),
+        OURS: partial(ours(net, x), n_steps),
     }
-    times = paired(works, rounds=rounds, repeats=3, per=STEPS)
-    return Table(f"one step's share of a chain of {STEPS}, 128 chains, the tutorial's network", times)
+    times = paired(works, rounds=rounds, repeats=3, per=n_steps)
+    return Table(f"one step's share of a chain of {n_steps}, 128 chains, the tutorial's network", times)
 
 
 def updates(rounds: int) -> Table:
@@ -51,13 +52,24 @@ def updates(rounds: int) -> Table:
     return Table("one training update, buffer included, batch 128", paired(works, rounds=rounds))
 
 
+def by_both(rounds: int) -> Table:
+    """A training update of recipe mnist by PyTorch, and by the C++."""
+    images, works = MNIST().load().train.images[:BATCH], {}
+    for path in ("PyTorch", "C++"):
+        state = load_recipe("mnist", []).make_state()
+        if path == "PyTorch":
+            state.energy.native_net = lambda **_: None  # as where there is no C++
+        works[f"ebmnist, recipe mnist by {path}"] = partial(train_step, state, images)
+    return Table("one training update of recipe mnist, by PyTorch and by the C++", paired(works, rounds=rounds))
+
+
 def main() -> None:
-    """Time both."""
+    """Time all."""
     args = options(__doc__).parse_args()
     torch.manual_seed(0)
-    parts = [chains(args.rounds), updates(args.rounds)]
+    parts = [*(chains(n_steps, args.rounds) for n_steps in STEPS), updates(args.rounds), by_both(args.rounds)]
     notes = [
-        "All on width 16, the tutorial's network, but “recipe mnist as it is”: width 32, 4 Langevin steps.",
+        "All on width 16, the tutorial's network, but recipe mnist: width 32, 4 Langevin steps.",
         "Recipe uva-t8 is the tutorial's to the letter, fp32; `auto`: bfloat16 on AMD's AVX512_BF16, fp32 elsewhere.",
     ]
     publish("langevin", "Chains and training updates, against the tutorial's", parts, out=args.out, notes=notes)

@@ -8,9 +8,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 
+import torch
 from rich.console import Console
 from rich.table import Table as Grid
 
+from ebmnist.native import engine
 from ebmnist.reporting.environment import describe_environment
 from paired import Rounds
 
@@ -125,7 +127,8 @@ def publish(
     n_rounds = min(len(values) for part in parts for values in _series(part))
     if n_rounds < QUOTABLE:
         notes = [*notes, f"**A trial, not to be quoted**: fewer than {QUOTABLE} rounds."]
-    environment = describe_environment() | (facts or {}) | {"load_average": round(os.getloadavg()[0], 2)}
+    levels = {"engine": engine(), "torch's instructions": torch.backends.cpu.get_cpu_capability()}
+    environment = describe_environment() | levels | (facts or {}) | {"load_average": round(os.getloadavg()[0], 2)}
     console = Console()
     lines = [f"# {title}", "", f"![{title}]({name}.png)"]
     for part in parts:
