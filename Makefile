@@ -1,5 +1,6 @@
 # make run: train the default recipe.  make test: lint, types, tests.  make bench: speed.  make fuzz: 20,000 mutated files.
 # make sanitize: the C++ under sanitizers.  make ranks: runs on 1 to 4 ranks, and kills.
+# make hosts: a run on two network namespaces; it needs root.
 # make docs: the site, in docs/_build/html.  make prose: how the texts read.  make wheels: for all platforms, in dist/.
 # Each makes .venv itself on a fresh machine, but prose, which needs none.
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECIPE ?= mnist
 
-.PHONY: run test check bench fuzz sanitize ranks wheels docs prose clean
+.PHONY: run test check bench fuzz sanitize ranks hosts wheels docs prose clean
 
 run: $(VENV)/.run
 	$(BIN)/python main.py $(RECIPE) $(ARGS)
@@ -28,6 +29,9 @@ fuzz: $(VENV)/.dev
 
 sanitize: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/native/sanitize.py $(ARGS)
+
+hosts: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/two_hosts.py
 
 ranks: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python tests/distributed_runs.py $(ARGS)
