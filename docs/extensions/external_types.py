@@ -40,9 +40,11 @@ EXTERNAL = {
         "torch.device": ("class", "tensor_attributes.html#$"),
         "torch.dtype": ("class", "tensor_attributes.html#$"),
         "torch.nn.Module": ("class", "generated/torch.nn.Module.html#$"),
-        # where these two are really defined
+        # where these are really defined
         "torch._C.Generator": ("class", "generated/torch.Generator.html#torch.Generator"),
         "torch.nn.modules.module.Module": ("class", "generated/torch.nn.Module.html#torch.nn.Module"),
+        "torch.distributed.distributed_c10d.Store": ("class", "distributed.html#torch.distributed.Store"),
+        "torch.distributed.distributed_c10d.ProcessGroup": ("class", "distributed.html#groups"),
     },
 }
 
