@@ -139,12 +139,18 @@ def kill_and_go_on(reference: Path, n: int, then: int, after: float, victim: int
     return left
 
 
+def training(n: int, run: Path, told: Path) -> list[int]:
+    """Start n ranks that train; their processes, once there is a checkpoint."""
+    pids = start(n, ["train", *RECIPE, "--out", str(run)], told)
+    while not list_checkpoints(run / "checkpoints"):
+        time.sleep(0.001)
+    return pids
+
+
 def interrupt_one(reference: Path, folder: Path) -> None:
     """Ctrl-C that reaches one rank of two stops both after the same update, and loses nothing."""
     run, told = folder / "interrupted", folder / "told"
-    pids = start(2, ["train", *RECIPE, "--out", str(run)], told)
-    while not list_checkpoints(run / "checkpoints"):
-        time.sleep(0.001)
+    pids = training(2, run, told)
     os.kill(pids[1], signal.SIGINT)
     assert ends(pids) in ([143, 130], [0, 0])  # rank 0 knows only that it was asked; or all was done already
     saved = max(list_checkpoints(run / "checkpoints"))
@@ -234,9 +240,7 @@ def evaluate_on(numbers: list[int], model: Path, folder: Path) -> None:
 def stop_one(reference: Path, folder: Path) -> None:
     """A rank that is stopped for a while is named by rank 0, and nothing is lost when it goes on."""
     run, told = folder / "stopped", folder / "told"
-    pids = start(3, ["train", *RECIPE, "--out", str(run)], told)
-    while not list_checkpoints(run / "checkpoints"):
-        time.sleep(0.001)
+    pids = training(3, run, told)
     os.kill(pids[2], signal.SIGSTOP)
     by, named = time.monotonic() + PATIENCE, f"waiting for rank 2 ({socket.gethostname()}), after update "
     while named not in (told / "0").read_text() and time.monotonic() < by:

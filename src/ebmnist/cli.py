@@ -54,13 +54,12 @@ def _command(words: list[str]) -> int:
             raise BadInput(f"{field!r}: is not UTF-8; use other characters")
     tell_of_logs()
     try:
-        from ebmnist.commands import command_of  # imports torch: only now, so that --help is quick
+        from ebmnist import commands  # imports torch: only now, so that --help is quick
 
-        command = command_of(args.command)
-    except BadInput:  # a ValueError, and no fault of a package
-        raise
+        command = commands.command_of(args.command)
     except UNIMPORTABLE as error:
         raise BadInput(f"cannot start ({in_one_line(error)}); mend that package in {sys.prefix}") from error
+    commands.check_launched(args.command)
     return command(args, fields)
 
 

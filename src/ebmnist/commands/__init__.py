@@ -31,7 +31,11 @@ DIVIDED = ("run", "train", "resume", "sample", "score", "evaluate")  # commands 
 
 
 def command_of(name: str) -> Callable[[argparse.Namespace, list[str]], int]:
-    """Import the function of a command. Raises: BadInput: this is one of several ranks, and one process does it."""
+    """Import the function of a command."""
+    return cast(Callable[[argparse.Namespace, list[str]], int], resolve_name(f"{__name__}.{COMMANDS[name]}"))
+
+
+def check_launched(name: str) -> None:
+    """Raise `BadInput` where this is one of several ranks, and one process does the command."""
     if name not in DIVIDED:
         check_single(name)
-    return cast(Callable[[argparse.Namespace, list[str]], int], resolve_name(f"{__name__}.{COMMANDS[name]}"))
