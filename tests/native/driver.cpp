@@ -132,9 +132,11 @@ void run(Case c, File& out) {
     run_native(handle, c, {}, out);
     release(handle);
 
-    std::vector<uint32_t> words(12);
-    must(philox(c.counters.data(), 3, (uint64_t)c.counters[13] << 32 | c.counters[12], words.data()));
-    out.write(words);
+    std::vector<uint32_t> known(12);
+    must(philox(c.counters.data(), 3, (uint64_t)c.counters[13] << 32 | c.counters[12], known.data()));
+    out.write(known);
+    std::vector<int64_t> drawn((size_t)c.n * 4 * 17);  // 17 blocks: the last lanes have less
+    must(words(c.kernel.seed, c.kernel.stream, c.draw, c.chains.data(), c.chains.data(), c.n, 17, drawn.data(), c.n_threads));
 }
 
 int wrong = 0;
@@ -233,9 +235,16 @@ int refused() {
     for (int32_t values : {0, -1, huge}) refuses("normals: n_values", normals(0, 0, 0, 0, &chain, 1, values, o, 1));
     refuses("normals: out", normals(0, 0, 0, 0, &chain, 1, 1, nullptr, 1));
     refuses("normals: n_threads", normals(0, 0, 0, 0, &chain, 1, 1, o, 0));
-    uint32_t words[4] = {};
-    refuses("philox: n", philox(words, 0, 0, words));
-    refuses("philox: out", philox(words, 1, 0, nullptr));
+    int64_t drawn[4];
+    refuses("words: n", words(0, 0, 0, &chain, &chain, 0, 1, drawn, 1));
+    refuses("words: rows", words(0, 0, 0, nullptr, &chain, 1, 1, drawn, 1));
+    refuses("words: steps", words(0, 0, 0, &chain, nullptr, 1, 1, drawn, 1));
+    refuses("words: out", words(0, 0, 0, &chain, &chain, 1, 1, nullptr, 1));
+    for (int32_t draw : {-1, 16}) refuses("words: draw", words(0, 0, draw, &chain, &chain, 1, 1, drawn, 1));
+    for (int32_t blocks : {0, 1 << 28}) refuses("words: n_blocks", words(0, 0, 0, &chain, &chain, 1, blocks, drawn, 1));
+    uint32_t counters[4] = {};
+    refuses("philox: n", philox(counters, 0, 0, counters));
+    refuses("philox: out", philox(counters, 1, 0, nullptr));
     release(handle);
     release(nullptr);
     return wrong;

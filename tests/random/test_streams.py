@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ebmnist.errors import BadInput
+from ebmnist.native import library
 from ebmnist.random import Purpose, Stream, check_seed, philox
 
 STREAM = Stream(0, Purpose.SAMPLING)
@@ -29,6 +30,17 @@ def test_the_address_is_the_counter():
     expected = [r * f(phi) for r, phi in zip(radius, angle, strict=True) for f in (math.cos, math.sin)]
     normal = stream.normal(rows(row), step, (8,), draw=draw, dtype=torch.float64)[0, 4:]
     assert normal.tolist() == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.skipif(library() is None, reason="nothing compiled runs here")
+@pytest.mark.parametrize("n_values", [1, 4, 63, 64, 65, 785])
+def test_the_words_of_the_engine_are_those_of_pytorch(n_values, monkeypatch):
+    stream, steps = Stream(2**63 - 1, 255, 2**24 - 1), rows(0, 5, 2**32 - 1, 9)
+    asked = {"draw": 15, "shape": (n_values,), "step": steps, "rows": rows(3, 2**32 - 1, 0, 77)}
+    compiled = stream.integers(2**31, **asked), stream.normal(**asked)
+    monkeypatch.setattr("ebmnist.random.streams.library", lambda: None)
+    for found, expected in zip(compiled, (stream.integers(2**31, **asked), stream.normal(**asked)), strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_normals_are_normal():

@@ -3,6 +3,6 @@
 from ebmnist.native.build import bf16_is_fast, engine, library
 from ebmnist.native.conv import Conv
 from ebmnist.native.network import NativeNet, NativeSegment
-from ebmnist.native.random import normals, philox
+from ebmnist.native.random import normals, philox, words
 
-__all__ = ["Conv", "NativeNet", "NativeSegment", "bf16_is_fast", "engine", "library", "normals", "philox"]
+__all__ = ["Conv", "NativeNet", "NativeSegment", "bf16_is_fast", "engine", "library", "normals", "philox", "words"]

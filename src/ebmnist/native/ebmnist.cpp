@@ -196,6 +196,30 @@ int32_t normals(uint64_t seed, uint32_t stream, uint32_t step, int32_t draw, con
     });
 }
 
+int32_t words(uint64_t seed, uint32_t stream, int32_t draw, const int64_t* rows, const int64_t* steps, int32_t n,
+              int32_t n_blocks, int64_t* out, int32_t n_threads) {
+    return status_of([&] {
+        check_batch(n, n_threads);
+        require(out && draw >= 0 && draw < 16 && n_blocks >= 1 && n_blocks < 1 << 28);
+        check_chains(rows, n);
+        check_chains(steps, n);
+        size_t of_each_word = (size_t)n * (size_t)n_blocks;
+        Words lane;
+        for (int i = 0; i < LANES; i++) lane[i] = (uint32_t)i;
+        share(n, n_threads, [&](auto next) {
+            for (int row; (row = next()) >= 0;)
+                for (int first = 0; first < n_blocks; first += LANES) {
+                    Words drawn[4] = {(lane + (uint32_t)first) | (uint32_t)draw << 28, Words{} + (uint32_t)steps[row],
+                                      Words{} + (uint32_t)rows[row], Words{} + stream};
+                    philox_words(drawn, seed);
+                    int64_t* to = out + (size_t)row * (size_t)n_blocks + first;
+                    for (int i = 0; i < 4; i++, to += of_each_word)
+                        for (int j = 0; j < std::min(LANES, n_blocks - first); j++) to[j] = drawn[i][j];
+                }
+        });
+    });
+}
+
 int32_t philox(const uint32_t* counters, int32_t n, uint64_t key, uint32_t* out) {
     return status_of([&] {
         require(counters && out && n >= 1);

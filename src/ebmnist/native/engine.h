@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define EBMNIST_ABI 4
+#define EBMNIST_ABI 5
 #ifdef _WIN32
 #define EBMNIST_ENTRY __declspec(dllexport)
 #else
@@ -82,6 +82,10 @@ EBMNIST_ENTRY int32_t langevin_chain(const struct Handle* handle, const struct L
 // Standard normals of one draw: chains: (n,), each in [0, 2³²); out: (n, n_values).
 EBMNIST_ENTRY int32_t normals(uint64_t seed, uint32_t stream, uint32_t step, int32_t draw, const int64_t* chains,
                               int32_t n, int32_t n_values, float* out, int32_t n_threads);
+
+// Random words of blocks 0 … n_blocks − 1 of each row: rows, steps: (n,), each in [0, 2³²); out: (4, n, n_blocks).
+EBMNIST_ENTRY int32_t words(uint64_t seed, uint32_t stream, int32_t draw, const int64_t* rows, const int64_t* steps,
+                            int32_t n, int32_t n_blocks, int64_t* out, int32_t n_threads);
 
 // Philox4x32-10 of n counters under one key: counters, out: (n, 4).
 EBMNIST_ENTRY int32_t philox(const uint32_t* counters, int32_t n, uint64_t key, uint32_t* out);

@@ -39,6 +39,30 @@ def normals(seed: int, stream: int, chains: Tensor, step: int, n_values: int, dr
     return out
 
 
+def words(seed: int, stream: int, rows: Tensor, steps: Tensor, n_blocks: int, draw: int = 0) -> Tensor:
+    """Return random words, (4, R, n_blocks), int64 in [0, 2³²) on the CPU; `library()` must have something.
+
+    Word i of block b of a row is a function of (seed, stream, row, step, draw, b), as `random.streams` has it.
+
+    Args:
+        seed: 0 … 2⁶³ − 1, the key.
+        stream: 0 … 2³² − 1: purpose and call.
+        rows: (R,), int64, 0 … 2³² − 1, R ≥ 1.
+        steps: of each row, (R,), as rows.
+        n_blocks: of four words each, 1 … 2²⁸ − 1.
+        draw: 0 … 15, of several in one step.
+
+    Raises:
+        BadInput: a row or step out of its range.
+    """
+    rows, steps = _in_words("rows", rows), _in_words("steps", steps)
+    out = torch.empty(4, len(rows), n_blocks, dtype=torch.int64, device="cpu")
+    given(library()).words(
+        seed, stream, draw, address(rows), address(steps), len(rows), n_blocks, address(out), torch.get_num_threads()
+    )
+    return out
+
+
 def philox(counter: Tensor, key: tuple[int, int]) -> Tensor:
     """Return Philox4x32-10's words, (n, 4), of counters, (n, 4), under a key of two words; words are int64 in [0, 2³²).
 

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from ebmnist.errors import BadInput
+from ebmnist.native import library
+from ebmnist.native import words as native_words
 from ebmnist.random.laws import Law, normal, uniform, words
-from ebmnist.random.philox import philox
+from ebmnist.random.philox import Words, philox
 
 N_SEEDS, N_CALLS, N_STEPS, N_DRAWS, N_BLOCKS = 2**63, 2**24, 2**32, 16, 2**28
 # Blocks computed at once: on a processor few enough for its cache, elsewhere many enough to be worth a launch.
@@ -128,12 +130,19 @@ class Stream:
         # Half precision is rounded from float32.
         exact = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
         out = torch.empty(len(rows), n_blocks, 4, dtype=exact, device=device)
-        blocks = torch.arange(draw << 28, (draw << 28) + n_blocks, dtype=torch.int64, device=device)
-        word = torch.full((1,), self.word, dtype=torch.int64, device=device)
         steps = torch.full((1,), step, dtype=torch.int64, device=device) if isinstance(step, int) else step
         steps = steps.expand(len(rows))
         at_once = max(1, (CHUNK if device.type == "cpu" else CHUNK_ELSEWHERE) // max(1, n_blocks))
         for begin in range(0, len(rows) if n_blocks else 0, at_once):
             part = slice(begin, begin + at_once)
-            law(philox((blocks, steps[part, None], rows[part, None], word), self.seed), out[part])
+            law(self._words(rows[part], steps[part], n_blocks, draw), out[part])
         return out.flatten(1)[:, :n_values].to(dtype).reshape(len(rows), *shape)
+
+    def _words(self, rows: Tensor, steps: Tensor, n_blocks: int, draw: int) -> Words:
+        """The words of each row's blocks, (R, n_blocks) each: the same from the C++ and from PyTorch."""
+        if rows.device.type == "cpu" and library() is not None:
+            first, second, third, fourth = native_words(self.seed, self.word, rows, steps, n_blocks, draw)
+            return first, second, third, fourth
+        blocks = torch.arange(draw << 28, (draw << 28) + n_blocks, dtype=torch.int64, device=rows.device)
+        word = torch.full((1,), self.word, dtype=torch.int64, device=rows.device)
+        return philox((blocks, steps[:, None], rows[:, None], word), self.seed)
