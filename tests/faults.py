@@ -1,7 +1,7 @@
 """What can break a training run, injected between two updates: for the tests and for `benchmarks/guard.py`."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ def nan_in_buffer(state: TrainState) -> None:
 
 
 def nan_in_optimiser(state: TrainState) -> None:
-    next(iter(state.optimiser.state.values()))["exp_avg_sq"].fill_(torch.nan)
+    state.optimiser.moments[0]["exp_avg_sq"].fill_(torch.nan)
 
 
 @torch.no_grad()
@@ -45,12 +45,13 @@ def nan_in_average(state: TrainState) -> None:
 
 
 def lr_times_100(state: TrainState) -> None:
-    def rush(optimiser: torch.optim.Optimizer, *_: Any) -> None:
-        handle.remove()
-        for group in optimiser.param_groups:
-            group["lr"] *= 100
+    step = state.optimiser.step
 
-    handle = state.optimiser.register_step_pre_hook(rush)
+    def rush(lr: float) -> None:
+        del state.optimiser.step  # the class's own again
+        step(100 * lr)
+
+    state.optimiser.step = rush  # type: ignore[method-assign]
 
 
 @torch.no_grad()

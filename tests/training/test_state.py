@@ -69,7 +69,8 @@ def test_restored_moments_have_the_weights_memory_format(images):
     state = toy_state(ConvNet(width=2))
     advance(state, images, 1)
     state.restore(through_a_file(state.snapshot()))
-    strides = [(p.stride(), state.optimiser.state[p]["exp_avg_sq"].stride()) for p in state.energy.parameters()]
+    moments = state.optimiser.moments
+    strides = [(p.stride(), moments[i]["exp_avg_sq"].stride()) for i, p in enumerate(state.energy.parameters())]
     assert all(weight == moment for weight, moment in strides)
 
 

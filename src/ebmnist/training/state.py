@@ -3,13 +3,13 @@
 import copy
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from ebmnist.errors import BadInput
 from ebmnist.random import Purpose, StepRng, Stream, check_seed
 from ebmnist.ranks import ALONE, Ranks
 from ebmnist.sampling.base import Kernel, Start
+from ebmnist.training.adamw import AdamW
 from ebmnist.training.base import DenoisingObjective, Objective
 from ebmnist.training.guard import GuardState
 from ebmnist.training.hyperparameters import Training
@@ -59,10 +59,7 @@ class TrainState:
         self.ranks = ranks
         self.stream = 0  # how often the guard has gone back, each time to go on with other random numbers
         self.ema = copy.deepcopy(energy).eval().requires_grad_(False)
-        betas = (training.beta1, training.beta2)
-        self.optimiser = torch.optim.AdamW(
-            energy.parameters(), lr=training.lr, betas=betas, weight_decay=training.weight_decay
-        )
+        self.optimiser = AdamW(energy.parameters(), (training.beta1, training.beta2), training.weight_decay)
         self.device = next(energy.parameters()).device
         self.guard_state = GuardState()
         self.step = 0
@@ -91,8 +88,7 @@ class TrainState:
         tensors = {f"energy.{k}": v for k, v in self.energy.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
         tensors |= {f"start.{k}": v for k, v in self.start.tensors().items()}
-        for i, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{i}.{k}": v for k, v in moments.items()}
+        tensors |= {f"optimiser.{k}": v for k, v in self.optimiser.tensors().items()}
         memory = {**self.guard_state._asdict(), "running": self.guard_state.running._asdict()}
         facts = {"step": self.step, "seed": self.seed, "stream": self.stream, "guard": memory}
         return Snapshot({k: v.detach().clone() for k, v in tensors.items()}, facts)
@@ -106,22 +102,11 @@ class TrainState:
         tensors, facts = snapshot
         load_weights(self.energy, _under(tensors, "energy."))
         load_weights(self.ema, _under(tensors, "ema."))
-        self._restore_optimiser(_under(tensors, "optimiser."))
+        self.optimiser.restore(_under(tensors, "optimiser."))
         self.start.restore({k: v.to(self.device) for k, v in _under(tensors, "start.").items()})
         self.step, self.seed, self.stream = facts["step"], facts["seed"], facts["stream"]
         guard = dict(facts["guard"])
         self.guard_state = GuardState(**{**guard, "running": Running(**guard["running"])})
-
-    def _restore_optimiser(self, tensors: dict[str, Tensor]) -> None:
-        parameters = list(self.energy.parameters())
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            index, key = name.split(".")
-            p = parameters[int(index)]
-            # Moments take the parameter's memory format: with mixed ones each update would be slower.
-            kept = torch.empty_like(p).copy_(value) if value.shape == p.shape else value.clone()
-            state.setdefault(int(index), {})[key] = kept
-        self.optimiser.load_state_dict({"state": state, "param_groups": self.optimiser.state_dict()["param_groups"]})
 
 
 def load_weights(energy: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -39,7 +39,7 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
         loss, terms = _on_noisy_images(state, objective, x_pos)
     else:
         loss, terms = _on_samples(state, objective, whole, x_pos, regularisation)
-    state.optimiser.zero_grad()
+    energy.zero_grad()
     whole.backward(loss) if isinstance(whole, DividedEnergy) else loss.backward()  # type: ignore[no-untyped-call]
     weight_grad_norm = clip_grad_norm_(energy.parameters(), t.weight_grad_clip)
 
@@ -145,9 +145,7 @@ def _smoothing(state: TrainState, draw: Draw) -> tuple[float | Tensor, float | T
 @torch.no_grad()
 def _descend(state: TrainState, lr: float) -> None:
     """Adam on the weights, then the average follows: θ̄ ← θ̄ + (1 − β)(θ − θ̄)."""
-    for group in state.optimiser.param_groups:
-        group["lr"] = lr
-    state.optimiser.step()
+    state.optimiser.step(lr)
     # A young average follows closely, so that the random initial weights are soon forgotten.
     decay = min(state.training.ema_decay, (1 + state.step) / (10 + state.step))
     for mean, now in zip(state.ema.parameters(), state.energy.parameters(), strict=True):
