@@ -81,7 +81,7 @@ def train(recipe: Recipe, path: Path, *, ranks: Ranks = ALONE) -> Events:
     """
     with ranks.agreed():
         state = _state_on(ranks, recipe)
-        images = recipe.load_data().train.images.to(recipe.device)
+        images = recipe.load_data().train.pixels.to(recipe.device)
         _check_alike(recipe, images, state)
     with ExitStack() as stack:
         with ranks.agreed():
@@ -117,7 +117,7 @@ def resume(path: Path, overrides: Sequence[str] = (), *, restart: bool = False, 
                 snapshot = Snapshot(checkpoint.tensors, checkpoint.facts)
                 check_snapshot(snapshot, state, str(path))
                 state.restore(snapshot)
-            images = recipe.load_data().train.images
+            images = recipe.load_data().train.pixels
             _check_images(images, checkpoint, path)
             _check_alike(recipe, images, state)
         with ranks.agreed():

@@ -122,7 +122,7 @@ def energies(setting: Setting, x: Tensor) -> Part:
     """Histograms of the energy of train, test, samples and noise."""
     model, dataset, run, rng, _ = setting
     sets = {
-        "train": dataset.train.images[:N_ENERGIES],
+        "train": dataset.train.at(slice(N_ENERGIES)).images,
         "test": dataset.test.images[:N_ENERGIES],
         "samples": x,
         "noise": uniform_noise(N_ENERGIES, (1, 28, 28), rng),

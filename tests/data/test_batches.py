@@ -32,6 +32,13 @@ def test_a_batch_depends_on_nothing_but_seed_and_step():
         assert torch.equal(Batches(images, 8, stream(3)).at(step), in_order[step])
 
 
+def test_batches_of_bytes_are_images():
+    pixels = torch.arange(256, dtype=torch.uint8).view(64, 1, 2, 2)
+    of_bytes, of_floats = (Batches(x, 8, stream(3)).at(5) for x in (pixels, pixels / 255))
+    assert of_bytes.dtype == torch.float32
+    assert torch.equal(of_bytes, of_floats)
+
+
 def test_epochs_and_seeds_have_orders_of_their_own():
     orders = {tuple(epoch_order(100, stream(seed), epoch).tolist()) for seed in range(5) for epoch in range(5)}
     assert len(orders) == 25

@@ -46,6 +46,14 @@ def test_loads_do_not_share_memory(mnist):
     assert again.test.labels.data_ptr() != mnist.test.labels.data_ptr()
 
 
+def test_pixels_are_the_bytes_of_the_file_held_once(mnist):
+    again = MNIST().load()
+    assert mnist.train.pixels.dtype == torch.uint8
+    assert again.train.pixels.data_ptr() == mnist.train.pixels.data_ptr()
+    end = mnist.train.pixels.data_ptr() + mnist.train.pixels.numel()
+    assert mnist.validation.pixels.data_ptr() == end
+
+
 def test_another_folder_of_the_same_files_will_do(mnist):
     assert torch.equal(MNIST(BUNDLED, n_validation=100).load().validation.images, mnist.validation.images[-100:])
 

@@ -122,7 +122,7 @@ def test_the_chains_are_run_once(dataset: Dataset) -> None:
 
 
 def test_the_best_length_is_chosen_on_images_that_start_no_chain(dataset: Dataset) -> None:
-    validation = Split(*(part[:511] for part in dataset.validation))
+    validation = dataset.validation.at(slice(511))
     with pytest.raises(Unmeasurable, match="511 validation images are too few; 256 start"):
         ChainLength(long=64).measure(context(dataset._replace(validation=validation)), rng())
 

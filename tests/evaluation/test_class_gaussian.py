@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -49,11 +51,11 @@ def test_a_class_of_one_image_is_refused() -> None:
     labels = train.labels.clone()
     labels[5] = 2
     with pytest.raises(Unmeasurable, match="class 2 has fewer than 2"):
-        fit_class_gaussian(train._replace(labels=labels))
+        fit_class_gaussian(replace(train, labels=labels))
 
 
 def test_a_digit_that_is_held_out_has_no_gaussian_and_leaves_the_others_theirs() -> None:
     train = two_classes(40)
-    fit, others = fit_class_gaussian(train._replace(labels=3 * train.labels + 1)), fit_class_gaussian(train)  # 1 and 4
+    fit, others = fit_class_gaussian(replace(train, labels=3 * train.labels + 1)), fit_class_gaussian(train)  # 1 and 4
     first, second = (f.sample(50, torch.Generator().manual_seed(2)) for f in (fit, others))
     assert torch.equal(first, second)

@@ -89,7 +89,7 @@ def test_a_dead_energy_is_unmeasurable_in_one_line(dataset: Dataset) -> None:
 
 
 def test_too_few_images_are_unmeasurable(dataset: Dataset) -> None:
-    few = dataset._replace(validation=Split(*(part[:99] for part in dataset.validation)))
+    few = dataset._replace(validation=dataset.validation.at(slice(99)))
     with pytest.raises(Unmeasurable, match="a split has fewer than 100 images"):
         SMALL.measure(context(few), Rng(0))
 

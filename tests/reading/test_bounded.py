@@ -1,6 +1,7 @@
 import gzip
 import lzma
 import tracemalloc
+from functools import partial
 
 import pytest
 
@@ -38,8 +39,21 @@ def test_inflated_up_to_a_limit(how):
         inflate(how(b"x" * 1000), "name", 999)
 
 
-def test_a_gzip_file_of_several_members_is_their_sum():
-    assert inflate(gzip.compress(b"a") + gzip.compress(b"b"), "name") == b"ab"
+@pytest.mark.parametrize("how", [gzip.compress, lzma.compress])
+def test_a_file_of_several_members_is_their_sum(how, monkeypatch):
+    assert inflate(how(b"a") + how(b"b"), "name") == b"ab"
+    monkeypatch.setattr("ebmnist.reading.bounded.PIECE", 7)
+    assert inflate(how(b"abc" * 5) + how(b"") + how(b"de" * 20), "name") == b"abc" * 5 + b"de" * 20
+
+
+@pytest.mark.parametrize("how", [gzip.compress, partial(lzma.compress, preset=0)])
+def test_what_is_inflated_is_held_once(how):
+    content = how(bytes(20_000_000))
+    tracemalloc.start()
+    inflate(content, "name")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30_000_000
 
 
 @pytest.mark.parametrize("how", [gzip.compress, lzma.compress])

@@ -72,6 +72,7 @@ def test_what_can_be_changed_is_not() -> None:
 
 def test_a_digest_tells_other_images_another_order_and_another_number(images: torch.Tensor) -> None:
     many = images.repeat(40, 1, 1, 1)[:2500].mul(255).round() / 255  # as bytes were
+    assert images_digest((many * 255).round().byte()) == images_digest(many)
     digests = [images_digest(x) for x in (many, many.flip(0), many[:-1], 1 - many, many + 1e-6)]
     assert len(set(digests)) == 4
     assert digests[0] == digests[4]

@@ -2,12 +2,14 @@
 
 import torch
 
+from ebmnist.energies import ConvNet
 from ebmnist.sampling import FromNoise, ReplayBuffer
 from ebmnist.training import Action, Guard, Snapshot, fit
 from ebmnist.training.limits import Limits
 from ebmnist.training.loop import Snapshots
 from faults import buffer_at_clamp, nan_in_buffer, nan_in_gradient, nan_in_weight
 from toy_run import GUARD, WARM, all_finite, bumps, make_state, until_diverged, warmed
+from toys import toy_state
 
 
 def test_a_rollback_restores_everything_to_the_bit_but_stream_and_rate(warm: Snapshot) -> None:
@@ -139,3 +141,16 @@ def test_before_any_chain_was_healthy_they_are_replaced_by_noise() -> None:
     assert isinstance(state.start, ReplayBuffer)
     assert all_finite(state)
     assert not state.start.age[::4].any()
+
+
+def test_training_on_bytes_gives_the_bits_of_training_on_their_images() -> None:
+    pixels = torch.arange(24 * 784).remainder(251).byte().view(24, 1, 28, 28)
+    ended = []
+    for images in (pixels, pixels / 255):
+        torch.manual_seed(0)
+        guard = Guard(limits=Limits(diversity=1e6))  # chains are replaced after each update
+        state = toy_state(ConvNet(width=2), n_updates=3, batch_size=8, n_steps=1, guard=guard)
+        decisions = [decision for _, decision in fit(state, images)]
+        assert any(decision.action is Action.REINITIALISED for decision in decisions)
+        ended.append(state.snapshot().tensors)
+    assert all(torch.equal(value, ended[1][name]) for name, value in ended[0].items())

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from torch import Tensor
 
+from ebmnist.data.base import as_images
 from ebmnist.errors import BadInput
 from ebmnist.random import Stream
 
@@ -13,8 +14,9 @@ from ebmnist.random import Stream
 class Batches:
     """Shuffled batches without replacement; an epoch's last N mod B images are left out.
 
-    `images` is (N, *shape) on any device; batch `step` belongs to epoch step // (N // B), whose order
-    depends on (stream, epoch) alone. Raises: BadInput unless 1 <= batch_size <= N.
+    `images` is (N, *shape) on any device; of uint8 pixels, batches are the images (`as_images`). Batch `step` belongs
+    to epoch step // (N // B), whose order depends on (stream, epoch) alone.
+    Raises: BadInput unless 1 <= batch_size <= N.
 
     >>> import torch
     >>> from ebmnist.random import Purpose
@@ -41,7 +43,7 @@ class Batches:
         epoch, position = divmod(step, self.per_epoch)
         order = epoch_order(len(self.images), self.stream, epoch)
         rows = order[position * self.batch_size : (position + 1) * self.batch_size]
-        return self.images[rows.to(self.images.device)]
+        return as_images(self.images[rows.to(self.images.device)])
 
 
 @lru_cache(maxsize=2)

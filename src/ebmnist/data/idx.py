@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ebmnist.data.base import Dataset, Split
+from ebmnist.data.base import Dataset, Split, as_images
 from ebmnist.data.layout import FILES, file_of, find, place_of
 from ebmnist.errors import BadInput
 from ebmnist.reading import LARGEST, from_home, inflated_start, read_bytes, resembles
@@ -54,9 +54,14 @@ def read_idx(source: str | Path | bytes, name: str | None = None) -> Tensor:
     name = name or ("IDX data" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_bytes(Path(source))
     start, shape = _header(inflated_start(data, name, ENOUGH), name)
-    expected = math.prod(shape)
     # No more than its header says, so that a file which inflates without end costs nothing.
-    raw = inflated_start(data, name, min(start + expected, LARGEST) + 1)
+    return idx_tensor(inflated_start(data, name, min(start + math.prod(shape), LARGEST) + 1), name)
+
+
+def idx_tensor(raw: bytearray, name: str) -> Tensor:
+    """Return the uint8 tensor in the inflated bytes of an IDX file, which it shares. Raises: BadInput."""
+    start, shape = _header(raw, name)
+    expected = math.prod(shape)
     if (found := len(raw) - start) != expected:
         little = struct.unpack(f"<{raw[3]}I", raw[4:start])
         if math.prod(little) == found:
@@ -67,11 +72,10 @@ def read_idx(source: str | Path | bytes, name: str | None = None) -> Tensor:
             f"truncated: {found} bytes of data" if found < expected else "overlong: more bytes of data than it names"
         )
         raise BadInput(f"{name}: {fault}, its shape {shape} needs {expected}; fetch it again")
-    # A bytearray, because torch warns of memory that cannot be written to.
-    return torch.frombuffer(bytearray(raw), dtype=torch.uint8, offset=start).reshape(shape)
+    return torch.frombuffer(raw, dtype=torch.uint8, offset=start).reshape(shape)
 
 
-def _header(raw: bytes, name: str) -> tuple[int, tuple[int, ...]]:
+def _header(raw: bytearray, name: str) -> tuple[int, tuple[int, ...]]:
     """Return where the elements begin, and the shape."""
     if len(raw) < 4 or raw[:2] != b"\0\0" or not 1 <= raw[3] <= 4:
         seen = f"starts with 0x{raw[:4].hex()}{resembles(raw)}"
@@ -150,19 +154,17 @@ def to_dataset(
     Raises: BadInput, naming `where`, for images that are not 28x28, another number of labels than images, or a
     `without` that names a label not there, or all of them.
     """
-    images, labels = _labelled(tensors, *FILES[:2], where)
-    if len(images) > 1 and bool((images == images[0]).all()):
-        raise BadInput(
-            f"{where}: {FILES[0]} holds one image {len(images)} times, which teaches nothing; fetch it again"
-        )
-    if len(images) == 1:
+    whole = _labelled(tensors, *FILES[:2], where)
+    n, pixels = len(whole.labels), whole.pixels
+    if n > 1 and all(bool((part == pixels[0]).all()) for part in torch.split(pixels, 1000)):
+        raise BadInput(f"{where}: {FILES[0]} holds one image {n} times, which teaches nothing; fetch it again")
+    if n == 1:
         raise BadInput(f"{where}: {FILES[0]} holds one image; training and validation need at least one each")
-    if not 1 <= n_validation < len(images):
-        raise BadInput(f"n_validation = {n_validation}: expected 1 to {len(images) - 1}, {where} holds {len(images)}")
-    cut = len(images) - n_validation
-    train, validation = Split(images[:cut], labels[:cut]), Split(images[cut:], labels[cut:])
+    if not 1 <= n_validation < n:
+        raise BadInput(f"n_validation = {n_validation}: expected 1 to {n - 1}, {where} holds {n}")
+    train, validation = whole.at(slice(n - n_validation)), whole.at(slice(n - n_validation, n))
     if without:
-        absent = sorted(set(without) - set(labels.tolist()))
+        absent = sorted(set(without) - set(whole.labels.tolist()))
         if absent:
             raise BadInput(f"without = {list(without)}: {where} has no label {absent[0]} to leave out")
         train, validation = _leave_out(train, without, where), _leave_out(validation, without, where)
@@ -173,7 +175,7 @@ def _leave_out(split: Split, without: tuple[int, ...], where: str) -> Split:
     stays = ~torch.isin(split.labels, torch.tensor(without))
     if not stays.any():
         raise BadInput(f"without = {list(without)}: leaves a split of {where} empty; leave out fewer labels")
-    return Split(split.images[stays], split.labels[stays])
+    return split.at(stays)
 
 
 def _labelled(tensors: Mapping[str, Tensor], image_file: str, label_file: str, where: str) -> Split:
@@ -182,11 +184,16 @@ def _labelled(tensors: Mapping[str, Tensor], image_file: str, label_file: str, w
         raise BadInput(f"{where}: {label_file} has shape {tuple(labels.shape)}; expected one label per image, (N,)")
     if len(pixels) != len(labels):
         raise BadInput(f"{where}: {image_file} holds {len(pixels)} images, but {label_file} {len(labels)} labels")
-    return Split(bytes_to_images(pixels, f"{where}: {image_file}"), labels.long())
+    return Split(check_pixels(pixels, f"{where}: {image_file}"), labels.long())
 
 
 def bytes_to_images(pixels: Tensor, name: str, side: int = 28) -> Tensor:
     """Return uint8 pixels (N, side, side) as float32 images (N, 1, side, side) in [0, 1]. Raises: BadInput."""
+    return as_images(check_pixels(pixels, name, side))
+
+
+def check_pixels(pixels: Tensor, name: str, side: int = 28) -> Tensor:
+    """Return uint8 pixels (N, side, side) as (N, 1, side, side). Raises: BadInput for another shape, or for bits."""
     if pixels.ndim != 3 or pixels.shape[1:] != (side, side):
         expected = f"expected images of {side}x{side} pixels, (N, {side}, {side})"
         raise BadInput(f"{name}: shape {tuple(pixels.shape)}; {expected}")
@@ -194,4 +201,4 @@ def bytes_to_images(pixels: Tensor, name: str, side: int = 28) -> Tensor:
         raise BadInput(
             f"{name}: its bytes are 0 and 1, which is nearly black on 0…255; if they are bits, write 255 for 1"
         )
-    return pixels.to(torch.float32).div_(255).unsqueeze(1)
+    return pixels.unsqueeze(1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ebmnist.data.base import Dataset
-from ebmnist.data.idx import read_idx, to_dataset
+from ebmnist.data.idx import idx_tensor, to_dataset
 from ebmnist.data.layout import FILES, find, place_of
 from ebmnist.errors import BadInput
 from ebmnist.reading import inflate, read_bytes
@@ -56,9 +56,9 @@ def _read_verified(folder: Traversable, name: str) -> Tensor:
         raise BadInput(
             f"{file}: not MNIST's file (its SHA-256 differs): fetch it again, or use kind idx for another set"
         )
-    return read_idx(raw, str(file))
+    return idx_tensor(raw, str(file))
 
 
-@cache  # Decompression is most of the loading time; what is kept, 55 MB, is a quarter of the float32 images.
+@cache  # Decompression is most of the loading time; the 55 MB that are kept are the pixels of every split.
 def _read_bundled(name: str) -> Tensor:
     return _read_verified(files("ebmnist.data") / "bundled", name)

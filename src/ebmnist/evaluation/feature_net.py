@@ -138,7 +138,7 @@ def train_feature_net(
     AdamW under a one-cycle schedule (Smith & Topin 2018); every image is jittered anew each epoch.
     `rng` is on the CPU, and the device is the data set's. The test split is never looked at.
     """
-    images, labels = dataset.train
+    images, labels = dataset.train.images, dataset.train.labels
     with initialised_from(rng.stream()):
         net = FeatureNet()
         _init(net)

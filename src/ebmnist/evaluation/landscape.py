@@ -203,5 +203,5 @@ def _gap(name: str, above: Tensor, below: Tensor, scale: float) -> Metric:
 
 
 def _take(split: Split, n: int, device: torch.device) -> Split:
-    chosen = evenly_spaced(len(split.images), min(n, len(split.images)))
-    return Split(split.images[chosen].to(device), split.labels[chosen].to(device))
+    chosen = split.at(evenly_spaced(len(split.labels), min(n, len(split.labels))))
+    return Split(chosen.images.to(device), chosen.labels.to(device))

@@ -194,8 +194,9 @@ def _about(detector: Detector) -> str:
 def _held_out_trial(dataset: Dataset, n: int, device: torch.device) -> Trial:
     """Return the labels that training was without, if any, against the others, among n test images evenly spread."""
     digits = held_out(dataset)
-    images, labels = (part[evenly_spaced(len(part), min(n, len(part)))] for part in dataset.test)
-    anomalous = torch.isin(labels, torch.tensor(digits))
+    n_test = len(dataset.test.labels)
+    chosen = dataset.test.at(evenly_spaced(n_test, min(n, n_test)))
+    images, anomalous = chosen.images, torch.isin(chosen.labels, torch.tensor(digits))
     if digits and int(anomalous.sum()) < N_MIN:
         raise Unmeasurable(f"{int(anomalous.sum())} held-out test images are too few; at least {N_MIN} are needed")
     outside = {f"held-out {_join(digits)}": images[anomalous].to(device)} if digits else {}

@@ -29,9 +29,8 @@ def held_out(dataset: Dataset) -> list[int]:
 
 def seen_test(dataset: Dataset) -> Split:
     """Return the test split less the labels that training was without."""
-    images, labels = dataset.test
-    seen = torch.isin(labels, dataset.train.labels)
-    return dataset.test if bool(seen.all()) else Split(images[seen], labels[seen])
+    seen = torch.isin(dataset.test.labels, dataset.train.labels)
+    return dataset.test if bool(seen.all()) else dataset.test.at(seen)
 
 
 def given_sets(folders: Sequence[Path]) -> dict[str, Tensor]:

@@ -173,5 +173,4 @@ def _features(energy: Energy, images: Tensor) -> Tensor:
 
 def _some(split: Split, n: int, stream: Stream) -> Split:
     """At most n of a split's images, at random: their order may go with their labels."""
-    chosen = stream.permutation(len(split.labels), 0)[:n]
-    return Split(split.images[chosen], split.labels[chosen])
+    return split.at(stream.permutation(len(split.labels), 0)[:n])

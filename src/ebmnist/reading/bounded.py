@@ -35,19 +35,19 @@ def read_bytes(file: Traversable, limit: int = LARGEST) -> bytes:
         raise BadInput(
             f"{file}: over {limit:,} bytes, more than is read of such a file; check that it is the right one"
         )
-    return data
+    return bytes(data)
 
 
-def inflate(data: bytes, name: str, limit: int = LARGEST) -> bytes:
-    """Return what gzip or xz `data` holds, or `data` itself if it is neither. Raises: BadInput if corrupt or larger."""
+def inflate(data: bytes, name: str, limit: int = LARGEST) -> bytearray:
+    """Return what gzip or xz `data` holds, or `data` if it is neither. Raises: BadInput if corrupt or larger."""
     whole = inflated_start(data, name, limit + 1)
     if len(whole) > limit:
         raise BadInput(f"{name}: holds over {limit:,} bytes when decompressed, more than is read; fetch it again")
     return whole
 
 
-def inflated_start(data: bytes, name: str, n: int) -> bytes:
-    """Return the first `n` bytes of what gzip or xz `data` holds, or of `data` itself; all, checked, if it is shorter.
+def inflated_start(data: bytes, name: str, n: int) -> bytearray:
+    """Return the first `n` bytes of what gzip or xz `data` holds, or of `data`; all, checked, if it is shorter.
 
     Raises:
         BadInput: corrupt, as far as it was read.
@@ -60,31 +60,33 @@ def inflated_start(data: bytes, name: str, n: int) -> bytes:
             return _start_of_xz(data, n)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise BadInput(f"{name}: corrupt compressed file ({error}); fetch it again") from error
-    return data[:n]
+    return bytearray(memoryview(data)[:n])
 
 
-def _start_of_xz(data: bytes, n: int) -> bytes:
+def _start_of_xz(data: bytes, n: int) -> bytearray:
     """Return the first `n` bytes of the streams in xz data, which zeros may follow."""
-    start = b""
+    start = bytearray()
     while len(start) < n and data:
         decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
-        start += decompressor.decompress(data, n - len(start))
-        if len(start) < n and not decompressor.eof:
-            raise EOFError("it ends too early")
+        while len(start) < n and not decompressor.eof:
+            piece = decompressor.decompress(data, min(n - len(start), PIECE))
+            if not piece and decompressor.needs_input:
+                raise EOFError("it ends too early")
+            start += piece
+            data = b""
         data = decompressor.unused_data.lstrip(b"\0")
     return start
 
 
-def _start(read: Callable[[int], bytes], n: int) -> bytes:
+def _start(read: Callable[[int], bytes], n: int) -> bytearray:
     """Return the first `n` bytes, by pieces: reading n at once asks for the memory before it is known to be needed."""
-    pieces: list[bytes] = []
-    while n > 0 and (piece := read(min(n, PIECE))):
-        pieces.append(piece)
-        n -= len(piece)
-    return b"".join(pieces)
+    start = bytearray()
+    while len(start) < n and (piece := read(min(n - len(start), PIECE))):
+        start += piece
+    return start
 
 
-def resembles(data: bytes) -> str:
+def resembles(data: bytes | bytearray) -> str:
     """Return, in words with a leading space, what a file that is not the one expected seems to be; often nothing."""
     start = data[:200].lstrip().lower()
     if not data:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ebmnist.data.base import as_images
 from ebmnist.errors import BadInput
 from ebmnist.reading.schema import anything, list_of, mapping_of, record, whole
 from ebmnist.reporting.environment import ENVIRONMENT_SCHEMA, describe_environment
@@ -102,8 +103,11 @@ def check_changes(changes: Mapping[str, list[Any]]) -> None:
 
 
 def images_digest(images: Tensor) -> str:
-    """Twelve hexadecimal digits of about 1000 images (N, 1, 28, 28) in [0, 1], spread evenly over all, and of N."""
-    some = images[:: max(1, len(images) // 1000)].detach().cpu()
+    """Twelve hexadecimal digits of about 1000 images (N, 1, 28, 28), spread evenly over all, and of N.
+
+    Images in [0, 1] have the digits of the uint8 pixels nearest to them.
+    """
+    some = as_images(images[:: max(1, len(images) // 1000)].detach().cpu())
     pixels = (some * 255).round().to(torch.uint8).contiguous().numpy()
     return hashlib.sha256(str(len(images)).encode() + pixels.tobytes()).hexdigest()[:12]
 

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from ebmnist.data.base import as_images
 from ebmnist.random import Purpose
 from ebmnist.sampling.start.replay import ReplayBuffer
 from ebmnist.training.base import Action, Decision
@@ -20,7 +21,7 @@ def replace_invalid(state: TrainState, healthy: Snapshot, images: Tensor, decisi
         invalid |= ((chains <= low + margin) | (chains >= high - margin)).all(1)
     # Copies have the same mean intensity: sorted by it, they are neighbours, closer than real images.
     order = chains.sum(1).argsort()
-    real = images[: len(chains)].flatten(1)
+    real = as_images(images[: len(chains)]).flatten(1)
     near = state.training.guard.limits.diversity * (real[1:] - real[:-1]).norm(dim=1).median()
     copies = (chains[order[1:]] - chains[order[:-1]]).norm(dim=1) < near
     invalid[order[1:]] |= copies

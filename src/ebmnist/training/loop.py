@@ -18,6 +18,7 @@ from ebmnist.training.step import train_step
 def fit(state: TrainState, images: Tensor) -> Iterator[tuple[StepRecord, Decision]]:
     """Train `state.energy` on `images`, (N, *shape), up to `state.training.n_updates`, yielding after every update.
 
+    Images may be uint8 pixels, (N, *shape) in 0…255, which take a quarter of the memory.
     Stop iterating at any time: `state` is whole between two updates. To go on, call `fit` again.
 
     Raises:
