@@ -28,7 +28,8 @@ struct Factors {
     // Channels in that are summed at once, of those that are left: as many as registers hold, and at least four.
     static int block(int left) {
         if (REGISTERS == 32) return left >= 12 ? 12 : left >= 8 ? 8 : 4;
-        return left >= 6 && left != 8 ? 6 : 4;
+        if (left == 4 || left == 8) return 4;
+        return left % 5 == 0 ? 5 : 6;
     }
     static int slices(const Layer<W>& l) { return (l.s.c_out - 1) / LANES + 1; }
 
@@ -71,6 +72,26 @@ struct Stack {
     const Floats* coefficients;  // of each tile's images
 };
 
+// What comes from memory while something else is computed: `pieces` of so many bytes, each `stride` after the last.
+// A few lines at a time, or the processor waits until there is room to note that it waits for them.
+struct Ahead {
+    static constexpr size_t LINE = 64;
+    const char *at, *end;
+    size_t piece, stride;
+    int pieces, lines;  // lines to fetch at a time
+
+    Ahead(const void* first, size_t bytes, size_t to_next, int count, size_t times)
+        : at((const char*)first), end(at + bytes), piece(bytes), stride(to_next), pieces(count),
+          lines((int)((size_t)count * (bytes / LINE + 1) / times + 1)) {}
+
+    void fetch() {
+        for (int i = 0; i < lines && pieces; i++) {
+            __builtin_prefetch(at, 0, 2);
+            if ((at += LINE) >= end) at = end - piece + stride, end = at + piece, pieces--;
+        }
+    }
+};
+
 // The sums of some channels of one layer's output: SIDE vectors of them.
 template <class W>
 struct WeightSums {
@@ -82,7 +103,6 @@ struct WeightSums {
     int tiles;  // that are added at once
     std::vector<Floats> weight, bias;  // [tap][channel in][SIDE]; [SIDE]
     std::vector<Words> delta;          // [tile][position][ROWS][SIDE]
-    size_t ahead = 0;                  // bytes to the next tiles' factors, to fetch them meanwhile; or 0
 
     // So many tiles at once that it is worth loading a sum for them.
     WeightSums(const Layer<W>& l, int first_channel)
@@ -90,16 +110,18 @@ struct WeightSums {
           taps(l.s.kernel * l.s.kernel), tiles(std::max(1, 16 / positions)),
           weight((size_t)(taps * c_in) * SIDE), bias(SIDE), delta((size_t)(tiles * positions * ROWS) * SIDE) {}
 
+    // How often `add` fetches what is ahead.
+    size_t times() const { return (size_t)(((c_in - 1) / 12 + 1) * taps * positions * tiles); }
+
     // Add up to `tiles` tiles: factors as `Factors` stores them.
-    void add(const Stack& stack) {
+    void add(const Stack& stack, Ahead& ahead) {
         scale(stack);
         for (int i = 0; i < c_in;) {
-            auto add_some = [&](auto n) { add_block<n>(stack, i), i += n; };
+            auto add_some = [&](auto n) { add_block<n>(stack, i, ahead), i += n; };
             int n = Factors<W>::block(c_in - i);
             if (n == 4) add_some(Count<4>());
-            else if (REGISTERS == 16) add_some(Count<6>());
-            else if (n == 8) add_some(Count<8>());
-            else add_some(Count<12>());
+            else if (REGISTERS == 32) n == 8 ? add_some(Count<8>()) : add_some(Count<12>());
+            else n == 5 ? add_some(Count<5>()) : add_some(Count<6>());
         }
     }
 
@@ -110,32 +132,30 @@ struct WeightSums {
                 const Words* from = stack.delta + (size_t)tile * stack.stride + (first / LANES + side) * n;
                 const float* coefficients = (const float*)&stack.coefficients[tile];
                 Words* to = &delta[(size_t)(tile * n * SIDE + side)];
-                Floats total = bias[side];
-                for (int i = 0; i < n; i++) {
-                    Floats d[2];
-                    W::unpack(from[i], d);
-                    for (int k = 0; k < W::CHANNELS; k++) total += d[k] *= coefficients[i % ROWS * W::CHANNELS + k];
-                    to[i * SIDE] = W::pack(d);
-                }
-                bias[side] = total;
+                Floats total[4] = {};  // of every fourth image, as one sum would wait for itself
+                for (int i = 0; i < n; i += 4)
+                    UNROLLED for (int j = 0; j < 4; j++) {
+                        Floats d[2];
+                        W::unpack(from[i + j], d);
+                        for (int k = 0; k < W::CHANNELS; k++)
+                            total[j] += d[k] *= coefficients[(i + j) % ROWS * W::CHANNELS + k];
+                        to[(i + j) * SIDE] = W::pack(d);
+                    }
+                bias[side] += (total[0] + total[1]) + (total[2] + total[3]);
             }
     }
 
     template <int N>
-    void add_block(const Stack& stack, int i) {
+    void add_block(const Stack& stack, int i, Ahead& ahead) {
         const Words* input = stack.input + i / W::CHANNELS * layer.s.h_in * layer.s.w_in;
-        size_t part = (size_t)(N * ROWS * layer.s.h_in * layer.s.w_in / taps) * sizeof(float);
-        for (int tap = 0; tap < taps; tap++) {
-            for (size_t at = 0; ahead && at < part; at += 64)
-                __builtin_prefetch((const char*)input + ahead + (size_t)tap * part + at, 0, 2);
-            add_tap<N>(input, stack, tap, &weight[(size_t)(tap * c_in + i) * SIDE]);
-        }
+        for (int tap = 0; tap < taps; tap++)
+            add_tap<N>(input, stack, tap, &weight[(size_t)(tap * c_in + i) * SIDE], ahead);
     }
 
     // ∂/∂w[o][i][ky][kx] = Σ over images and positions of ∂E/∂z[o] × a[i] where the tap lies. The sums are variables of
     // this function: Clang would store each to memory at every step if they were a caller's.
     template <int N>
-    void add_tap(const Words* input, const Stack& stack, int tap, Floats* to_weight) const {
+    void add_tap(const Words* input, const Stack& stack, int tap, Floats* to_weight, Ahead& ahead) const {
         const Shape& s = layer.s;
         Floats sum[N][SIDE] = {};
         int dy = tap / s.kernel - s.pad, dx = tap % s.kernel - s.pad;
@@ -148,6 +168,7 @@ struct WeightSums {
                     const uint32_t* a = (const uint32_t*)(input + (size_t)tile * stack.stride) +
                                         ((y * s.stride + dy) * s.w_in + x * s.stride + dx) * N * ROWS;
                     const Words* to = &delta[(size_t)((tile * positions + y * s.w_out + x) * ROWS) * SIDE];
+                    ahead.fetch();
                     for (int row = 0; row < ROWS; row++, a++, to += SIDE) {
                         Words d[SIDE];
                         for (int k = 0; k < SIDE; k++) d[k] = to[k];

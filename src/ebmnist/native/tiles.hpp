@@ -102,15 +102,20 @@ struct WeightGradient {
     // Several at a time, so that a tile comes from memory once.
     void sum(size_t l, int first, int last, float* weights, float* biases) const {
         std::vector<WeightSums<W>> sums;
+        sums.reserve((size_t)(last - first));
         for (int i = first; i < last; i++) sums.emplace_back(net.layers[l], i * WeightSums<W>::CHANNELS);
         const int at_once = sums.back().tiles;
-        sums.back().ahead = (size_t)at_once * places.size * sizeof(Words);
+        const size_t layer_size = (l + 1 < places.input.size() ? places.input[l + 1] : places.output) - places.input[l];
         std::vector<Floats> c((size_t)at_once);
         for (int tile = 0; tile < tiles_of(n_images); tile += at_once) {
             int n = std::min(at_once, tiles_of(n_images) - tile);
             for (int i = 0; i < n; i++) load(coefficients, n_images, tile + i, c[(size_t)i]);
             const Words* from = factors + (size_t)tile * places.size;
-            for (auto& some : sums) some.add({from + places.input[l], from + places.delta[l], n, places.size, c.data()});
+            int n_next = std::max(0, std::min(at_once, tiles_of(n_images) - tile - at_once));
+            Ahead ahead(from + (size_t)at_once * places.size + places.input[l], layer_size * sizeof(Words),
+                        places.size * sizeof(Words), n_next, sums.back().times());
+            Stack stack{from + places.input[l], from + places.delta[l], n, places.size, c.data()};
+            for (auto& some : sums) some.add(stack, ahead);
         }
         for (const auto& some : sums) some.store(weights, biases);
     }
