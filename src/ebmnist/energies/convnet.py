@@ -127,13 +127,10 @@ class ConvNet(nn.Module):
             return cast(list[Tensor] | None, memo["weights"])
         weights = None
         listened = _has_any_global_hook()  # type: ignore[no-untyped-call]
-        if (
-            not listened
-            and all(map(untouched, (self.net, *self.net, self.head)))
-            and all(map(plain, self.parameters()))
-        ):
+        if not listened and all(map(untouched, (self.net, *self.net, self.head))):
             pairs = [(layer.weight, layer.bias) for layer in (*self._layers(), self.head)]
-            weights = [cast(Tensor, w) for pair in pairs for w in pair]
+            every = [cast(Tensor, w) for pair in pairs for w in pair]
+            weights = every if all(map(plain, every)) else None
         if memo is not None:
             memo["weights"] = weights
         return weights

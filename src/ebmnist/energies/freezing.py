@@ -30,6 +30,11 @@ def frozen(energy: E) -> E:
         return cast(E, _module(energy, {}))
 
 
+def parametrised(energy: object) -> bool:
+    """Whether an energy has a weight that is computed from others: in training mode, to read it may move them."""
+    return isinstance(energy, nn.Module) and any("parametrizations" in m._modules for m in energy.modules())
+
+
 def memo_of(module: nn.Module) -> dict[Any, Any] | None:
     """Where a frozen copy keeps what follows from its weights alone; None for any other module."""
     return _MEMOS.get(module)

@@ -88,7 +88,7 @@ def summed(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def kind_of(layer: nn.Module) -> type:
     """The layer's class, less what a parametrisation makes of it."""
-    return parametrize.type_before_parametrizations(layer)
+    return parametrize.type_before_parametrizations(layer) if "parametrizations" in layer._modules else type(layer)
 
 
 def untouched(layer: nn.Module) -> bool:

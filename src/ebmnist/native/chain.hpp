@@ -73,21 +73,21 @@ void run_chains(const Network<W>& net, const Langevin& kernel, int n_images, con
         for (int tile; (tile = next()) >= 0;) {
             Words chains{};
             if (b.chains) load(b.chains, n_images, tile, chains);
-            load(b.images, n_images, net.order, tile, tile_chains.x.data());
+            load(b.images, n_images, net.place, tile, tile_chains.x.data());
             for (size_t i = 0; i < n_steps; i++) {
                 Floats drift, sigma, clamp_margin, seen[4];
                 load(b.drifts + i * n, n_images, tile, drift);
                 load(b.sigmas + i * n, n_images, tile, sigma);
                 load(b.clamp_margins + i * n, n_images, tile, clamp_margin);
                 if (b.noise)
-                    load(b.noise + i * n * (size_t)net.pixels(), n_images, net.order, tile, tile_chains.noise.data());
+                    load(b.noise + i * n * (size_t)net.pixels(), n_images, net.place, tile, tile_chains.noise.data());
                 else if (any(sigma)) tile_chains.draw((int)i, chains);
                 tile_chains.step(drift, sigma, clamp_margin, seen);
                 for (size_t j = 0; j < 4; j++) store(seen[j], n_images, tile, b.trace + (j * n_steps + i) * n);
             }
-            store(tile_chains.x.data(), n_images, net.order, tile, b.images);
-            store(tile_chains.before.data(), n_images, net.order, tile, b.before);
-            store(tile_chains.grad.data(), n_images, net.order, tile, b.grad);
+            store(tile_chains.x.data(), n_images, net.place, tile, b.images);
+            store(tile_chains.before.data(), n_images, net.place, tile, b.before);
+            store(tile_chains.grad.data(), n_images, net.place, tile, b.grad);
         }
     });
 }

@@ -49,10 +49,10 @@ inline void check_shapes(const Shape* shapes, int n_layers) {
 }
 
 // The other way round of a permutation.
-inline std::vector<int32_t> inverse(const std::vector<int32_t>& order) {
-    std::vector<int32_t> place(order.size(), -1);
-    for (size_t p = 0; p < order.size(); p++) {
-        require(order[p] >= 0 && (size_t)order[p] < order.size() && place[(size_t)order[p]] < 0);
+inline std::vector<int32_t> inverse(const int32_t* order, size_t n) {
+    std::vector<int32_t> place(n, -1);
+    for (size_t p = 0; p < n; p++) {
+        require(order[p] >= 0 && (size_t)order[p] < n && place[(size_t)order[p]] < 0);
         place[(size_t)order[p]] = (int32_t)p;
     }
     return place;

@@ -72,8 +72,7 @@ std::unique_ptr<Network<W>> packed(int n_layers, const Shape* shapes, const floa
     auto net = std::make_unique<Network<W>>();
     for (int l = 0; l < n_layers; l++) net->layers.emplace_back(shapes[l], weights[l], biases[l]);
     const Shape &first = shapes[0], &last = shapes[n_layers - 1];
-    net->order.assign(order, order + first.c_in * first.h_in * first.w_in);
-    net->place = inverse(net->order);
+    net->place = inverse(order, (size_t)(first.c_in * first.h_in * first.w_in));
     net->head.assign((size_t)(last.h_out * last.w_out) * (size_t)padded(last.c_out), 0.0f);
     over_head(last, [&](int outside, int inside) { net->head[(size_t)inside] = head[outside]; });
     return net;

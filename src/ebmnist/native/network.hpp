@@ -14,10 +14,9 @@ struct Network {
     double head_bias;
     double scale, shift;  // the network sees scale·x + shift
     double reference_precision;          // E has reference_precision/2 · ‖x + shift/scale‖² besides what the network says
-    std::vector<int32_t> order;  // pixel p of the first layer's input is order[p] of an image's row
-    std::vector<int32_t> place;  // the other way: pixel i of a row is pixel place[i] of the input
+    std::vector<int32_t> place;  // pixel i of an image's row is pixel place[i] of the first layer's input
 
-    int pixels() const { return (int)order.size(); }
+    int pixels() const { return (int)place.size(); }
 
     // Turns of one tile's loop over a layer, where they are fewest; but the last layer's features are one thread's.
     int turns() const {

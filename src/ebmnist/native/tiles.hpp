@@ -9,18 +9,35 @@
 inline int tiles_of(int n_images) { return (n_images - 1) / LANES + 1; }
 inline int images_in(int tile, int n_images) { return std::min(LANES, n_images - tile * LANES); }
 
-// In a tile, pixel p is a vector, and comes from order[p] of its row. The last tile's spare lanes are zero.
-inline void load(const float* images, int n_images, const std::vector<int32_t>& order, int tile, Floats* x) {
-    size_t pixels = order.size();
-    std::fill(x, x + pixels, Floats{});
-    for (int i = 0; i < images_in(tile, n_images); i++)
-        for (size_t p = 0; p < pixels; p++) x[p][i] = images[(size_t)(tile * LANES + i) * pixels + (size_t)order[p]];
+// Some floats: nearly always all that a vector holds, which is then one move.
+inline void copy(const void* from, size_t some, void* to) {
+    if (some == LANES) std::memcpy(to, from, sizeof(Floats));
+    else std::memcpy(to, from, some * sizeof(float));
 }
 
-inline void store(const Floats* x, int n_images, const std::vector<int32_t>& order, int tile, float* images) {
-    size_t pixels = order.size();
-    for (int i = 0; i < images_in(tile, n_images); i++)
-        for (size_t p = 0; p < pixels; p++) images[(size_t)(tile * LANES + i) * pixels + (size_t)order[p]] = x[p][i];
+// In a tile, pixel i of each row is the vector x[place[i]]. The last tile's spare lanes are zero.
+inline void load(const float* images, int n_images, const std::vector<int32_t>& place, int tile, Floats* x) {
+    const size_t pixels = place.size(), n = (size_t)images_in(tile, n_images);
+    const float* from = images + (size_t)(tile * LANES) * pixels;
+    for (size_t first = 0, some; first < pixels; first += some) {
+        some = std::min((size_t)LANES, pixels - first);
+        Floats rows[LANES] = {};
+        for (size_t i = 0; i < n; i++) copy(from + i * pixels + first, some, &rows[i]);
+        transpose(rows);
+        for (size_t p = 0; p < some; p++) x[place[first + p]] = rows[p];
+    }
+}
+
+inline void store(const Floats* x, int n_images, const std::vector<int32_t>& place, int tile, float* images) {
+    const size_t pixels = place.size(), n = (size_t)images_in(tile, n_images);
+    float* to = images + (size_t)(tile * LANES) * pixels;
+    for (size_t first = 0, some; first < pixels; first += some) {
+        some = std::min((size_t)LANES, pixels - first);
+        Floats rows[LANES] = {};
+        for (size_t p = 0; p < some; p++) rows[p] = x[place[first + p]];
+        transpose(rows);
+        for (size_t i = 0; i < n; i++) copy(&rows[i], some, to + i * pixels + first);
+    }
 }
 
 // The same for one number an image.
@@ -41,11 +58,11 @@ void evaluate(const Network<W>& net, const float* images, int n_images, float* e
         Pass<W> pass(net, loop);
         std::vector<Floats> x((size_t)net.pixels());
         for (int tile; (tile = next()) >= 0;) {
-            load(images, n_images, net.order, tile, x.data());
+            load(images, n_images, net.place, tile, x.data());
             store(pass.template forward<typename W::Exact>(x.data()), n_images, tile, energy);
             if (!grad) continue;
             pass.backward(x.data(), x.data());
-            store(x.data(), n_images, net.order, tile, grad);
+            store(x.data(), n_images, net.place, tile, grad);
         }
     });
 }
@@ -59,7 +76,7 @@ void record_tiles(const Network<W>& net, const float* images, int n_images, floa
         Pass<W> pass(net, loop);
         std::vector<Floats> x((size_t)net.pixels());
         for (int tile; (tile = next()) >= 0;) {
-            load(images, n_images, net.order, tile, x.data());
+            load(images, n_images, net.place, tile, x.data());
             store(pass.forward(x.data()), n_images, tile, energy);
             pass.backward_hidden();
             places.store(pass, factors + (size_t)tile * places.size);

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ebmnist.energies.base import Energy
-from ebmnist.energies.freezing import frozen
+from ebmnist.energies.freezing import frozen, parametrised
 from ebmnist.errors import BadInput
 from ebmnist.native import NativeNet
 from ebmnist.random import AnyRng, ChainRng, Rng, Stream
@@ -78,8 +78,11 @@ def run_chain(
     check_start(x, step_index)
     check_steps(kernel, n_steps, temperatures, keep)
     numbers = ChainRng.of(rng, x, n_steps, chains, first_step)
-    energy = frozen(energy)
-    native_net = native_net_for(energy, kernel, x)
+    # The C++ has a copy of the weights in any case: to freeze them first takes as long as a step.
+    native_net = None if parametrised(energy) else native_net_for(energy, kernel, x)
+    if native_net is None:
+        energy = frozen(energy)
+        native_net = native_net_for(energy, kernel, x)
     if native_net is not None:
         steps = _native_segments(native_net, cast(NativeKernel, kernel), x, numbers, step_index, temperatures, keep)
     else:
