@@ -65,16 +65,17 @@ def inflated_start(data: bytes, name: str, n: int) -> bytearray:
 
 def _start_of_xz(data: bytes, n: int) -> bytearray:
     """Return the first `n` bytes of the streams in xz data, which zeros may follow."""
-    start = bytearray()
-    while len(start) < n and data:
+    start, at = bytearray(), 0
+    while len(start) < n and at < len(data):
         decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
         while len(start) < n and not decompressor.eof:
-            piece = decompressor.decompress(data, min(n - len(start), PIECE))
-            if not piece and decompressor.needs_input:
+            piece = data[at : at + PIECE] if decompressor.needs_input else b""  # what it is given, it copies
+            if decompressor.needs_input and not piece:
                 raise EOFError("it ends too early")
-            start += piece
-            data = b""
-        data = decompressor.unused_data.lstrip(b"\0")
+            at += len(piece)
+            start += decompressor.decompress(piece, min(n - len(start), PIECE))
+        at -= len(decompressor.unused_data)
+        at = len(data) - len(data[at:].lstrip(b"\0"))
     return start
 
 
