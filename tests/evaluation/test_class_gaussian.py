@@ -36,7 +36,7 @@ def test_samples_have_the_shares_means_and_covariances_of_the_classes() -> None:
 
 def test_samples_are_clamped_to_the_range_of_pixels() -> None:
     fit = fit_class_gaussian(two_classes(40))
-    x = fit._replace(roots=tuple(100 * root for root in fit.roots)).sample(50, torch.Generator().manual_seed(1))
+    x = fit._replace(means=100 * fit.means).sample(50, torch.Generator().manual_seed(1))
     assert (float(x.min()), float(x.max())) == (0, 1)
 
 

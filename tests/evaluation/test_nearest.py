@@ -12,3 +12,11 @@ def test_finds_copies_at_distance_zero_and_the_nearest_of_others() -> None:
     assert found.indices.tolist() == distances.argmin(1).tolist()
     assert found.distances[:2].tolist() == [0, 0]
     torch.testing.assert_close(found.distances.double(), distances.amin(1), atol=1e-6, rtol=0)
+
+
+def test_references_may_be_bytes() -> None:
+    pixels = torch.arange(640).mul(37).remainder(256).byte().view(40, 1, 4, 4)
+    queries = torch.rand(9, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    of_bytes, of_floats = (nearest(queries, references, rows=6) for references in (pixels, pixels / 255))
+    assert of_bytes.indices.tolist() == of_floats.indices.tolist()
+    assert torch.equal(of_bytes.distances, of_floats.distances)

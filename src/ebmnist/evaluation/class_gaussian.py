@@ -11,16 +11,12 @@ from ebmnist.random import AnyRng, Rng
 
 
 class ClassGaussian(NamedTuple):
-    """p(x) = Σ_c w_c N(x; μ_c, R_cᵀ R_c) over pixels, D of them.
-
-    A class's centred images, over the root of their number n_c, are a square root of its covariance: nothing is
-    factorised, and constant pixels, which make the covariance singular, do no harm.
-    """
+    """p(x) = Σ_c w_c N(x; μ_c, R_cᵀ R_c) over pixels, D of them."""
 
     weights: Tensor  # (C,) float64, they sum to 1
     means: Tensor  # (C, D)
-    roots: tuple[Tensor, ...]  # C of (n_c, D)
-    shape: torch.Size  # of one image
+    labels: Tensor  # (C,) int64, of the classes
+    train: Split  # what it was fitted to
 
     def sample(self, n: int, rng: AnyRng) -> Tensor:
         """Draw n images (n, *shape), clamped to [0, 1]; `rng` is on the device of the fit."""
@@ -28,10 +24,18 @@ class ClassGaussian(NamedTuple):
         shares = self.weights.cumsum(0)
         classes = torch.searchsorted(shares, rng.uniform((n,), shares.dtype) * shares[-1], right=True)
         x = self.means[classes]
-        for c, root in enumerate(self.roots):
-            mine = classes == c
+        for c in range(len(self.labels)):
+            mine, root = classes == c, self.root(c)
             x[mine] += rng.normal((int(mine.sum()), len(root))) @ root
-        return x.clamp(0, 1).view(n, *self.shape)
+        return x.clamp(0, 1).view(n, *self.train.pixels.shape[1:])
+
+    def root(self, c: int) -> Tensor:
+        """Return R_c, (n_c, D): the class's n_c images less their mean, over √n_c.
+
+        Nothing is factorised, and constant pixels, which make the covariance singular, do no harm.
+        """
+        x = _of_class(self.train, self.labels[c])
+        return (x - self.means[c]) / len(x) ** 0.5
 
 
 def fit_class_gaussian(train: Split) -> ClassGaussian:
@@ -45,7 +49,10 @@ def fit_class_gaussian(train: Split) -> ClassGaussian:
     counts = counts[present]
     if int(counts.min()) < 2:
         raise Unmeasurable(f"class Gaussians: class {int(present[counts.argmin()])} has fewer than 2 training images")
-    classes = [train.images[train.labels == c].flatten(1) for c in present]
-    means = torch.stack([x.mean(0) for x in classes])
-    roots = tuple((x - mean) / len(x) ** 0.5 for x, mean in zip(classes, means, strict=True))
-    return ClassGaussian(counts.double() / counts.sum(), means, roots, train.images.shape[1:])
+    means = torch.stack([_of_class(train, c).mean(0) for c in present])
+    return ClassGaussian(counts.double() / counts.sum(), means, present, train)
+
+
+def _of_class(train: Split, label: Tensor) -> Tensor:
+    """The images of one class, (n_c, D)."""
+    return train.at(train.labels == label).images.flatten(1)

@@ -41,10 +41,11 @@ class Fidelity:
 
     def measure(self, context: EvaluationContext, rng: Rng) -> SectionResult:
         """Measure the model."""
-        train, test = (_to(split, context.device) for split in (context.dataset.train, context.dataset.test))
-        feature_metrics = FeatureMetrics(load_feature_net(context.device), test.images)
+        pixels, labels = (t.to(context.device) for t in (context.dataset.train.pixels, context.dataset.train.labels))
+        train, test = Split(pixels, labels), context.dataset.test.images.to(context.device)
+        feature_metrics = FeatureMetrics(load_feature_net(context.device), test)
         kernel, n_steps = context.sampler
-        shape = tuple(test.images.shape[1:])
+        shape = tuple(test.shape[1:])
         samples = sample(
             context.energy,
             self.n,
@@ -56,7 +57,7 @@ class Fidelity:
             progress=context.steps(n_steps * -(-self.n // BATCH_SIZE)),
         )
         seen = feature_metrics.extract(samples)
-        memorised, memorised_baselines, arrays = self._memorisation(samples, train.images, test.images)
+        memorised, memorised_baselines, arrays = self._memorisation(samples, train, test)
         baselines = self._baselines(context, train, feature_metrics, rng)
         arrays |= {
             "samples": samples[:100],
@@ -67,14 +68,14 @@ class Fidelity:
             metrics=(*feature_metrics.metrics(seen, rng), *memorised),
             baselines=(*baselines, *memorised_baselines),
             arrays={name: array.cpu() for name, array in arrays.items()},
-            method=self._method(context, len(test.images), rng),
+            method=self._method(context, len(test), rng),
         )
 
     def _baselines(
         self, context: EvaluationContext, train: Split, feature_metrics: FeatureMetrics, rng: Rng
     ) -> tuple[Metric, ...]:
         """Measure, in the samples' place, real training images and what is easily had without a deep energy."""
-        real = train.images[rng.permutation(len(train.images))[: self.n]]
+        real = train.at(rng.permutation(len(train.labels))[: self.n]).images
         sets = {
             "real reference, training images": real,
             "class Gaussians": fit_class_gaussian(train).sample(self.n, rng),
@@ -99,11 +100,11 @@ class Fidelity:
         return samples_from(context.energy, context.kernel, chains, step_index, rng=rng)
 
     def _memorisation(
-        self, samples: Tensor, train: Tensor, test: Tensor
+        self, samples: Tensor, train: Split, test: Tensor
     ) -> tuple[tuple[Metric, ...], tuple[Metric, ...], dict[str, Tensor]]:
         """Compare the distances sample → nearest training image with those test image → nearest training image."""
-        near = nearest(samples[: self.n_nearest], train)
-        near_test = nearest(test[evenly_spaced(len(test), min(self.n_nearest, len(test)))], train)
+        near = nearest(samples[: self.n_nearest], train.pixels)
+        near_test = nearest(test[evenly_spaced(len(test), min(self.n_nearest, len(test)))], train.pixels)
         threshold = near_test.distances.double().quantile(0.01)
         close = (near.distances < threshold).double()
         name, closer = "nearest training image, median", "closer to a training image than 99 % of test images"
@@ -112,7 +113,7 @@ class Fidelity:
             Metric(closer, float(close.mean()), float(close.std() / len(close) ** 0.5), note="0.01 expected"),
         )
         arrays = {
-            "nearest": train[near.indices[:100]],
+            "nearest": train.at(near.indices[:100]).images,
             "nearest_distances": near.distances,
             "nearest_distances_test": near_test.distances,
         }
@@ -142,7 +143,3 @@ class Fidelity:
 
 def _median_metric(name: str, distances: Tensor) -> Metric:
     return Metric(name, float(distances.median()), jackknife(lambda d: float(d.median()), distances))
-
-
-def _to(split: Split, device: torch.device) -> Split:
-    return Split(split.images.to(device), split.labels.to(device))
