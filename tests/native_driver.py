@@ -177,6 +177,8 @@ class Case:
     bf16: bool = False
     n_steps: int = 3
     noise_first: bool = False
+    evaluations: int = 1
+    remembers: bool = False
     clip: float = 0.02
     clip_norm: float = 0.1
     seed: int = 2**63 - 1
@@ -196,16 +198,33 @@ class Case:
 
     @property
     def drifts(self) -> Tensor:
-        """(n_steps, n), of each step and chain another."""
-        return (0.5 + torch.arange(self.n_steps)[:, None] / 8 - torch.arange(512) % 5 / 10)[:, : self.n].contiguous()
+        """(evaluations of all steps, n), of each evaluation and chain another; some are 0 for all."""
+        each = 0.5 + self._rows / 8 - torch.arange(512) % 5 / 10
+        return (each * (self._rows % 4 < 3))[:, : self.n].contiguous()
 
     @property
     def sigmas(self) -> Tensor:
-        return (0.1 + torch.arange(512) % 3 / 10).expand(self.n_steps, -1)[:, : self.n].contiguous()
+        return (0.1 + torch.arange(512) % 3 / 10).expand(len(self._rows), -1)[:, : self.n].contiguous()
 
     @property
     def clamp_margins(self) -> Tensor:
         return self.sigmas / 4
+
+    @property
+    def leads(self) -> Tensor:
+        return (torch.arange(512) % 4 / 4 - 0.5).expand(len(self._rows), -1)[:, : self.n].contiguous()
+
+    @property
+    def keeps(self) -> Tensor:
+        return 0.7 * self.drifts
+
+    @property
+    def memory(self) -> Tensor:
+        return self.images.flip(1).contiguous()
+
+    @property
+    def _rows(self) -> Tensor:
+        return torch.arange(self.n_steps * self.evaluations)[:, None]
 
     @property
     def chains(self) -> Tensor:
@@ -215,18 +234,19 @@ class Case:
         """Write what driver.cpp reads."""
         net = self.net
         settings = Settings(
-            self.seed, self.stream, self.first_step, self.n_steps, self.noise_first, self.clip,
-            self.clip_norm, self.low, self.high,
+            self.seed, self.stream, self.first_step, self.n_steps, self.noise_first, self.evaluations,
+            self.clip, self.clip_norm, self.low, self.high,
         )  # fmt: skip
         with path.open("wb") as file:
-            sizes = (int(self.bf16), len(net.shapes), self.n, self.n_threads, 0)
+            sizes = (int(self.bf16), len(net.shapes), self.n, self.n_threads, 0, int(self.remembers))
             file.write(np.array(sizes, np.int32).tobytes())
             file.write(b"".join(bytes(shape) for shape in net.shapes) + bytes(settings))
             file.write(np.array([net.biases[-1].item(), net.scale, net.shift, net.reference_precision]).tobytes())
             for weight, bias in zip(net.weights[:-1], net.biases[:-1], strict=True):
                 file.write(weight.numpy().tobytes() + bias.numpy().tobytes())
             arrays = (net.weights[-1], net.order.int(), self.images, self.coefficients, self.drifts, self.sigmas)
-            file.write(b"".join(a.numpy().tobytes() for a in (*arrays, self.clamp_margins, self.chains)))
+            arrays += (self.clamp_margins, self.leads, self.keeps, self.memory, self.chains)
+            file.write(b"".join(a.numpy().tobytes() for a in arrays))
             words = [*(word for counter, _, _ in KNOWN for word in counter), *KNOWN[2][1]]
             file.write(np.array(words, np.uint32).tobytes())
 
@@ -244,7 +264,7 @@ class Case:
         weights = [take(*w.shape) for w in net.weights[:-1]]
         biases = [take(*b.shape) for b in net.biases[:-1]]
         head, noise = take(*net.weights[-1].shape), take(self.n_steps, n, pixels)
-        walks = [Walk(*(take(n, pixels) for _ in range(3)), take(4, self.n_steps, n)) for _ in range(2)]
+        walks = [Walk(*(take(n, pixels) for _ in range(4)), take(4, self.n_steps, n)) for _ in range(2)]
         words = take(3, 4).view(torch.int32).long() & 0xFFFFFFFF
         assert done == len(numbers), "the driver wrote more"
         return Results(value, again, grad, low_precision, weights, biases, head, noise, *walks, words)
@@ -254,6 +274,7 @@ class Walk(NamedTuple):
     """What `langevin_chain` left: (n, pixels) each, and (4, n_steps, n)."""
 
     x: Tensor
+    memory: Tensor
     before: Tensor
     grad: Tensor
     trace: Tensor
@@ -302,8 +323,9 @@ NETS = {
 
 
 def several(**settings: object) -> list[Case]:
-    """Each net with one image, one more than a tile, and many on several threads."""
+    """Each net with one image, one more than a tile, many on several threads, and two evaluations a step."""
     one = [Case(net, 1) for net in NETS.values()]
     tile = [Case(net, n, n_threads=2, noise_first=True) for net in NETS.values() for n in (9, 17, 33)]
-    many = [Case(net, 70, n_threads=3) for net in NETS.values()]
-    return [replace(case, **settings) for case in (*one, *tile, *many)]  # type: ignore[arg-type]
+    many = [Case(net, 70, n_threads=3, remembers=True) for net in NETS.values()]
+    twice = [Case(net, 5, noise_first=True, evaluations=2, remembers=True) for net in NETS.values()]
+    return [replace(case, **settings) for case in (*one, *tile, *many, *twice)]  # type: ignore[arg-type]

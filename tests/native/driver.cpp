@@ -35,19 +35,19 @@ struct File {
 };
 
 struct Case {
-    int32_t bf16, n_layers, n, n_threads, draw;
+    int32_t bf16, n_layers, n, n_threads, draw, remembers;
     std::vector<Shape> shapes;
     Langevin kernel;
     std::vector<double> numbers;  // head_bias, scale, shift, reference_precision
     std::vector<std::vector<float>> weights, biases;
-    std::vector<float> head, images, coefficients, drifts, sigmas, clamp_margins;
+    std::vector<float> head, images, coefficients, drifts, sigmas, clamp_margins, leads, keeps, memory;
     std::vector<int32_t> order;
     std::vector<int64_t> chains;
     std::vector<uint32_t> counters;  // of Philox, and the key's two words
 
     explicit Case(File& in) {
-        auto sizes = in.read<int32_t>(5);
-        bf16 = sizes[0], n_layers = sizes[1], n = sizes[2], n_threads = sizes[3], draw = sizes[4];
+        auto sizes = in.read<int32_t>(6);
+        bf16 = sizes[0], n_layers = sizes[1], n = sizes[2], n_threads = sizes[3], draw = sizes[4], remembers = sizes[5];
         shapes = in.read<Shape>((size_t)n_layers);
         kernel = in.read<Langevin>(1)[0];
         numbers = in.read<double>(4);
@@ -59,9 +59,9 @@ struct Case {
         order = in.read<int32_t>(pixels());
         images = in.read<float>((size_t)n * pixels());
         coefficients = in.read<float>((size_t)n);
-        drifts = in.read<float>(steps() * (size_t)n);
-        sigmas = in.read<float>(steps() * (size_t)n);
-        clamp_margins = in.read<float>(steps() * (size_t)n);
+        for (auto* numbers : {&drifts, &sigmas, &clamp_margins, &leads, &keeps})
+            *numbers = in.read<float>(steps() * (size_t)kernel.evaluations * (size_t)n);
+        memory = in.read<float>((size_t)n * pixels());
         chains = in.read<int64_t>((size_t)n);
         counters = in.read<uint32_t>(4 * 3 + 2);
     }
@@ -97,11 +97,12 @@ Handle* packed(Case& c) {
 
 void run_native(const Handle* handle, const Case& c, const std::vector<float>& noise, File& out) {
     size_t n = (size_t)c.n, size = n * c.pixels();
-    std::vector<float> x = c.images, before(size), grad(size), trace(4 * c.steps() * n);
+    std::vector<float> x = c.images, memory = c.memory, before(size), grad(size), trace(4 * c.steps() * n);
     must(langevin_chain(handle, &c.kernel, x.data(), c.n, c.chains.data(), c.drifts.data(), c.sigmas.data(),
-                        c.clamp_margins.data(), noise.empty() ? nullptr : noise.data(), before.data(), grad.data(),
-                        trace.data(), c.n_threads));
-    for (const auto* part : {&x, &before, &grad, &trace}) out.write(*part);
+                        c.clamp_margins.data(), c.remembers ? c.leads.data() : nullptr,
+                        c.remembers ? c.keeps.data() : nullptr, noise.empty() ? nullptr : noise.data(),
+                        c.remembers ? memory.data() : nullptr, before.data(), grad.data(), trace.data(), c.n_threads));
+    for (const auto* part : {&x, &memory, &before, &grad, &trace}) out.write(*part);
 }
 
 void run(Case c, File& out) {
@@ -211,10 +212,16 @@ int refused() {
     refuses("gradient: weight", weight_grad(handle, kept.bytes, 1, x, &none, &to, o, 1));
 
     int64_t chain = 0;
-    Langevin kernel{1, 2, 3, 1, 0, 1, 1, 0, 1};
+    Langevin kernel{1, 2, 3, 1, 0, 1, 1, 1, 0, 1};
     auto walks = [&](const Langevin* k, const int64_t* chains, int32_t n = 1, int32_t threads = 1) {
-        return langevin_chain(handle, k, images.data(), n, chains, x, x, x, nullptr, o, o, o, threads);
+        return langevin_chain(handle, k, images.data(), n, chains, x, x, x, none, none, none, none, o, o, o, threads);
     };
+    auto remembers = [&](const float* leads, const float* keeps, float* memory) {
+        return langevin_chain(handle, &kernel, o, 1, &chain, x, x, x, leads, keeps, none, memory, o, o, o, 1);
+    };
+    refuses("chain: no leads", remembers(none, x, o));
+    refuses("chain: no keeps", remembers(x, none, o));
+    refuses("chain: no memory", remembers(x, x, none));
     must(walks(&kernel, &chain));
     refuses("chain: kernel", walks(nullptr, &chain));
     refuses("chain: chains", walks(&kernel, nullptr));
@@ -228,6 +235,9 @@ int refused() {
         Langevin k = kernel;
         k.n_steps = steps;
         refuses("chain: n_steps", walks(&k, &chain));
+        k = kernel;
+        k.evaluations = steps;
+        refuses("chain: evaluations", walks(&k, &chain));
     }
     kernel.first_step = 0xffffffffu, kernel.n_steps = 2;
     refuses("chain: beyond the last step", walks(&kernel, &chain));

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ebmnist.energies import ConvNet, energy_and_grad, frozen
 from ebmnist.energies.fast import native_net_of
 from ebmnist.errors import BadInput
-from ebmnist.native import NativeNet, library
+from ebmnist.native import NativeNet, StepNumbers, library
 from ebmnist.random import StepRng
 from ebmnist.sampling import Langevin, run_chain
 
@@ -23,6 +23,11 @@ def in_torch(energy: ConvNet, monkeypatch: pytest.MonkeyPatch) -> ConvNet:
     twin = copy.deepcopy(energy)
     monkeypatch.setattr(twin, "native_net", lambda **_: None)
     return twin
+
+
+def alike(drift: float, sigma: float, n_steps: int) -> StepNumbers:
+    """The same numbers in all steps, for all chains."""
+    return StepNumbers(*(torch.full((n_steps, 1), number) for number in (drift, sigma, 0.0)))
 
 
 def native_net(energy: ConvNet, *, low_precision: bool = False) -> NativeNet:
@@ -116,8 +121,8 @@ def test_given_the_same_noise_it_is_the_same_chain(kernel, rng, monkeypatch):
     energy, n_steps = ConvNet(8, reference_precision=0.05, precision="fp32"), 7
     x, noise = torch.rand(5, 1, 28, 28, generator=rng), torch.randn(n_steps, 5, 1, 28, 28, generator=rng)
     segment = native_net(energy).langevin(
-        x, torch.full((n_steps, 1), 0.5 * kernel.step_size**2),
-        torch.full((n_steps, 1), kernel.step_size * kernel.temperature**0.5),
+        x,
+        alike(0.5 * kernel.step_size**2, kernel.step_size * kernel.temperature**0.5, n_steps),
         seed=0, stream=0, chains=torch.arange(5), first_step=0,
         clip=kernel.clip, clip_norm=kernel.clip_norm, clamp=kernel.clamp,
         noise_first=kernel.noise_first, noise=noise,
@@ -177,14 +182,19 @@ def test_same_seed_same_bits_on_any_number_of_threads():
 
 
 def test_a_chain_cut_anywhere_is_the_same_chain():
-    net, x, sigmas = native_net(ConvNet(4)), torch.rand(40, 1, 28, 28), torch.full((9, 1), 0.1)
-    settings = {**FREE, "seed": 2**63 - 1, "stream": 3, "chains": 5 * torch.arange(40)}
-    drifts = torch.linspace(0.5, 2.5, 9)[:, None]
-    whole = net.langevin(x, drifts, sigmas, first_step=2, **settings)
-    half = net.langevin(x, drifts[:4], sigmas[:4], first_step=2, **settings).x
-    assert torch.equal(net.langevin(half, drifts[4:], sigmas[4:], first_step=6, **settings).x, whole.x)
-    settings["chains"] = settings["chains"][3:8]
-    assert torch.equal(net.langevin(x[3:8], drifts, sigmas, first_step=2, **settings).x, whole.x[3:8])
+    net, x, settings = native_net(ConvNet(4)), torch.rand(40, 1, 28, 28), {**FREE, "seed": 2**63 - 1, "stream": 3}
+    falling, rising = torch.linspace(2.5, 0.5, 9)[:, None], torch.linspace(0.1, 0.9, 9)[:, None]
+    numbers = StepNumbers(falling, 0.1 * rising, 0 * rising, lead=rising, keep=0.5 * falling)
+    first, second = (StepNumbers(*(t[part] for t in numbers)) for part in (slice(4), slice(4, 9)))
+    chains = 5 * torch.arange(40)
+    whole = net.langevin(x, numbers, first_step=2, chains=chains, **settings)
+    half = net.langevin(x, first, first_step=2, chains=chains, **settings)
+    rest = net.langevin(half.x, second, first_step=6, chains=chains, memory=half.memory, **settings)
+    assert torch.equal(rest.x, whole.x)
+    assert torch.equal(rest.memory, whole.memory)
+    assert not torch.equal(net.langevin(half.x, second, first_step=6, chains=chains, **settings).x, whole.x)
+    some = net.langevin(x[3:8], numbers, first_step=2, chains=chains[3:8], **settings)
+    assert torch.equal(some.x, whole.x[3:8])
 
 
 def test_progress_is_told_of_every_step_of_a_chain_in_stretches(monkeypatch):

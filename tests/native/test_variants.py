@@ -52,24 +52,33 @@ class Expected:
         (grad,) = torch.autograd.grad(value.sum(), x)
         return value.detach(), grad
 
-    def run_native(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Where the chain ends, ∂E/∂x of its last step, and its trace."""
-        case, x, rows = self.case, self.case.images.double(), []
-        steps = (t.double() for t in (case.drifts, case.sigmas, case.clamp_margins, noise))
-        for drift, sigma, clamp_margin, xi in zip(*steps, strict=True):
-            begin, low, high = x, case.low - clamp_margin[:, None], case.high + clamp_margin[:, None]
-            if case.noise_first:
-                x = (x + sigma[:, None] * xi).clamp(low, high)
-            energy, grad = self.energy_and_grad(x)
-            clipped = grad.clamp(-case.clip, case.clip)
-            norm = clipped.norm(dim=1)
-            share = torch.where(norm > case.clip_norm, 1.0, (clipped != grad).double().mean(1))
-            x = x - drift[:, None] * clipped * (case.clip_norm / norm).clamp(max=1)[:, None]
-            if not case.noise_first:
-                x = x + sigma[:, None] * xi
-            x = x.clamp(low, high)
-            rows.append(torch.stack([energy, grad.norm(dim=1), share, (x - begin).norm(dim=1)]))
-        return x, grad, torch.stack(rows, dim=1)
+    def run_native(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Where the chain ends, what is remembered there, ∂E/∂x of its last step, and its trace."""
+        case, x, memory, trace = self.case, self.case.images.double(), self.case.memory.double(), []
+        numbers = (case.drifts, case.sigmas, case.clamp_margins, case.leads, case.keeps)
+        rows = list(zip(*(t.double()[:, :, None] for t in numbers), strict=True))
+        for i, xi in enumerate(noise.double()):
+            begin = x
+            for j, (drift, sigma, clamp_margin, lead, keep) in enumerate(
+                rows[i * case.evaluations :][: case.evaluations]
+            ):
+                low, high = case.low - clamp_margin, case.high + clamp_margin
+                noise_first = case.noise_first and j == 0
+                if noise_first:
+                    x = (x + sigma * xi).clamp(low, high)
+                energy, slope = self.energy_and_grad(x)
+                clipped = slope.clamp(-case.clip, case.clip)
+                norm = clipped.norm(dim=1)
+                if j == 0:
+                    grad, share = slope, torch.where(norm > case.clip_norm, 1.0, (clipped != slope).double().mean(1))
+                    seen = [energy, slope.norm(dim=1), share]
+                g = clipped * (case.clip_norm / norm).clamp(max=1)[:, None]
+                x, now = x - drift * g + (0 if noise_first else sigma * xi), x - keep * g
+                if case.remembers:
+                    x, memory = x + lead * (now - memory), now
+                x = x.clamp(low, high)
+            trace.append(torch.stack([*seen, (x - begin).norm(dim=1)]))
+        return x, memory, grad, torch.stack(trace, dim=1)
 
 
 @cache
@@ -114,8 +123,9 @@ def check(found: Results, i: int) -> None:
     for ours, theirs in zip(found.biases, right.by_bias, strict=False):
         close(ours, theirs, 1e-5)
     torch.testing.assert_close(found.noise.double(), philox_normals(case), atol=3e-6, rtol=3e-6)
-    x, grad, trace = right.run_native(found.noise)
+    x, memory, grad, trace = right.run_native(found.noise)
     torch.testing.assert_close(found.given.x.double(), x, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.given.memory.double(), memory, atol=1e-5, rtol=1e-5)
     close(found.given.grad, grad, 1e-4)
     torch.testing.assert_close(found.given.trace[[0, 1, 3]].double(), trace[[0, 1, 3]], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found.given.trace[2].double(), trace[2], rtol=0, atol=3 / x.shape[1])

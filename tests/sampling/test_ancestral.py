@@ -1,4 +1,4 @@
-"""Ancestral sampling: its coefficients, exact laws where the denoiser is known, and the same chain in C++."""
+"""Ancestral sampling: its coefficients, and exact laws where the denoiser is known."""
 
 import dataclasses
 import math
@@ -7,9 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ebmnist.energies import ConvNet
 from ebmnist.errors import BadInput
-from ebmnist.native import library
 from ebmnist.sampling import Ancestral, run_chain, sample
 
 KERNEL = Ancestral(tau=1.0, n_hold=3, n_anneal=5, sigma_max=0.8, sigma_min=0.05, rho=7.0, clamp=None)
@@ -84,13 +82,3 @@ def test_samples_of_a_gaussian_have_its_mean_and_variance():
 def test_fields_out_of_range_are_refused(fields):
     with pytest.raises(BadInput, match="ancestral"):
         Ancestral(**fields)
-
-
-@pytest.mark.skipif(library() is None, reason="nothing here compiles C++")
-def test_the_cpp_runs_the_same_chain(monkeypatch):
-    energy, x = ConvNet(4, precision="fp32"), torch.rand(35, 1, 28, 28, generator=seeded(0))
-    kernel = Ancestral(n_hold=2, n_anneal=4)
-    in_cpp = run_chain(energy, kernel, x, 6, rng=seeded(1)).x
-    monkeypatch.setenv("EBMNIST_NATIVE", "0")
-    monkeypatch.setattr(type(energy), "native_net", lambda *_, **__: None)
-    torch.testing.assert_close(run_chain(energy, kernel, x, 6, rng=seeded(1)).x, in_cpp, atol=1e-4, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""Solvers of the reverse equations: their order, and what they give where the denoiser is known."""
+"""Solvers of the reverse equations: their order, what they give where the denoiser is known, and the chains in C++."""
 
 import math
 
@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from ebmnist.energies import ConvNet
 from ebmnist.errors import BadInput
+from ebmnist.native import library
 from ebmnist.random import Rng
 from ebmnist.sampling import MALA, SAMPLERS, Ancestral, AnnealedLangevin, DPMSolver, Heun, Langevin, run_chain
 
@@ -84,3 +86,28 @@ def test_noise_corrects_an_error_of_the_denoiser():
         kernel = Ancestral(sigma_max=2.0, sigma_min=0.1, n_hold=1, n_anneal=4, tau=tau, curvature=KAPPA)
         shares = kernel.drift(torch.arange(1, 5)).double() * KAPPA
         assert float((1 - shares).prod()) == pytest.approx(kept, rel=1e-4)
+
+
+@NAMES
+@pytest.mark.skipif(library() is None, reason="nothing here compiles C++")
+def test_the_cpp_runs_the_same_chains_in_stretches_of_any_length(name, monkeypatch):
+    """From every place of a cycle at once, into the next cycle, with gradients that are clipped."""
+    torch.manual_seed(0)
+    energy, x = ConvNet(4, precision="fp32"), torch.rand(35, 1, 28, 28)
+    kernel = SAMPLERS[name](n_hold=2, n_anneal=4, clip=0.02, clip_norm=0.3)
+
+    def chain():
+        return run_chain(energy, kernel, x, 7, rng=Rng(1), step_index=torch.arange(35) % 6, record=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(kernel), "step", None)
+        in_cpp = chain()
+        patched.setattr("ebmnist.sampling.native_chains.STRIDE", 35)
+        assert torch.equal(chain().x, in_cpp.x)
+    monkeypatch.setattr(type(energy), "native_net", lambda *_, **__: None)
+    in_torch = chain()
+    torch.testing.assert_close(in_cpp.x, in_torch.x, atol=1e-4, rtol=1e-4)
+    for ours, theirs in zip(in_cpp.last[:5], in_torch.last[:5], strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    for ours, theirs in zip(in_cpp.trace, in_torch.trace, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=3 / 784, rtol=1e-4)

@@ -4,5 +4,17 @@ from ebmnist.native.build import bf16_is_fast, engine, library
 from ebmnist.native.conv import Conv
 from ebmnist.native.network import NativeNet, NativeSegment
 from ebmnist.native.random import normals, philox, words
+from ebmnist.native.steps import StepNumbers
 
-__all__ = ["Conv", "NativeNet", "NativeSegment", "bf16_is_fast", "engine", "library", "normals", "philox", "words"]
+__all__ = [
+    "Conv",
+    "NativeNet",
+    "NativeSegment",
+    "StepNumbers",
+    "bf16_is_fast",
+    "engine",
+    "library",
+    "normals",
+    "philox",
+    "words",
+]

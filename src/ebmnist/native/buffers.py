@@ -37,9 +37,9 @@ def check_range(name: str, value: int, end: int) -> None:
         raise BadInput(f"{name} must be a whole number from 0 to {end - 1}, not {value!r}")
 
 
-def address(t: Tensor) -> ctypes.c_void_p:
-    """Where a tensor's numbers begin; the caller keeps the tensor as long as the C++ uses it."""
-    return ctypes.c_void_p(t.data_ptr())
+def address(t: Tensor | None) -> ctypes.c_void_p | None:
+    """Where a tensor's numbers begin, null for none; the caller keeps the tensor as long as the C++ uses it."""
+    return None if t is None else ctypes.c_void_p(t.data_ptr())
 
 
 def addresses(tensors: Sequence[Tensor]) -> Any:

@@ -155,15 +155,18 @@ int32_t weight_grad(const Handle* handle, const void* record, int32_t n, const f
 }
 
 int32_t langevin_chain(const Handle* handle, const Langevin* kernel, float* images, int32_t n, const int64_t* chains,
-                       const float* drifts, const float* sigmas, const float* clamp_margins, const float* noise,
-                       float* before, float* grad, float* trace, int32_t n_threads) {
+                       const float* drifts, const float* sigmas, const float* clamp_margins, const float* leads,
+                       const float* keeps, const float* noise, float* memory, float* before, float* grad, float* trace,
+                       int32_t n_threads) {
     return status_of([&] {
         check_batch(n, n_threads);
         require(kernel && images && drifts && sigmas && clamp_margins && before && grad && trace);
-        require(kernel->n_steps >= 1);
+        require(!leads == !memory && !keeps == !memory);
+        require(kernel->n_steps >= 1 && kernel->evaluations >= 1);
         require((uint64_t)kernel->first_step + (uint64_t)kernel->n_steps - 1 <= UINT32_MAX);
         if (!noise) check_chains(chains, n);
-        Buffers buffers{images, noise ? nullptr : chains, drifts, sigmas, clamp_margins, noise, before, grad, trace};
+        const int64_t* drawn_for = noise ? nullptr : chains;
+        Buffers buffers{images, drawn_for, drifts, sigmas, clamp_margins, leads, keeps, noise, memory, before, grad, trace};
         with(handle, [&](const auto& net) { run_chains(net, *kernel, n, buffers, n_threads); });
     });
 }

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define EBMNIST_ABI 5
+#define EBMNIST_ABI 6
 #ifdef _WIN32
 #define EBMNIST_ENTRY __declspec(dllexport)
 #else
@@ -30,6 +30,7 @@ struct Langevin {
     uint64_t seed;
     uint32_t stream, first_step;  // counter words c3, and c1 of the first step
     int32_t n_steps, noise_first;
+    int32_t evaluations;    // of the gradient, in each step
     float clip, clip_norm;  // infinite for none
     float low, high;        // infinite for none
 };
@@ -71,13 +72,19 @@ EBMNIST_ENTRY int32_t weight_grad(const struct Handle* handle, const void* recor
                                   const float* coefficients, float* const* weights, float* const* biases, float* head,
                                   int32_t n_threads);
 
-// images: (n, pixels), moved; chains: (n,), each in [0, 2³²), may be null where noise is given; drifts (what the gradient
-// is multiplied by, ε²/2), sigmas, clamp_margins: (n_steps, n); noise: (n_steps, n, pixels) or null; before, grad:
-// (n, pixels); trace: (4, n_steps, n).
+// Every evaluation of the gradient moves the images: x ← clamp(x − drift·g + lead·(k − m) + σ ξ), then m ← k, with
+// g = clip(∇E(x)) and k = x − keep·g. A step has one draw ξ; with noise_first its first σ ξ is added, and clamped, before
+// the gradient is taken. A gradient after the first that nothing multiplies counts as 0.
+//
+// images: (n, pixels), moved; chains: (n,), each in [0, 2³²), may be null where noise is given; drifts (ε²/2 in Langevin's
+// step), sigmas, clamp_margins: (n_steps·evaluations, n); leads, keeps: as drifts, and memory: m, (n, pixels), changed; all
+// three null where nothing is remembered; noise: (n_steps, n, pixels) or null; before: where the last step began, grad: of
+// its first evaluation, (n, pixels); trace: (4, n_steps, n).
 EBMNIST_ENTRY int32_t langevin_chain(const struct Handle* handle, const struct Langevin* kernel, float* images,
                                      int32_t n, const int64_t* chains, const float* drifts, const float* sigmas,
-                                     const float* clamp_margins, const float* noise, float* before, float* grad,
-                                     float* trace, int32_t n_threads);
+                                     const float* clamp_margins, const float* leads, const float* keeps,
+                                     const float* noise, float* memory, float* before, float* grad, float* trace,
+                                     int32_t n_threads);
 
 // Standard normals of one draw: chains: (n,), each in [0, 2³²); out: (n, n_values).
 EBMNIST_ENTRY int32_t normals(uint64_t seed, uint32_t stream, uint32_t step, int32_t draw, const int64_t* chains,

@@ -4,7 +4,7 @@ import ctypes
 from ctypes import c_char_p, c_double, c_float, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 from typing import Any
 
-ABI = 5
+ABI = 6
 
 # Bits of what `processor` returns, and those that a variant needs.
 _V3, _V4, _BF16, IS_AMD = 1, 2, 4, 8
@@ -26,6 +26,7 @@ class Settings(ctypes.Structure):
         ("first_step", c_uint32),
         ("n_steps", c_int32),
         ("noise_first", c_int32),
+        ("evaluations", c_int32),
         *((n, c_float) for n in ("clip", "clip_norm", "low", "high")),
     ]
 
@@ -40,7 +41,7 @@ _WORK: dict[str, tuple[Any, ...]] = {  # all of them return a status
     "energy_and_grad": (c_void_p, c_void_p, c_int32, c_void_p, c_void_p, c_int32),
     "record": (c_void_p, c_void_p, c_int32, c_void_p, c_void_p, c_int32),
     "weight_grad": (c_void_p, c_void_p, c_int32, c_void_p, _BUFFERS, _BUFFERS, c_void_p, c_int32),
-    "langevin_chain": (c_void_p, _SETTINGS, c_void_p, c_int32, *(c_void_p,) * 8, c_int32),
+    "langevin_chain": (c_void_p, _SETTINGS, c_void_p, c_int32, *(c_void_p,) * 11, c_int32),
     "normals": (c_uint64, c_uint32, c_uint32, c_int32, c_void_p, c_int32, c_int32, c_void_p, c_int32),
     "words": (c_uint64, c_uint32, c_int32, c_void_p, c_void_p, c_int32, c_int32, c_void_p, c_int32),
     "philox": (c_void_p, c_int32, c_uint64, c_void_p),

@@ -14,15 +14,17 @@ from ebmnist.native.build import library
 from ebmnist.native.conv import Conv, folded, shape_of, unfolded
 from ebmnist.native.interface import Settings, Shape
 from ebmnist.native.random import WORD, check_stream, checked_chains
+from ebmnist.native.steps import StepNumbers
 
 
 class NativeSegment(NamedTuple):
-    """What a Langevin chain of n_steps leaves behind."""
+    """What a chain of n_steps leaves behind."""
 
     x: Tensor  # (B, 1, side, side)
+    memory: Tensor | None  # (B, 1, side, side), where images are remembered
     before: Tensor  # (B, 1, side, side), where the last step began
-    grad: Tensor  # (B, 1, side, side), ∂E/∂x of the last step, before clipping
-    energy: Tensor  # (n_steps, B), where the gradients were taken
+    grad: Tensor  # (B, 1, side, side), ∂E/∂x of the last step's first evaluation, before clipping
+    energy: Tensor  # (n_steps, B), at each step's first evaluation, as are the next two
     grad_norm: Tensor  # (n_steps, B)
     share_clipped: Tensor  # (n_steps, B)
     displacement: Tensor  # (n_steps, B)
@@ -149,8 +151,7 @@ class NativeNet:
     def langevin(
         self,
         x: Tensor,
-        drifts: Tensor,
-        sigmas: Tensor,
+        numbers: StepNumbers,
         *,
         seed: int,
         stream: int,
@@ -159,30 +160,32 @@ class NativeNet:
         clip: float | None,
         clip_norm: float | None,
         clamp: tuple[float, float] | None,
-        noise_first: bool,
-        clamp_margins: Tensor | None = None,
+        noise_first: bool = False,
+        evaluations: int = 1,
+        memory: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> NativeSegment:
-        """Move chains by one step per row of `sigmas`: x ← clamp(x − drift·clip(∇E(x)) + σ ξ).
+        """Move chains by one evaluation of the gradient per row of `numbers`, which says how.
 
         The noise of step i is `normals(seed, stream, chains, first_step + i, side²)`, pixel by pixel, row by row.
 
         Args:
             x: (B, 1, side, side).
-            drifts: what the gradient is multiplied by, ε²/2; (n_steps, B), or (n_steps, 1) for all chains alike.
-            sigmas: the noise's standard deviation, as drifts, ≥ 0.
+            numbers: of every evaluation.
             seed: 0 … 2⁶³ − 1.
             stream: 0 … 2³² − 1: purpose and call.
             chains: (B,), int64, 0 … 2³² − 1: which stream each chain draws from.
             first_step: ≥ 0; no step may reach 2³².
             clip: as in `sampling.Langevin`, like `clip_norm`, `clamp` and `noise_first`.
-            clamp_margins: how far beyond `clamp` each step may lead, as drifts; 0 if not given.
+            evaluations: of the gradient in each step, ≥ 1.
+            memory: m before the first evaluation, (B, 1, side, side), where numbers have a `lead`. If it is not given,
+                the first lead counts as 0.
             noise: standard normal numbers to use in place of drawn ones, (n_steps, B, 1, side, side).
 
         Raises:
             BadInput: a number out of its range, or a tensor of another kind or shape.
         """
-        n_steps, free = len(sigmas), float("inf")
+        n_steps, free = len(numbers.sigma) // evaluations, float("inf")
         if n_steps < 1 or first_step + n_steps > WORD:
             raise BadInput(
                 f"a chain goes from a step ≥ 0 for ≥ 1 steps to 2^32 at most, not {n_steps} from {first_step}"
@@ -190,24 +193,20 @@ class NativeNet:
         check_stream(seed, stream, first_step)
         low, high = (-free, free) if clamp is None else clamp
         clip, clip_norm = (free if bound is None else bound for bound in (clip, clip_norm))
-        settings = Settings(seed, stream, first_step, n_steps, noise_first, clip, clip_norm, low, high)
-        moved = self._images(x).clone()
-        before, grad, seen = empty(*moved.shape), empty(*moved.shape), empty(4, n_steps, len(x))
-        clamp_margins = (
-            torch.zeros(n_steps, 1, dtype=torch.float32, device="cpu") if clamp_margins is None else clamp_margins
-        )
-        given = {"drifts": drifts, "sigmas": sigmas, "clamp_margins": clamp_margins}
-        drifts, sigmas, clamp_margins = (_every(name, t, n_steps, len(x)) for name, t in given.items())
-        chains = checked_chains(chains)
+        settings = Settings(seed, stream, first_step, n_steps, noise_first, evaluations, clip, clip_norm, low, high)
+        moved, chains = self._images(x).clone(), checked_chains(chains)
         if len(chains) != len(x):
             raise BadInput(f"chains must be one index for each of {len(x)} chains, not {len(chains)}")
+        before, grad, seen = empty(*moved.shape), empty(*moved.shape), empty(4, n_steps, len(x))
+        every = numbers.every(n_steps * evaluations, len(x), first=memory is None)
         drawn = None if noise is None else floats("noise", noise, (n_steps, *x.shape))
+        if every.lead is not None:
+            memory = torch.zeros_like(moved) if memory is None else self._images(memory).clone()
         self._lib.langevin_chain(
-            self._handle, ctypes.pointer(settings), address(moved), len(x), address(chains), address(drifts),
-            address(sigmas), address(clamp_margins), None if drawn is None else address(drawn), address(before),
-            address(grad), address(seen), torch.get_num_threads(),
+            self._handle, ctypes.pointer(settings), address(moved), len(x), address(chains), *map(address, every),
+            address(drawn), address(memory), address(before), address(grad), address(seen), torch.get_num_threads(),
         )  # fmt: skip
-        return NativeSegment(moved, before, grad, *seen)
+        return NativeSegment(moved, memory, before, grad, *seen)
 
     def _images(self, x: Tensor) -> Tensor:
         if len(x) < 1:
@@ -216,13 +215,7 @@ class NativeNet:
 
     def _evaluated(self, x: Tensor, grad: Tensor | None) -> Tensor:
         images, energy = self._images(x), empty(len(x))
-        to = None if grad is None else address(grad)
-        self._lib.energy_and_grad(self._handle, address(images), len(x), address(energy), to, torch.get_num_threads())
+        self._lib.energy_and_grad(
+            self._handle, address(images), len(x), address(energy), address(grad), torch.get_num_threads()
+        )
         return energy
-
-
-def _every(name: str, t: Tensor, n_steps: int, n_chains: int) -> Tensor:
-    """One number a step and chain, (n_steps, n_chains), float32."""
-    if t.dim() != 2 or len(t) != n_steps or t.shape[1] not in (1, n_chains):
-        raise BadInput(f"{name} must be ({n_steps}, {n_chains}) or ({n_steps}, 1), not {tuple(t.shape)}")
-    return floats(name, t.float().expand(n_steps, n_chains), (n_steps, n_chains))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ebmnist.energies.base import Energy, energy_and_grad, per_sample
 from ebmnist.energies.levels import at_level
+from ebmnist.native import StepNumbers
 from ebmnist.random import StepRng
 from ebmnist.sampling.ancestral import Ancestral
 from ebmnist.sampling.base import ChainState, StepInfo
@@ -45,6 +46,12 @@ class DPMSolver(Ancestral):
         x_after = self.bounded(x + share * (predicted - x) + noise, step_index)
         after = ChainState(x_after, step_index=step_index + 1, memory=(denoised,))
         return after, StepInfo(value, grad, drift_grad, x, x_after)
+
+    def numbers(self, step_index: Tensor) -> StepNumbers:
+        """As those of ancestral sampling; D is remembered, and leads on."""
+        lead = self.curvature * self.drift(step_index) * _beyond(self, step_index.device)[step_index % self.cycle]
+        keep = torch.full_like(lead, 1 / self.curvature)
+        return super().numbers(step_index)._replace(lead=lead, keep=keep)
 
 
 @cache  # once a kernel and device

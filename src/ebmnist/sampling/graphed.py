@@ -14,6 +14,8 @@ from ebmnist.random import ChainRng, StepRng
 from ebmnist.sampling.ancestral import Ancestral
 from ebmnist.sampling.annealed_langevin import AnnealedLangevin
 from ebmnist.sampling.base import ChainState, Kernel, StepInfo
+from ebmnist.sampling.dpm_solver import DPMSolver
+from ebmnist.sampling.heun import Heun
 from ebmnist.sampling.langevin import Langevin
 from ebmnist.sampling.mala import MALA
 
@@ -27,7 +29,7 @@ def graphed(energy: Energy, kernel: Kernel, state: ChainState, n_steps: int) -> 
     return (
         state.x.device.type == "cuda"
         and n_steps >= WORTH
-        and type(kernel) in (Langevin, AnnealedLangevin, Ancestral, MALA)
+        and type(kernel) in (Langevin, AnnealedLangevin, Ancestral, Heun, DPMSolver, MALA)
         and getattr(energy, "capturable", False)
         and os.environ.get("EBMNIST_GRAPHS") != "0"
         and not torch.is_anomaly_enabled()  # it looks at every gradient
@@ -48,7 +50,7 @@ def replay(
         state, info = kernel.step(energy, state, held)
         yield state, info
     held.rewind()
-    begin, device = ChainState(*_copies(state[:4])), state.x.device
+    begin, device = _copied(state), state.x.device
     graph = torch.cuda.CUDAGraph()
     # What other threads ask of the GPU meanwhile is theirs.
     captured = torch.cuda.graph(graph, stream=_stream(device), capture_error_mode="thread_local")
@@ -57,8 +59,8 @@ def replay(
     for rng in steps:
         held.refill(rng)
         graph.replay()
-        state, info = ChainState(*_copies(after[:4])), StepInfo(*_copies(seen))
-        for to, now in zip(begin[:4], state[:4], strict=True):
+        state, info = _copied(after), StepInfo(*_copies(seen))
+        for to, now in zip(_tensors(begin), _tensors(state), strict=True):
             if to is not None and now is not None:
                 to.copy_(now)
         yield state, info
@@ -100,6 +102,14 @@ class _Held(StepRng):
 @cache  # each keeps a workspace
 def _stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _copied(state: ChainState) -> ChainState:
+    return ChainState(*_copies(state[:4]))._replace(memory=tuple(_copies(state.memory)))
+
+
+def _tensors(state: ChainState) -> tuple[Tensor | None, ...]:
+    return *state[:4], *state.memory
 
 
 def _copies(tensors: Iterable[Tensor | None]) -> list[Any]:

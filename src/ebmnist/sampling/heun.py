@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from ebmnist.energies.base import Energy, energy_and_grad, per_sample
 from ebmnist.energies.levels import at_level
 from ebmnist.errors import BadInput
+from ebmnist.native import StepNumbers
 from ebmnist.random import StepRng
 from ebmnist.sampling.base import ChainState, StepInfo
 from ebmnist.sampling.clipping import clip_grad
@@ -39,6 +40,8 @@ class Heun(DiffusionSampler):
         BadInput: a field out of its range.
     """
 
+    evaluations: ClassVar[int] = 2
+    noise_first: ClassVar[bool] = True
     churn: float = 30.0
     """S_churn ≥ 0: how much noise is added anew along the way, over all steps; 0 for none."""
 
@@ -70,6 +73,24 @@ class Heun(DiffusionSampler):
         drift = torch.where(second > 0, 0.5 * drift + second * again, drift)
         x_after = self.bounded(x_hat - drift + after * noise, step_index)
         return ChainState(x_after, step_index=step_index + 1), StepInfo(value, grad, first, x, x_after)
+
+    def numbers(self, step_index: Tensor) -> StepNumbers:
+        """Two rows a step: the first remembers x̂ with half of the Euler step, the second goes on from there.
+
+        The first adds its noise before the gradient, and is not bounded. Of steps that hold σ_max the
+        second adds the noise, and takes no gradient.
+        """
+        at = step_index % self.cycle
+        before, euler, second, after = (n[at] for n in _numbers(self, step_index.device)[:4])
+        free, none, back = torch.full_like(euler, torch.inf), torch.zeros_like(euler), -(second > 0).to(euler.dtype)
+        rows = (
+            (euler, second),
+            (before, after),
+            (free, self.margin(step_index)),
+            (none, back),
+            (0.5 * euler, none),
+        )
+        return StepNumbers(*(torch.stack(pair, 1).flatten(0, 1) for pair in rows))
 
 
 @cache  # once a kernel and device

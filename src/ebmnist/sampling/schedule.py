@@ -1,12 +1,13 @@
 """What kernels with a noise schedule share: x ← clamp(x − drift_j·clip(∇E(x)) + s_j ξ), j the place in a cycle."""
 
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from ebmnist.energies.base import Energy, energy_and_grad, per_sample
 from ebmnist.energies.levels import at_level
+from ebmnist.native import StepNumbers
 from ebmnist.random import StepRng
 from ebmnist.sampling.base import ChainState, NoiseSchedule, StepInfo
 from ebmnist.sampling.clipping import clip_grad
@@ -21,7 +22,15 @@ class Table(NamedTuple):
 
 
 class Scheduled(NoiseSchedule, Protocol):
-    """A noise schedule whose steps all have this form, and so can be run in C++. A kernel adds its `table`."""
+    """A noise schedule whose steps have this form, and so can be run in C++. A kernel adds its `table`.
+
+    A kernel with steps of another form has `numbers` of its own.
+    """
+
+    evaluations: ClassVar[int] = 1
+    """Of the gradient, in each step."""
+    noise_first: ClassVar[bool] = False
+    """Whether the first of `numbers` adds its noise before the gradient is taken."""
 
     @property
     def clamp_margin(self) -> float:
@@ -47,6 +56,10 @@ class Scheduled(NoiseSchedule, Protocol):
     def margin(self, step_index: Tensor) -> Tensor:
         """How far beyond `clamp` step `step_index` may lead, in pixels."""
         return self.clamp_margin * self.sigma(step_index)
+
+    def numbers(self, step_index: Tensor) -> StepNumbers:
+        """The numbers of steps `step_index`, (n_steps, B) or (n_steps, 1), as the C++ takes them."""
+        return StepNumbers(self.drift(step_index), self.noise(step_index), self.margin(step_index))
 
     def bounded(self, x: Tensor, step_index: Tensor) -> Tensor:
         """Bring chains at `x`, (B, *shape), to where step `step_index`, (B,), may lead."""
