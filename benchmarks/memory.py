@@ -58,15 +58,31 @@ UPDATES: dict[str, Callable[[], Work]] = {
 }
 
 
-TRAINING = """
+FIT = """
 from ebmnist.config import load_recipe
 from ebmnist.training import fit
 recipe = load_recipe("mnist", ["--training.n_updates", "5"])
 state = recipe.make_state()
-for _ in fit(state, recipe.load_data().train.images):
+for _ in fit(state, recipe.load_data().train.pixels):
     pass
 """
-WHOLE = {"import torch": "import torch", "ebmnist, training of recipe mnist": TRAINING}
+# Few updates, and as many snapshots and checkpoints as a whole training has at once.
+COMMAND = """
+import tempfile
+from pathlib import Path
+from ebmnist import pipeline
+from ebmnist.config import load_recipe
+often = ["--training.n_updates", "12", "--training.guard.snapshot_every", "2", "--artifacts.checkpoint_every", "5"]
+with tempfile.TemporaryDirectory() as folder:
+    for _ in pipeline.{}(load_recipe("mnist", often), Path(folder) / "run"):
+        pass
+"""
+WHOLE = {
+    "import torch": "import torch",
+    "ebmnist, training of recipe mnist": FIT,
+    "the same with snapshots and checkpoints: ebmnist train mnist": COMMAND.format("train"),
+    "and with pictures and the quick evaluation: ebmnist run mnist": COMMAND.format("run"),
+}
 PEAK = "\nfrom pathlib import Path; print(Path('/proc/self/status').read_text())"
 
 

@@ -165,7 +165,7 @@ def test_help_does_not_import_torch() -> None:
 
 def test_a_command_imports_what_it_needs_itself() -> None:
     code = (
-        "import sys; from ebmnist.commands import command_of; command_of('sample')\n"
+        "import sys; from ebmnist.commands import command_of; command_of('sample'); command_of('train')\n"
         "sys.exit(9 if {'matplotlib', 'sklearn', 'ebmnist.commands.evaluating'} & set(sys.modules) else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

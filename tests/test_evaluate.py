@@ -129,7 +129,7 @@ def test_an_evaluation_of_another_checkpoint_is_replaced(model: Path) -> None:
 def test_a_report_takes_a_quick_look_and_never_in_place_of_a_full_one(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "run_plots", lambda _: iter(()))
+    monkeypatch.setattr("ebmnist.run_plots.run_plots", lambda _: iter(()))
     monkeypatch.setattr(runner, "REGISTRY", {"fidelity": Fine, "sick": Sick})
     (model / "evaluation.json").unlink(missing_ok=True)
     assert main(["report", str(model)]) == 0
@@ -219,7 +219,7 @@ def test_ctrl_c_while_drawing_says_how_to_draw_again(
         time.sleep(30)
         yield Part("late")
 
-    monkeypatch.setattr(pipeline, "run_plots", interrupted)
+    monkeypatch.setattr("ebmnist.run_plots.run_plots", interrupted)
     assert main(["report", str(model)]) == 130
     assert capsys.readouterr().err.endswith(f"the run is saved, draw it and measure it with: ebmnist report {model}\n")
 

@@ -281,7 +281,7 @@ def test_on_a_read_only_file_system_nothing_is_measured_first(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     sections(monkeypatch, a=raising(AssertionError("measured")))
-    monkeypatch.setattr(pipeline, "run_plots", lambda _: pytest.fail("drawn"))
+    monkeypatch.setattr("ebmnist.run_plots.run_plots", lambda _: pytest.fail("drawn"))
     monkeypatch.setattr(updating, "fit", lambda *_: pytest.fail("trained"))
     read_only(run, monkeypatch)
     command, *more = words

@@ -18,7 +18,6 @@ from ebmnist.reporting.environment import describe_environment
 from ebmnist.reporting.history import read_history
 from ebmnist.reporting.measurements import Measurements, add_measurements, from_json, to_json
 from ebmnist.reporting.place import make_figures, tidy
-from ebmnist.reporting.plots import save_section
 from ebmnist.reporting.reading import readable
 from ebmnist.reporting.tables import picture_of, write_page
 from ebmnist.trained import Trained, identity_of, make_trained
@@ -128,6 +127,8 @@ def _filed(event: SectionDone, measured: Measurements, figures: Path) -> Events:
     measured.sections[name] = outcome._replace(quick=about["quick"], seed=about["seed"], commit=commit)
     picture = picture_of(name, figures)
     try:
+        from ebmnist.reporting.plots import save_section  # imports Matplotlib: not while a run trains
+
         drawn = save_section(name, to_draw, picture, recipe=about["recipe"])
     except Exception as error:  # noqa: BLE001  whatever it is, memory included, it costs this picture alone
         measured.failures[name] = why = f"{name}: its picture, {unforeseen(error)}"

@@ -24,7 +24,6 @@ from ebmnist.reporting.measurements import read_former
 from ebmnist.reporting.parts import write_parts
 from ebmnist.reporting.place import tidy
 from ebmnist.reporting.tables import write_page
-from ebmnist.run_plots import Setting, run_plots
 from ebmnist.trained import identity_of, make_trained, recipe_of
 from ebmnist.training import Snapshot, TrainState
 from ebmnist.training.divided import check_ranks
@@ -140,7 +139,7 @@ def _state_on(ranks: Ranks, recipe: Recipe) -> TrainState:
 def _check_alike(recipe: Recipe, images: Tensor, state: TrainState) -> None:
     """Refuse ranks that would not compute the same thing. Raises: BadInput."""
     if state.ranks.joined:
-        state.ranks.check_alike(digests(recipe.to_yaml(), images, state.snapshot()))
+        state.ranks.check_alike(digests(recipe.to_yaml(), images, state.snapshot(copied=False)))
 
 
 def _latest(run: RunFolder, *, restart: bool) -> Checkpoint | None:
@@ -201,6 +200,8 @@ def finish(
 
 
 def _draw(run: RunFolder, checkpoint: Checkpoint, device: str | None, data_root: Path | None) -> Events:
+    from ebmnist.run_plots import Setting, run_plots  # imports Matplotlib: not while a run trains
+
     model = make_trained(checkpoint, run.path, device, data_root)
     rng = Rng(model.recipe.basics.seed, Purpose.PLOTS, model.device)
     parts = []

@@ -76,5 +76,5 @@ def _check_weights(state: TrainState, record: StepRecord) -> None:
 
 
 def _save(run: RunFolder, state: TrainState, about: dict[str, Any], keep: int) -> Path:
-    tensors, facts = state.snapshot()
+    tensors, facts = state.snapshot(copied=False)
     return run.save(tensors=tensors, facts=facts | about, keep=keep)

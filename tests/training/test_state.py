@@ -64,6 +64,18 @@ def test_a_resumed_run_is_the_uninterrupted_one(name, rng, images):
     assert_same(resumed.snapshot(), whole.snapshot())
 
 
+def test_a_snapshot_is_a_copy_unless_the_live_tensors_are_asked_for(images):
+    state = toy_state(ConvNet(width=2))
+    advance(state, images, 1)
+    copied, live = state.snapshot(), state.snapshot(copied=False)
+    assert_same(copied, live)
+    for name, value in live.tensors.items():
+        assert not value.requires_grad
+        value.fill_(0)
+        assert state.snapshot().tensors[name].count_nonzero() == 0
+    assert all(bool(value.count_nonzero()) for name, value in copied.tensors.items() if name.endswith("exp_avg"))
+
+
 def test_restored_moments_have_the_weights_memory_format(images):
     """Mixed formats are the same numbers, and a slower update for the rest of the run."""
     state = toy_state(ConvNet(width=2))

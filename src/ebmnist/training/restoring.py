@@ -35,7 +35,7 @@ def check_snapshot(snapshot: Snapshot, state: TrainState, name: str) -> None:
     """
     tensors, facts = snapshot
     check(facts, FACTS, name, "use another checkpoint, or train again with: ebmnist train")
-    own = state.snapshot()
+    own = state.snapshot(copied=False)
     if missing := sorted(own.facts.keys() - facts.keys()):
         raise BadInput(f"{name}: {missing[0]} is missing; {MEND}")
     for key, value in own.tensors.items():

@@ -83,15 +83,15 @@ class TrainState:
         t = self.training
         return t.lr * t.schedule.factor(self.step, t.n_updates) * t.guard.lr_factor(self.guard_state)
 
-    def snapshot(self) -> Snapshot:
-        """A copy of the state that later updates leave alone."""
+    def snapshot(self, *, copied: bool = True) -> Snapshot:
+        """A copy of the state that later updates leave alone; or the live tensors, for who reads them at once."""
         tensors = {f"energy.{k}": v for k, v in self.energy.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
         tensors |= {f"start.{k}": v for k, v in self.start.tensors().items()}
         tensors |= {f"optimiser.{k}": v for k, v in self.optimiser.tensors().items()}
         memory = {**self.guard_state._asdict(), "running": self.guard_state.running._asdict()}
         facts = {"step": self.step, "seed": self.seed, "stream": self.stream, "guard": memory}
-        return Snapshot({k: v.detach().clone() for k, v in tensors.items()}, facts)
+        return Snapshot({k: v.detach().clone() if copied else v.detach() for k, v in tensors.items()}, facts)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Become the state that `snapshot()` saw; tensors of other names are left alone.
