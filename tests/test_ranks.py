@@ -56,6 +56,14 @@ def test_a_fixed_sum_keeps_any_magnitude_and_invents_nothing() -> None:
         assert ALONE.fixed_sum([torch.tensor([bad, 1.0]), torch.ones(2)]).isnan().all()
 
 
+def test_weights_that_differ_between_ranks_stop_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, others = torch.ones(5), torch.ones(5) + 2**-23
+    seen = torch.tensor([0, checksum([others]), -checksum([others])])
+    monkeypatch.setattr(Ranks, "largest", lambda _, values: torch.maximum(values, seen))
+    with pytest.raises(BadInput, match="weights have come apart"):
+        Ranks(size=2).fixed_sum([torch.ones(3)], [mine])
+
+
 @pytest.mark.parametrize(
     "energy",
     [ConvNet(4, spectral_norm=True), ConvNet(4), MLP(784, width=8, depth=2)],

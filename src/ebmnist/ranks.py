@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import re
+import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -108,16 +109,23 @@ class Ranks:
         """Whether any rank says so."""
         return bool(self.largest(torch.tensor(int(flag), device="cpu"))) if self.size > 1 else flag
 
-    def fixed_sum(self, parts: Sequence[Tensor]) -> Tensor:
+    def fixed_sum(self, parts: Sequence[Tensor], weights: Iterable[Tensor] = ()) -> Tensor:
         """Return the sum of all ranks' parts, (n,) each: the same bits, whichever rank holds which part.
 
         Parts are rounded to whole multiples of 2⁻⁴⁴ of the power of two above the largest component. In double
         precision whole numbers add without rounding, so order and grouping do not matter (as the forces of Le Grand,
         Götz & Walker 2013). A component that is not finite makes the whole sum NaN. Each rank has a part, and all have
         at most 512.
+
+        Args:
+            parts: this rank's, (n,) each.
+            weights: which all ranks hold alike; checked in the exchange that the sum needs anyhow.
+
+        Raises:
+            BadInput: weights of other bits than another rank's.
         """
-        largest = torch.stack([part.abs().max() for part in parts]).max().double()
-        bound = float(self.largest(largest if largest.isfinite() else largest.new_tensor(math.inf)))
+        largest = float(torch.stack([part.abs().max() for part in parts]).max())
+        bound = self._bound(largest if math.isfinite(largest) else math.inf, weights)
         if not math.isfinite(bound):
             return torch.full_like(parts[0], math.nan)
         exponent = SUM_BITS - math.frexp(bound)[1]
@@ -164,20 +172,23 @@ class Ranks:
             raise ToldElsewhere("another rank says why")
         raise failure if self.first else BadInput(f"rank {self.rank}: {failure}") from failure
 
-    def check_same(self, tensors: Iterable[Tensor], what: str) -> None:
-        """Check that tensors have the same bits on all ranks. Raises: BadInput."""
-        if self.size > 1:
-            own = checksum(tensors)
-            largest, smallest = self.largest(torch.tensor([own, -own], device="cpu")).tolist()
-            if largest != -smallest:
-                raise BadInput(f"the ranks' {what} have come apart: use the same kind of processor for all of them")
-
     def check_alike(self, facts: Mapping[str, str]) -> None:
         """Check that the ranks run the same thing: `facts` are digests by name. Raises: BadInput."""
         given = json.loads(self.texts(json.dumps(dict(facts)))[0])
         for name, value in facts.items():
             if given[name] != value:
                 raise BadInput(f"has other {name} than rank 0 ({value}, not {given[name]}); give all ranks the same")
+
+    def _bound(self, largest: float, weights: Iterable[Tensor]) -> float:
+        """The largest of all ranks' numbers, which are ≥ 0; their weights are checked on the way."""
+        if self.size == 1:
+            return largest
+        own = checksum(weights)
+        (bits,) = struct.unpack("q", struct.pack("d", largest))  # in the order of the numbers
+        bits, most, least = self.largest(torch.tensor([bits, own, -own], device="cpu")).tolist()
+        if most != -least:
+            raise BadInput("the ranks' weights have come apart: use the same kind of processor for all of them")
+        return float(struct.unpack("d", struct.pack("q", bits))[0])
 
     def _end_turns(self) -> None:
         """Leave no turn to any rank: each ends when it has done what it is at."""

@@ -93,7 +93,6 @@ class DividedEnergy:
             RankLost: another rank has ended.
             BadInput: the ranks' weights are no longer the same.
         """
-        self._ranks.check_same(self._energy.parameters(), "weights")
         loss.backward()  # type: ignore[no-untyped-call]
         weights = [p for p in self._energy.parameters() if p.requires_grad]
         parts = []
@@ -101,7 +100,7 @@ class DividedEnergy:
             if values.grad is not None:
                 slopes = torch.split(values.grad[mine], [len(part) for part in own])
                 parts += [_weight_grad(e, weights, slope) for e, slope in zip(own, slopes, strict=True)]
-        total = self._ranks.fixed_sum(parts)
+        total = self._ranks.fixed_sum(parts, self._energy.parameters())
         for p, grad in zip(weights, torch.split(total, [p.numel() for p in weights]), strict=True):
             own_grad = torch.empty_like(p).copy_(grad.view_as(p))  # in the memory format of p, as autograd leaves it
             p.grad = (
