@@ -23,6 +23,8 @@ HOSTS = {"ebmnist-0": "10.77.0.1", "ebmnist-1": "10.77.0.2"}  # name of host, na
 MANIFEST = Path(__file__).parents[1] / "docs/how-to/kubernetes.yaml"
 FILES = Path("/etc/netns")  # which ip lays over /etc: a namespace's own hosts file
 WITHIN = 300  # seconds
+# With the torchrun of this Python, whether or not its environment is activated.
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 def missing() -> str | None:
@@ -70,8 +72,8 @@ def train_on(host: str, run: Path) -> "subprocess.Popen[str]":
     train = ["-m", "ebmnist", "train", *RECIPE, "--training.batch_size", "128", "--out", str(run)]
     words = [*container["command"], *launch[: launch.index("-m")], *train]
     named = ["unshare", "--uts", "sh", "-c", f'hostname {host} && exec "$@"', "sh"]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(["ip", "netns", "exec", host, *named, *words], env=env, stderr=subprocess.PIPE, text=True)
+    command = ["ip", "netns", "exec", host, *named, *words]
+    return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
 
 
 def main() -> int:
@@ -88,7 +90,7 @@ def main() -> int:
             return 1
     words = ["torchrun", "--standalone", "--nproc-per-node", "1", "-m", "ebmnist", "train", *RECIPE]
     words += ["--training.batch_size", "128", "--out", str(folder / "on-one")]
-    subprocess.run(words, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    subprocess.run(words, check=True, capture_output=True, env=ENVIRONMENT)
     assert_same(folder / "on-two-hosts", folder / "on-one")
     print("two hosts of two ranks each, and one rank: the same bits")
     shutil.rmtree(folder)
