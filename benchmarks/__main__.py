@@ -18,7 +18,7 @@ from pathlib import Path
 
 from paired import RESULTS, options
 
-SCRIPTS = ("start_up", "peers", "langevin", "sampling", "scaling", "memory", "distributed", "limit", "device")
+SCRIPTS = ("start_up", "peers", "langevin", "sampling", "scaling", "memory", "distributed", "busy", "limit", "device")
 HERE = Path(__file__).parent
 # What holds PyTorch and its libraries to the instructions of a level; EBMNIST_NATIVE holds the C++ to them.
 NAMES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")

@@ -39,7 +39,7 @@ N_RANKS = {ONE: 1, TWO: 2}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def updates(recipe: str, ranks: Ranks) -> Work:
+def updates(recipe: str, ranks: Ranks, n: int = UPDATES) -> Work:
     """Some updates in a row of a new state."""
     made = load_recipe(recipe, ["--device", "cpu"])
     state = made.make_state()
@@ -47,7 +47,7 @@ def updates(recipe: str, ranks: Ranks) -> Work:
     batches = Batches(made.load_data().train.images, state.training.batch_size, state.stream_of(Purpose.BATCHES))
 
     def work() -> None:
-        for _ in range(UPDATES):
+        for _ in range(n):
             train_step(state, batches.at(state.step))
 
     return work

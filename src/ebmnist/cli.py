@@ -1,5 +1,6 @@
 """The command line: parse, call, print. `ebmnist --help` starts here, and does not import torch."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -9,6 +10,10 @@ from ebmnist.errors import UNIMPORTABLE, BadInput, ToldElsewhere, in_one_line
 from ebmnist.output import any_encoding, is_text, put, tell, tell_of_logs
 from ebmnist.parser import build_parser
 from ebmnist.signals import Interrupted, answered_by, interrupt
+
+# How long libgomp, PyTorch's OpenMP on Linux, has idle threads spin: some microseconds, not milliseconds. On a machine
+# with other work, threads that spin keep the processors from the thread that they wait for (benchmarks/busy.py).
+SPINS = {"GOMP_SPINCOUNT": "1000"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,6 +58,8 @@ def _command(words: list[str]) -> int:
         if not is_text(field):
             raise BadInput(f"{field!r}: is not UTF-8; use other characters")
     tell_of_logs()
+    if not {"OMP_WAIT_POLICY", *SPINS} & os.environ.keys():
+        os.environ |= SPINS  # read when torch is imported
     try:
         from ebmnist import commands  # imports torch: only now, so that --help is quick
 
