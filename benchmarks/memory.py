@@ -3,9 +3,9 @@
 Each is measured in a fresh process, by the kernel's own record of its largest resident set (VmHWM; Linux only):
 how far the first call lifts it above what the process held before, with all that is loaded and compiled on the way;
 and how far a later call does, once all that could be freed has been given back. Whole processes are compared too: the
-largest resident set of one that trains, data set and all, with that of one that imports torch.
+largest resident set of those that train, data set and all, with that of one that imports torch.
 
-  python benchmarks/memory.py               some six minutes on two cores: six fresh processes a round
+  python benchmarks/memory.py               some twelve minutes on two cores: ten fresh processes a round
   python benchmarks/memory.py --rounds 1    a trial
 """
 
