@@ -18,6 +18,7 @@ from ebmnist import evaluation, pipeline
 from ebmnist.cli import main
 from ebmnist.config import Recipe, load_recipe
 from ebmnist.data import MNIST
+from ebmnist.data.base import as_images
 from ebmnist.energies import MLP, REGISTRY, ConvNet, ResNet, energy_and_grad
 from ebmnist.random import Purpose, Rng, Stream
 from ebmnist.reporting import load_checkpoint
@@ -59,6 +60,11 @@ def test_random_numbers_are_those_of_the_cpu() -> None:
     assert torch.equal(stream.uniform(rows.to(GPU), 7, (784,)).cpu(), stream.uniform(rows, 7, (784,)))
     there = stream.normal(rows.to(GPU), 7, (784,)).cpu()
     torch.testing.assert_close(there, stream.normal(rows, 7, (784,)), rtol=0, atol=5e-6)
+
+
+def test_images_of_bytes_are_those_of_the_cpu() -> None:
+    pixels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(as_images(pixels.to(GPU)).cpu(), as_images(pixels))
 
 
 def test_the_same_seed_draws_what_the_cpu_draws() -> None:
