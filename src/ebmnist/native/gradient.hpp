@@ -116,6 +116,7 @@ struct WeightSums {
     // Add up to `tiles` tiles: factors as `Factors` stores them.
     void add(const Stack& stack, Ahead& ahead) {
         scale(stack);
+        if (REGISTERS == 32 && layer.s.c_out <= LANES && c_in == 4 && layer.s.kernel == 3) return add_rows(stack, ahead);
         for (int i = 0; i < c_in;) {
             auto add_some = [&](auto n) { add_block<n>(stack, i, ahead), i += n; };
             int n = Factors<W>::block(c_in - i);
@@ -145,39 +146,67 @@ struct WeightSums {
             }
     }
 
+    // Of a layer of few channels. Three taps side by side have their inputs side by side, as if they were of one tap.
+    void add_rows(const Stack& stack, Ahead& ahead) {
+        const int end = layer.s.w_out;
+        for (int tap = 0; tap < taps; tap += 3) {
+            auto to = [&](int which) { return &weight[(size_t)(which * c_in * SIDE)]; };
+            // Where all three lie on the input, then what is left and right of there.
+            const int x0 = outputs(tap).x0, x1 = std::max(x0, outputs(tap + 2).x1);
+            add_sums<12, 4, 1>(stack.input, stack, tap, x0, x1, to(tap), ahead);
+            for (int which = tap; which < tap + 3; which++) {
+                add_sums<4, 4, 1>(stack.input, stack, which, 0, x0, to(which), ahead);
+                add_sums<4, 4, 1>(stack.input, stack, which, x1, end, to(which), ahead);
+            }
+        }
+    }
+
     template <int N>
     void add_block(const Stack& stack, int i, Ahead& ahead) {
         const Words* input = stack.input + i / W::CHANNELS * layer.s.h_in * layer.s.w_in;
         for (int tap = 0; tap < taps; tap++)
-            add_tap<N>(input, stack, tap, &weight[(size_t)(tap * c_in + i) * SIDE], ahead);
+            add_sums<N, N, SIDE>(input, stack, tap, 0, layer.s.w_out, &weight[(size_t)(tap * c_in + i) * SIDE], ahead);
     }
 
-    // ∂/∂w[o][i][ky][kx] = Σ over images and positions of ∂E/∂z[o] × a[i] where the tap lies. The sums are variables of
-    // this function: Clang would store each to memory at every step if they were a caller's.
-    template <int N>
-    void add_tap(const Words* input, const Stack& stack, int tap, Floats* to_weight, Ahead& ahead) const {
+    struct Outputs {  // whose tap lies on the input
+        int y0, y1, x0, x1;
+    };
+    Outputs outputs(int tap) const {
         const Shape& s = layer.s;
-        Floats sum[N][SIDE] = {};
         int dy = tap / s.kernel - s.pad, dx = tap % s.kernel - s.pad;
-        // The outputs whose tap lies on the input.
         auto begin = [&](int d) { return std::max(0, (s.stride - 1 - d) / s.stride); };
         auto end = [&](int d, int in, int out) { return std::min(out, (in - d + s.stride - 1) / s.stride); };
+        return {begin(dy), end(dy, s.h_in, s.h_out), begin(dx), end(dx, s.w_in, s.w_out)};
+    }
+
+    // ∂/∂w[o][i][ky][kx] = Σ over images and positions of ∂E/∂z[o] × a[i] where the tap lies, for outputs in columns
+    // from x0 to x1 − 1; of N inputs, where a position has C of them, and S vectors of channels. The sums are variables
+    // of this function: Clang would store each to memory at every step if they were a caller's.
+    template <int N, int C, int S>
+    void add_sums(const Words* input, const Stack& stack, int tap, int x0, int x1, Floats* to_weight, Ahead& ahead) const {
+        const Shape& s = layer.s;
+        const Outputs at = outputs(tap);
+        const int dy = tap / s.kernel - s.pad, dx = tap % s.kernel - s.pad;
+        x0 = std::max(x0, at.x0), x1 = std::min(x1, at.x1);
+        Floats sum[N][S] = {};
+        Ahead next = ahead;
         for (int tile = 0; tile < stack.tiles; tile++)
-            for (int y = begin(dy); y < end(dy, s.h_in, s.h_out); y++)
-                for (int x = begin(dx); x < end(dx, s.w_in, s.w_out); x++) {
+            for (int y = at.y0; y < at.y1; y++)
+                for (int x = x0; x < x1; x++) {
                     const uint32_t* a = (const uint32_t*)(input + (size_t)tile * stack.stride) +
-                                        ((y * s.stride + dy) * s.w_in + x * s.stride + dx) * N * ROWS;
+                                        ((y * s.stride + dy) * s.w_in + x * s.stride + dx) * C * ROWS;
                     const Words* to = &delta[(size_t)((tile * positions + y * s.w_out + x) * ROWS) * SIDE];
-                    ahead.fetch();
+                    next.fetch();
                     for (int row = 0; row < ROWS; row++, a++, to += SIDE) {
-                        Words d[SIDE];
-                        for (int k = 0; k < SIDE; k++) d[k] = to[k];
+                        Words d[S];
+                        for (int k = 0; k < S; k++) d[k] = to[k];
                         UNROLLED for (int n = 0; n < N; n++)
-                            for (int k = 0; k < SIDE; k++) sum[n][k] = W::dot(sum[n][k], d[k], a[n * ROWS]);
+                            for (int k = 0; k < S; k++) sum[n][k] = W::dot(sum[n][k], d[k], a[n * ROWS]);
                     }
                 }
+        ahead = next;
         for (int n = 0; n < N; n++)
-            for (int k = 0; k < SIDE; k++) to_weight[n * SIDE + k] += sum[n][k];
+            for (int k = 0; k < S; k++) to_weight[n * SIDE + k] += sum[n][k];
     }
 
     // As torch has them: (out, in, ky, kx) and (out,).
