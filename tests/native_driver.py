@@ -146,7 +146,7 @@ class Net:
         rng, (c, h, w) = torch.Generator().manual_seed(3), self.size
         for out, k, stride, pad in self.layers:
             ends = [(side + 2 * pad - k) // stride + 1 for side in (h, w)]
-            self.shapes.append(Shape(c, h, w, out, *ends, k, stride, pad))
+            self.shapes.append(Shape(c, h, w, out, *ends, k, stride, pad, len(self.shapes) % 2))
             self.weights.append(torch.randn(out, c, k, k, generator=rng) / (c * k * k) ** 0.5)
             self.biases.append(torch.randn(out, generator=rng) / 10)
             c, h, w = out, *ends
@@ -242,8 +242,9 @@ class Case:
             file.write(np.array(sizes, np.int32).tobytes())
             file.write(b"".join(bytes(shape) for shape in net.shapes) + bytes(settings))
             file.write(np.array([net.biases[-1].item(), net.scale, net.shift, net.reference_precision]).tobytes())
-            for weight, bias in zip(net.weights[:-1], net.biases[:-1], strict=True):
-                file.write(weight.numpy().tobytes() + bias.numpy().tobytes())
+            for shape, weight, bias in zip(net.shapes, net.weights[:-1], net.biases[:-1], strict=True):
+                held = weight.permute(0, 2, 3, 1) if shape.channels_last else weight
+                file.write(held.numpy().tobytes() + bias.numpy().tobytes())
             arrays = (net.weights[-1], net.order.int(), self.images, self.coefficients, self.drifts, self.sigmas)
             arrays += (self.clamp_margins, self.leads, self.keeps, self.memory, self.chains)
             file.write(b"".join(a.numpy().tobytes() for a in arrays))
@@ -261,7 +262,10 @@ class Case:
             return numbers[done - int(np.prod(shape)) : done].view(*shape)
 
         value, again, grad, low_precision = take(n), take(n), take(n, pixels), take(n)
-        weights = [take(*w.shape) for w in net.weights[:-1]]
+        weights = [
+            take(s.c_out, s.kernel, s.kernel, s.c_in).permute(0, 3, 1, 2) if s.channels_last else take(*w.shape)
+            for s, w in zip(net.shapes, net.weights[:-1], strict=True)
+        ]
         biases = [take(*b.shape) for b in net.biases[:-1]]
         head, noise = take(*net.weights[-1].shape), take(self.n_steps, n, pixels)
         walks = [Walk(*(take(n, pixels) for _ in range(4)), take(4, self.n_steps, n)) for _ in range(2)]

@@ -147,7 +147,7 @@ void refuses(const char* what, int32_t status) {
 }
 
 int refused() {
-    const Shape good{1, 3, 3, 2, 3, 3, 3, 1, 1};
+    const Shape good{1, 3, 3, 2, 3, 3, 3, 1, 1, 0};
     std::vector<float> weight(18), bias(2), head(18), images(9), out(64);
     std::vector<int32_t> order{0, 1, 2, 3, 4, 5, 6, 7, 8};
     const float *w = weight.data(), *b = bias.data();
@@ -164,7 +164,7 @@ int refused() {
     };
     const int32_t huge = std::numeric_limits<int32_t>::max(), least = std::numeric_limits<int32_t>::min();
     for (auto field : {&Shape::c_in, &Shape::h_in, &Shape::w_in, &Shape::c_out, &Shape::h_out, &Shape::w_out,
-                       &Shape::kernel, &Shape::stride, &Shape::pad})
+                       &Shape::kernel, &Shape::stride, &Shape::pad, &Shape::channels_last})
         for (int32_t value : {-1, least, huge, huge / 2})
             // A stride beyond the picture is odd, not wrong.
             if (field == &Shape::stride && value > 0) refuses("stride", changed(field, value));

@@ -16,19 +16,25 @@ def given(functions: ctypes.CDLL | None) -> ctypes.CDLL:
     return functions
 
 
-def floats(name: str, t: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return `t` in one piece, row-major. Raises `BadInput` if it is not float32 on the CPU, or of another shape."""
+def floats(
+    name: str, t: Tensor, shape: tuple[int, ...], memory_format: torch.memory_format = torch.contiguous_format
+) -> Tensor:
+    """Return `t` in one piece, row-major or as asked.
+
+    Raises:
+        BadInput: it is not float32 on the CPU, or of another shape.
+    """
     if t.dtype != torch.float32 or t.device.type != "cpu" or t.layout != torch.strided or t.shape != shape:
         raise BadInput(
             f"{name} must be float32 on the CPU of shape {shape}, not {t.dtype} on {t.device} of {tuple(t.shape)}"
         )
-    plain = (t.detach() if t.requires_grad else t).contiguous(memory_format=torch.contiguous_format)
+    plain = (t.detach() if t.requires_grad else t).contiguous(memory_format=memory_format)
     return plain.resolve_neg() if plain.is_neg() else plain
 
 
-def empty(*shape: int) -> Tensor:
+def empty(*shape: int, memory_format: torch.memory_format = torch.contiguous_format) -> Tensor:
     """Float32 on the CPU, whatever this program's defaults are."""
-    return torch.empty(shape, dtype=torch.float32, device="cpu")
+    return torch.empty(shape, dtype=torch.float32, device="cpu", memory_format=memory_format)
 
 
 def check_range(name: str, value: int, end: int) -> None:

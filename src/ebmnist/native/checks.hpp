@@ -29,7 +29,7 @@ inline void check_side(int in, int out, const Shape& s) {
 
 inline void check_shape(const Shape& s) {
     for (int32_t size : {s.c_in, s.h_in, s.w_in, s.c_out, s.h_out, s.w_out, s.kernel, s.stride}) require(size >= 1);
-    require(s.pad >= 0 && s.c_in <= INT32_MAX / 4 && s.c_out <= INT32_MAX / 4);
+    require((s.channels_last == 0 || s.channels_last == 1) && s.pad >= 0 && s.c_in <= INT32_MAX / 4 && s.c_out <= INT32_MAX / 4);
     check_side(s.h_in, s.h_out, s);
     check_side(s.w_in, s.w_out, s);
     require_fits(s.h_in, s.w_in, padded(s.c_in), LANES);

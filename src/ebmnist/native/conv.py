@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -43,4 +44,11 @@ def shape_of(conv: Conv) -> Shape:
     """As the C++ has it."""
     out, inputs, k, _ = conv.weight.shape
     end = conv.side_out
-    return Shape(inputs, conv.side, conv.side, out, end, end, k, conv.stride, conv.padding)
+    last = format_of(conv.weight) == torch.channels_last
+    return Shape(inputs, conv.side, conv.side, out, end, end, k, conv.stride, conv.padding, last)
+
+
+def format_of(weight: Tensor) -> torch.memory_format:
+    """Which of the two formats that the C++ reads a weight has, or would take."""
+    last = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define EBMNIST_ABI 6
+#define EBMNIST_ABI 7
 #ifdef _WIN32
 #define EBMNIST_ENTRY __declspec(dllexport)
 #else
@@ -24,6 +24,7 @@ enum Processor { HAS_V3 = 1, HAS_V4 = 2, HAS_BF16 = 4, IS_AMD = 8 };
 
 struct Shape {  // of one convolution; a linear layer is one whose kernel covers its whole input
     int32_t c_in, h_in, w_in, c_out, h_out, w_out, kernel, stride, pad;
+    int32_t channels_last;  // whether its weights are (c_out, kernel, kernel, c_in); else (c_out, c_in, kernel, kernel)
 };
 
 struct Langevin {
@@ -46,7 +47,7 @@ EBMNIST_ENTRY uint32_t processor(void);
 // gomp_parallel: OpenMP's function of that name, whose threads are used from now on, or null for threads of its own.
 EBMNIST_ENTRY void share_by(void* gomp_parallel);
 
-// weights[l]: (c_out, c_in, kernel, kernel); biases[l]: (c_out,); head: (c_out·h_out·w_out of the last layer,);
+// weights[l]: as its shape says; biases[l]: (c_out,); head: (c_out·h_out·w_out of the last layer,);
 // order: a permutation, (c_in·h_in·w_in of the first layer,); out: receives the handle, which `release` frees.
 EBMNIST_ENTRY int32_t pack(int32_t bf16, int32_t n_layers, const struct Shape* shapes, const float* const* weights,
                            const float* const* biases, const float* head, double head_bias, double scale, double shift,

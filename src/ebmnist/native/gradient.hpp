@@ -209,15 +209,15 @@ struct WeightSums {
             for (int k = 0; k < S; k++) to_weight[n * SIDE + k] += sum[n][k];
     }
 
-    // As torch has them: (out, in, ky, kx) and (out,).
+    // As torch has them.
     void store(float* weights, float* biases) const {
         const Shape& s = layer.s;
         for (int c = 0; c < std::min(CHANNELS, s.c_out - first); c++) {
             biases[first + c] = bias[c / LANES][c % LANES];
-            float* to = weights + (first + c) * s.c_in * taps;
-            for (int i = 0; i < s.c_in; i++)
-                for (int tap = 0; tap < taps; tap++)
-                    *to++ = weight[(tap * c_in + i) * SIDE + c / LANES][c % LANES];
+            float* to = weights + (first + c) * out_step(s);
+            for (int tap = 0; tap < taps; tap++)
+                for (int i = 0; i < s.c_in; i++)
+                    to[tap * tap_step(s) + i * in_step(s)] = weight[(tap * c_in + i) * SIDE + c / LANES][c % LANES];
         }
     }
 };

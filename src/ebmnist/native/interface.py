@@ -4,7 +4,7 @@ import ctypes
 from ctypes import c_char_p, c_double, c_float, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 from typing import Any
 
-ABI = 6
+ABI = 7
 
 # Bits of what `processor` returns, and those that a variant needs.
 _V3, _V4, _BF16, IS_AMD = 1, 2, 4, 8
@@ -14,7 +14,10 @@ NEEDS = {"x86-64-v3": _V3, "x86-64-v4": _V3 | _V4, "x86-64-v4-bf16": _V3 | _V4 |
 class Shape(ctypes.Structure):
     """Of one convolution."""
 
-    _fields_ = [(n, c_int32) for n in ("c_in", "h_in", "w_in", "c_out", "h_out", "w_out", "kernel", "stride", "pad")]
+    _fields_ = [
+        (n, c_int32)
+        for n in ("c_in", "h_in", "w_in", "c_out", "h_out", "w_out", "kernel", "stride", "pad", "channels_last")
+    ]
 
 
 class Settings(ctypes.Structure):

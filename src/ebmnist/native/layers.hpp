@@ -11,6 +11,11 @@
 inline int block_of(int channels) { return channels > 4 ? 8 : 4; }
 inline int padded(int channels) { return (channels + block_of(channels) - 1) / block_of(channels) * block_of(channels); }
 
+// From one weight to the next, as Python has them.
+inline int out_step(const Shape& s) { return s.c_in * s.kernel * s.kernel; }
+inline int in_step(const Shape& s) { return s.channels_last ? 1 : s.kernel * s.kernel; }
+inline int tap_step(const Shape& s) { return s.channels_last ? s.c_in : 1; }
+
 template <class W>
 struct Layer {
     Shape s;
@@ -25,12 +30,11 @@ struct Layer {
         out_words = padded(s.c_out) / W::CHANNELS;
         bias.assign(padded(s.c_out), 0.0f);
         std::copy(b, b + s.c_out, bias.begin());
-        int taps = s.kernel * s.kernel;
-        forward = packed(weight, s.c_out, s.c_in * taps, s.c_in, taps);
-        backward = packed(weight, s.c_in, taps, s.c_out, s.c_in * taps);
+        forward = packed(weight, s.c_out, out_step(s), s.c_in, in_step(s));
+        backward = packed(weight, s.c_in, in_step(s), s.c_out, out_step(s));
     }
 
-    // Of weight[c·step + k·k_step + tap] for `channels` c, and `inputs` k that each of them sums.
+    // Of weight[c·step + k·k_step + tap·tap_step] for `channels` c, and `inputs` k that each of them sums.
     std::vector<uint32_t> packed(const float* weight, int channels, int step, int inputs, int k_step) const {
         int block = block_of(channels), words = padded(inputs) / W::CHANNELS, taps = s.kernel * s.kernel;
         std::vector<uint32_t> out((size_t)(padded(channels) * taps * words));
@@ -39,7 +43,7 @@ struct Layer {
                 for (int tap = 0; tap < taps; tap++) {
                     uint32_t* to = &out[(size_t)(((c0 / block * taps + tap) * words + k / W::CHANNELS) * block)];
                     for (int c = c0; c < std::min(c0 + block, channels); c++) {
-                        const float* from = weight + c * step + k * k_step + tap;
+                        const float* from = weight + c * step + k * k_step + tap * tap_step(s);
                         float w[2] = {*from, W::CHANNELS == 2 && k + 1 < inputs ? from[k_step] : 0.0f};
                         *to++ = W::word(w);
                     }

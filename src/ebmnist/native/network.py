@@ -11,7 +11,7 @@ from torch.nn import functional
 from ebmnist.errors import BadInput
 from ebmnist.native.buffers import address, addresses, empty, floats, given
 from ebmnist.native.build import library
-from ebmnist.native.conv import Conv, folded, shape_of, unfolded
+from ebmnist.native.conv import Conv, folded, format_of, shape_of, unfolded
 from ebmnist.native.interface import Settings, Shape
 from ebmnist.native.random import WORD, check_stream, checked_chains
 from ebmnist.native.steps import StepNumbers
@@ -77,7 +77,10 @@ class NativeNet:
         pixels = torch.arange(self._side**2, dtype=torch.int32, device="cpu").view(1, 1, self._side, self._side)
         order = functional.pixel_unshuffle(pixels, 2).flatten().contiguous() if self._folds else pixels
         shapes = (Shape * len(self._convs))(*map(shape_of, self._convs))
-        weights = [floats("weight", c.weight, (s.c_out, s.c_in, s.kernel, s.kernel)) for c, s in self._with(shapes)]
+        weights = [
+            floats("weight", c.weight, (s.c_out, s.c_in, s.kernel, s.kernel), format_of(c.weight))
+            for c, s in self._with(shapes)
+        ]
         biases = [floats("bias", c.bias, (s.c_out,)) for c, s in self._with(shapes)]
         last = shapes[len(shapes) - 1]
         self._head_shape = (1, last.c_out * last.h_out * last.w_out)
@@ -136,7 +139,7 @@ class NativeNet:
         c, n = floats("coefficients", coefficients, coefficients.shape[:1]), len(coefficients)
         if n < 1 or record.numel() != self._lib.record_size(self._handle, n):
             raise BadInput(f"record: not of {n} images and this network")
-        weights = [empty(*conv.weight.shape) for conv in self._convs]
+        weights = [empty(*conv.weight.shape, memory_format=format_of(conv.weight)) for conv in self._convs]
         biases = [empty(*conv.bias.shape) for conv in self._convs]
         head = empty(*self._head_shape)
         self._lib.weight_grad(
