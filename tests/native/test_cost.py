@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from ebmnist.energies import ConvNet
+from ebmnist.energies import ConvNet, frozen
 from ebmnist.energies.fast import native_net_of
 from ebmnist.native import NativeNet, library
 from ebmnist.native.build import load, openmp
@@ -39,6 +39,23 @@ def test_weights_are_laid_out_once_a_chain_and_the_loop_is_entered_once(monkeypa
     )
     operations(200, ConvNet(4))
     assert seen == ["pack", "walk"]
+
+
+@pytest.mark.parametrize("spectral_norm", [False, True])
+def test_a_chain_in_cpp_freezes_only_what_reading_may_move(spectral_norm, monkeypatch):
+    seen = []
+    monkeypatch.setattr("ebmnist.sampling.chain.frozen", lambda energy: seen.append(energy) or frozen(energy))
+    energy = ConvNet(4, spectral_norm=spectral_norm)
+    operations(2, energy)
+    assert seen == [energy] * spectral_norm
+
+
+def test_weight_gradients_come_in_the_format_of_the_weights():
+    energy = ConvNet(4).train()
+    weights = [p for p in energy.parameters() if p.dim() == 4]
+    found = torch.autograd.grad(energy(torch.rand(6, 1, 28, 28)).sum(), weights)
+    assert not all(w.is_contiguous() for w in weights)
+    assert all(t.is_contiguous(memory_format=torch.channels_last) for t in [*weights, *found])
 
 
 def test_the_gradient_of_a_training_loss_computes_nothing_twice(monkeypatch):
