@@ -26,9 +26,11 @@ class PrincipalComponents(NamedTuple):
 @once
 def fit_components(images: Tensor) -> PrincipalComponents:
     """Fit mean and covariance to images (N, *shape), N ≥ 2, in float64; once for each split, as four sections ask."""
-    x = images.flatten(1).double()
-    eigenvalues, basis = torch.linalg.eigh(torch.cov(x.T))
-    return PrincipalComponents(x.mean(0), eigenvalues.clamp_min(0), basis)
+    x = images.flatten(1).to(torch.float64, copy=True)
+    mean = x.mean(0)
+    x -= mean  # in place: of MNIST it is 345 MB
+    eigenvalues, basis = torch.linalg.eigh(x.T @ x / (len(x) - 1))
+    return PrincipalComponents(mean, eigenvalues.clamp_min(0), basis)
 
 
 def mahalanobis(coordinates: Tensor, eigenvalues: Tensor) -> Tensor:
