@@ -79,9 +79,9 @@ with tempfile.TemporaryDirectory() as folder:
 """
 WHOLE = {
     "import torch": "import torch",
-    "ebmnist, training of recipe mnist": FIT,
-    "the same with snapshots and checkpoints: ebmnist train mnist": COMMAND.format("train"),
-    "and with pictures and the quick evaluation: ebmnist run mnist": COMMAND.format("run"),
+    "ebmnist, updates of recipe mnist": FIT,
+    "ebmnist train mnist, with checkpoints": COMMAND.format("train"),
+    "ebmnist run mnist, with its report": COMMAND.format("run"),
 }
 PEAK = "\nfrom pathlib import Path; print(Path('/proc/self/status').read_text())"
 
