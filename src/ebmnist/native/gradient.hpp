@@ -28,8 +28,8 @@ struct Factors {
     // Channels in that are summed at once, of those that are left: as many as registers hold, and at least four.
     static int block(int left) {
         if (REGISTERS == 32) return left >= 12 ? 12 : left >= 8 ? 8 : 4;
-        if (left == 4 || left == 8) return 4;
-        return left % 5 == 0 ? 5 : 6;
+        if (LANES == 8 && left % 5 == 0) return 5;  // of no use where products are not fused
+        return left >= 6 && left != 8 ? 6 : 4;
     }
     static int slices(const Layer<W>& l) { return (l.s.c_out - 1) / LANES + 1; }
 
