@@ -9,7 +9,7 @@ from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacrev, jvp, vmap
 
 from ebmnist.energies import ConvNet, energy_and_grad
-from ebmnist.native import NativeNet
+from ebmnist.native import NativeNet, library
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch's of itself, in jvp too
 
@@ -204,3 +204,22 @@ def test_weights_changed_before_backward_are_noticed():
         energy.head.weight.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         value.backward()
+
+
+def by_numpy(energy: ConvNet) -> None:
+    energy.net[0].weight.data.numpy()[:] += 0.5  # no version counter tells
+
+
+def by_field(energy: ConvNet) -> None:
+    energy.reference_precision = 3.0
+
+
+@pytest.mark.skipif(library() is None, reason="nothing compiled runs here")
+@pytest.mark.parametrize("change", [by_numpy, by_field])
+def test_weights_are_laid_out_again_only_where_something_has_changed(change):
+    energy, _ = nets()
+    before = energy.native_net(low_precision=False)
+    assert energy.native_net(low_precision=False) is before
+    change(energy)
+    assert energy.native_net(low_precision=False) is not before
+    close(energy(X).detach(), copy.deepcopy(energy).double()(X.double()).detach())

@@ -1,5 +1,7 @@
 """The strided convolutional energy that MNIST tutorials start from, with its width and depth as fields."""
 
+from collections.abc import Hashable
+from functools import partial
 from typing import cast
 
 import torch
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.module import _has_any_global_hook
 
-from ebmnist.energies.fast import NativeEnergy, followed, plain
+from ebmnist.energies.fast import NativeEnergy, followed, laid_out, plain
 from ebmnist.energies.freezing import memo_of
 from ebmnist.energies.layers import Activation, Head, activation_layer, kind_of, normalised, summed, untouched
 from ebmnist.energies.precision import Precision, computing_in, known, native_bf16
@@ -148,10 +150,17 @@ class ConvNet(nn.Module):
         if kinds == known and library() is not None and not followed():
             bf16, weights = native_bf16(self.precision, low_precision=low_precision), weights or self._weights()
             if bf16 is not None and weights is not None and all(w.device.type == "cpu" for w in weights):
-                native_net = self._pack(weights, bf16=bf16)
+                lay_out = partial(self._pack, bf16=bf16)
+                kept = memo is not None
+                native_net = lay_out(weights) if kept else laid_out(self, weights, self._facts(), lay_out, bf16=bf16)
         if memo is not None:
             memo[low_precision] = native_net
         return native_net
+
+    def _facts(self) -> tuple[Hashable, ...]:
+        """What the C++ is told beside the weights, and which of its variants is told."""
+        layers = [(layer.stride, layer.padding) for layer in self.net if isinstance(layer, nn.Conv2d)]
+        return self.reference_precision, library(), *layers
 
     def _pack(self, weights: list[Tensor], *, bf16: bool) -> NativeNet:
         side, convs = 28, []
