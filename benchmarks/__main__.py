@@ -13,6 +13,7 @@ same_quality.py are about quality, prose.py is about the texts; they are not par
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -39,20 +40,21 @@ def main() -> int:
         help="hold the C++ and PyTorch to these instructions; results go to a folder of that name in results/",
     )
     args = parser.parse_args()
-    environment = {"EBMNIST_NATIVE": args.level, **LEVELS[args.level]} if args.level else {}
+    level = {"EBMNIST_NATIVE": args.level, **LEVELS[args.level]} if args.level else {}
     out = args.out / args.level if args.level and args.out == RESULTS else args.out
     passed_on = ["--out", str(out)] + ([] if args.rounds is None else ["--rounds", str(args.rounds)])
     if unknown := set(args.scripts) - set(SCRIPTS):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(SCRIPTS)}")
     failed = []
-    for script in args.scripts or SCRIPTS:
-        begin = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, HERE / f"{script}.py", *passed_on], check=False, env=os.environ | environment
-        )
-        if done.returncode:
-            failed.append(script)
-        print(f"── {script}: {time.monotonic() - begin:.0f} s{', FAILED' if done.returncode else ''}\n", flush=True)
+    # What torch.compile has kept of another level would be run here, and corrupt memory (torch 2.13).
+    with tempfile.TemporaryDirectory() as compiled:
+        environment = os.environ | level | {"TORCHINDUCTOR_CACHE_DIR": compiled}
+        for script in args.scripts or SCRIPTS:
+            begin = time.monotonic()
+            done = subprocess.run([sys.executable, HERE / f"{script}.py", *passed_on], check=False, env=environment)
+            if done.returncode:
+                failed.append(script)
+            print(f"── {script}: {time.monotonic() - begin:.0f} s{', FAILED' if done.returncode else ''}\n", flush=True)
     if failed:
         print(f"failed: {', '.join(failed)}")
     return len(failed)

@@ -7,15 +7,19 @@ tutorial's; but recipe mnist is compared with itself by PyTorch, too.
   python benchmarks/langevin.py --rounds 2    a trial
 """
 
+import argparse
+from contextlib import ExitStack
 from functools import partial
 
 import torch
 
+import distributed
 from contestants import BATCH, OURS, SAME, TUTORIAL, ours, ours_as_the_tutorial, start, tutorial
 from ebmnist.config import load_recipe
 from ebmnist.data import MNIST
+from ebmnist.ranks import ALONE
 from ebmnist.training import train_step
-from paired import Work, options, paired
+from paired import Elsewhere, Work, options, paired, serve
 from report import Table, publish
 from tutorial import TutorialTrainer, tutorial_net
 
@@ -53,19 +57,24 @@ def updates(rounds: int) -> Table:
 
 
 def by_both(rounds: int) -> Table:
-    """A training update of recipe mnist by PyTorch, and by the C++."""
-    images, works = MNIST().load().train.images[:BATCH], {}
-    for path in ("PyTorch", "C++"):
-        state = load_recipe("mnist", []).make_state()
-        if path == "PyTorch":
-            state.energy.native_net = lambda **_: None  # as where there is no C++
-        works[f"ebmnist, recipe mnist by {path}"] = partial(train_step, state, images)
-    return Table("one training update of recipe mnist, by PyTorch and by the C++", paired(works, rounds=rounds))
+    """A training update of recipe mnist by PyTorch alone, as where there is no C++, and by the C++."""
+    with ExitStack() as stack:
+        works: dict[str, Work] = {
+            f"ebmnist, recipe mnist by {path}": stack.enter_context(Elsewhere((__file__, "--serve"), **environment))
+            for path, environment in {"PyTorch": {"EBMNIST_NATIVE": "0"}, "C++": {}}.items()
+        }
+        times = paired(works, rounds=rounds, per=distributed.UPDATES)
+    return Table("one training update of recipe mnist, by PyTorch and by the C++", times)
 
 
 def main() -> None:
     """Time all."""
-    args = options(__doc__).parse_args()
+    parser = options(__doc__)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        serve(distributed.updates("mnist", ALONE))
+        return
     torch.manual_seed(0)
     parts = [*(chains(n_steps, args.rounds) for n_steps in STEPS), updates(args.rounds), by_both(args.rounds)]
     notes = [
