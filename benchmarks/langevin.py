@@ -15,6 +15,7 @@ import torch
 
 import distributed
 from contestants import BATCH, OURS, SAME, TUTORIAL, ours, ours_as_the_tutorial, start, tutorial
+from ebmnist.cli import SPINS
 from ebmnist.config import load_recipe
 from ebmnist.data import MNIST
 from ebmnist.ranks import ALONE
@@ -60,7 +61,9 @@ def by_both(rounds: int) -> Table:
     """A training update of recipe mnist by PyTorch alone, as where there is no C++, and by the C++."""
     with ExitStack() as stack:
         works: dict[str, Work] = {
-            f"ebmnist, recipe mnist by {path}": stack.enter_context(Elsewhere((__file__, "--serve"), **environment))
+            f"ebmnist, recipe mnist by {path}": stack.enter_context(
+                Elsewhere((__file__, "--serve"), **SPINS | environment)
+            )
             for path, environment in {"PyTorch": {"EBMNIST_NATIVE": "0"}, "C++": {}}.items()
         }
         times = paired(works, rounds=rounds, per=distributed.UPDATES)

@@ -151,8 +151,8 @@ class ConvNet(nn.Module):
             bf16, weights = native_bf16(self.precision, low_precision=low_precision), weights or self._weights()
             if bf16 is not None and weights is not None and all(w.device.type == "cpu" for w in weights):
                 lay_out = partial(self._pack, bf16=bf16)
-                kept = memo is not None
-                native_net = lay_out(weights) if kept else laid_out(self, weights, self._facts(), lay_out, bf16=bf16)
+                keep = memo is None  # which keeps it itself
+                native_net = laid_out(self, weights, self._facts(), lay_out, bf16=bf16, keep=keep)
         if memo is not None:
             memo[low_precision] = native_net
         return native_net

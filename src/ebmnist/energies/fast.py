@@ -58,17 +58,19 @@ def laid_out(
     lay_out: Callable[[list[Tensor]], NativeNet],
     *,
     bf16: bool,
+    keep: bool,
 ) -> NativeNet:
     """Return `lay_out(weights)`, or what it returned last, where `facts` and every weight are still the same.
 
     Weights are compared by value, in a fraction of the time: no counter tells what NumPy or `p.data` has written.
+    `keep` is for the calls to come.
     """
-    of_energy = _LAST.setdefault(energy, {})
-    last = of_energy.get(bf16)
+    last = _LAST.get(energy, {}).get(bf16)
     if last is not None and last.facts == facts and all(map(torch.equal, last.weights, weights)):
         return last.native_net
     native_net = lay_out(weights)
-    of_energy[bf16] = _LaidOut([w.detach().clone() for w in weights], facts, native_net)
+    if keep:
+        _LAST.setdefault(energy, {})[bf16] = _LaidOut([w.detach().clone() for w in weights], facts, native_net)
     return native_net
 
 
