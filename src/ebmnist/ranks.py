@@ -220,8 +220,14 @@ ALONE = Ranks()
 
 def checksum(tensors: Iterable[Tensor]) -> int:
     """Return the sum of all bits, read as whole numbers of 32 of them: another bit gives another sum, in [0, 2⁶²)."""
-    sums = [t.detach().flatten().view(torch.int32).sum(dtype=torch.int64) for t in tensors]
+    sums = [in_memory_order(t.detach()).flatten().view(torch.int32).sum(dtype=torch.int64) for t in tensors]
     return int(torch.stack(sums).sum()) % 2**62
+
+
+def in_memory_order(t: Tensor) -> Tensor:
+    """A tensor whose numbers lie channels-last, as a view that goes through them in turn; any other, itself."""
+    last = t.dim() == 4 and t.is_contiguous(memory_format=torch.channels_last)
+    return t.permute(0, 2, 3, 1) if last else t
 
 
 def reason(error: BaseException) -> str:

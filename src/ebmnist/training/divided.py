@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ebmnist.energies.freezing import unmoved
 from ebmnist.errors import BadInput
 from ebmnist.random import Stream
-from ebmnist.ranks import Ranks
+from ebmnist.ranks import Ranks, in_memory_order
 from ebmnist.sampling.base import Draw, Kernel
 from ebmnist.sampling.chain import run_chain
 
@@ -101,11 +101,10 @@ class DividedEnergy:
                 slopes = torch.split(values.grad[mine], [len(part) for part in own])
                 parts += [_weight_grad(e, weights, slope) for e, slope in zip(own, slopes, strict=True)]
         total = self._ranks.fixed_sum(parts, self._energy.parameters())
-        for p, grad in zip(weights, torch.split(total, [p.numel() for p in weights]), strict=True):
-            own_grad = torch.empty_like(p).copy_(grad.view_as(p))  # in the memory format of p, as autograd leaves it
-            p.grad = (
-                own_grad if p.grad is None else p.grad + own_grad
-            )  # of what the loss asks of the weights themselves
+        for p, flat in zip(weights, torch.split(total, [p.numel() for p in weights]), strict=True):
+            grad = torch.empty_like(p)  # in the memory format of p, as autograd leaves it
+            in_memory_order(grad).view(-1).copy_(flat)
+            p.grad = grad if p.grad is None else p.grad + grad  # of what the loss asks of the weights themselves
 
 
 def check_ranks(ranks: Ranks, batch_size: int) -> None:
@@ -122,6 +121,9 @@ def _check_parts(ranks: Ranks, n_parts: int) -> None:
 
 
 def _weight_grad(energies: Tensor, weights: Sequence[Tensor], slopes: Tensor) -> Tensor:
-    """Σ slopesᵢ · ∂Eᵢ/∂θ, one vector, (n,)."""
+    """Σ slopesᵢ · ∂Eᵢ/∂θ, one vector, (n,), each weight's part in the order of its memory."""
     grads = torch.autograd.grad(energies, weights, slopes, retain_graph=True, allow_unused=True, materialize_grads=True)
-    return torch.cat([grad.flatten() for grad in grads])
+    alike = (
+        g if g.stride() == p.stride() else torch.empty_like(p).copy_(g) for g, p in zip(grads, weights, strict=True)
+    )
+    return torch.cat([in_memory_order(g).reshape(-1) for g in alike])
