@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 
 from ebmnist import pipeline, waiting
 from ebmnist.cli import main
@@ -115,6 +115,23 @@ def test_what_a_loss_asks_of_the_weights_themselves_is_added_once() -> None:
     values = divided(torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
     divided.backward(values.sum() * 0 + sum(p.sum() for p in energy.parameters()))
     assert all(p.grad is not None and torch.equal(p.grad, torch.ones_like(p)) for p in energy.parameters())
+
+
+def test_gradients_of_weights_that_lie_transposed_are_theirs() -> None:
+    class Transposed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.linspace(-1, 1, 784 * 3).view(784, 3).t())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x.flatten(1) @ self.weight.t()).square().sum(1)
+
+    energy, x = Transposed(), torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    (expected,) = torch.autograd.grad(energy(x).sum(), energy.weight)
+    divided = DividedEnergy(energy, JOINED)
+    divided.backward(divided(x).sum())
+    assert energy.weight.grad is not None
+    torch.testing.assert_close(energy.weight.grad, expected)
 
 
 def test_an_objective_that_differentiates_in_x_is_refused() -> None:

@@ -103,7 +103,8 @@ class DividedEnergy:
         total = self._ranks.fixed_sum(parts, self._energy.parameters())
         for p, flat in zip(weights, torch.split(total, [p.numel() for p in weights]), strict=True):
             grad = torch.empty_like(p)  # in the memory format of p, as autograd leaves it
-            in_memory_order(grad).view(-1).copy_(flat)
+            ordered = in_memory_order(grad)
+            ordered.copy_(flat.view(ordered.shape))
             p.grad = grad if p.grad is None else p.grad + grad  # of what the loss asks of the weights themselves
 
 
