@@ -1,8 +1,8 @@
 """What does an update cost on one and two ranks, against one process, and what do ranks send each other?
 
-Updates of a recipe: by a process of one thread and of two, and by one and two ranks of one thread each. Each contestant
-has processes of its own, and all run in turn. Beside the time that passes stands the processor time of all its
-processes, which other work on the machine hardly changes.
+Updates of a recipe: by a process of one thread and of two, and by one and two ranks of one thread each; with
+microbatches and with compressed gradients too. Each contestant has processes of its own, and all run in turn. Beside
+the time that passes stands the processor time of all its processes, which other work on the machine hardly changes.
 
   python benchmarks/distributed.py               a minute on two idle cores
   python benchmarks/distributed.py --rounds 1    a trial
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -35,13 +35,18 @@ from report import Table, publish
 
 UPDATES = 5  # in a row
 ALONE, THREADS, ONE, TWO = "1 process, 1 thread", "1 process, 2 threads", "1 rank, 1 thread", "2 ranks, 1 thread each"
-N_RANKS = {ONE: 1, TWO: 2}
+MICRO, COMPRESSED = f"{ONE}, microbatches of 64", f"{TWO}, compressed gradients"
+N_RANKS = {ONE: 1, MICRO: 1, TWO: 2, COMPRESSED: 2}
+OPTIONS = {
+    MICRO: ("--training.microbatch_size", "64"),
+    COMPRESSED: ("--training.gradient_compression", "true"),
+}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def updates(recipe: str, ranks: Ranks, n: int = UPDATES) -> Work:
+def updates(recipe: str, options: Sequence[str], ranks: Ranks, n: int = UPDATES) -> Work:
     """Some updates in a row of a new state."""
-    made = load_recipe(recipe, ["--device", "cpu"])
+    made = load_recipe(recipe, ["--device", "cpu", *options])
     state = made.make_state()
     state.ranks = ranks
     batches = Batches(made.load_data().train.images, state.training.batch_size, state.stream_of(Purpose.BATCHES))
@@ -76,7 +81,7 @@ def exchanged(work: Work) -> dict[str, int]:
 def rank(args: argparse.Namespace) -> None:
     """A process of a contestant: rank 0 waits to be asked, the others follow it until it has ended."""
     with join() as ranks:
-        work = updates(args.recipe, ranks)
+        work = updates(args.recipe, args.options, ranks)
         work()
         seen = exchanged(work)
         if ranks.first:
@@ -92,7 +97,7 @@ def rank(args: argparse.Namespace) -> None:
 
 def begin(stack: ExitStack, name: str, recipe: str, told: Path) -> tuple[Elsewhere, list[int]]:
     """Start a contestant's processes: what runs its updates, and the processes' ids."""
-    words = (__file__, "--rank", "--recipe", recipe, "--told", str(told))
+    words = (__file__, "--rank", "--recipe", recipe, "--told", str(told), "--options", *OPTIONS.get(name, ()))
     if name not in N_RANKS:
         alone = stack.enter_context(Elsewhere(words, OMP_NUM_THREADS=name.split(", ")[1][0]))
         return alone, [alone._child.pid]
@@ -120,11 +125,12 @@ def main() -> None:
     parser.add_argument("--recipe", default="mnist")
     parser.add_argument("--rank", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--told", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.rank:
         rank(args)
         return
-    names = (ALONE, THREADS, ONE, TWO)
+    names = (ALONE, THREADS, *N_RANKS)
     wall: Rounds = {name: [] for name in names}
     processor: Rounds = {name: [] for name in names}
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
@@ -138,9 +144,9 @@ def main() -> None:
                 work()
                 wall[name].append(1e3 * (time.perf_counter() - since) / UPDATES)
                 processor[name].append((sum(map(processor_time, pids)) - before) / UPDATES)
-        seen = json.loads(told[TWO].read_text())
+        seen, fewer = (json.loads(told[name].read_text()) for name in (TWO, COMPRESSED))
     weights = sum(p.numel() for p in load_recipe(args.recipe).make_energy().parameters())
-    sent = ", ".join(f"{name} {size:,}" for name, size in seen.items())
+    sent, less = (", ".join(f"{name} {size:,}" for name, size in each.items()) for each in (seen, fewer))
     publish(
         "distributed",
         f"An update of recipe {args.recipe} on ranks",
@@ -149,8 +155,11 @@ def main() -> None:
             Table("processor time of all processes, of an update", processor, ratio="of its time", over_first=True),
         ],
         out=args.out,
-        notes=[f"Bytes that each of two ranks has in the collectives of an update, {weights:,} weights: {sent}."],
-        facts={"recipe": args.recipe, "bytes": seen, "weights": weights},
+        notes=[
+            f"Bytes that each of two ranks has in the collectives of an update, {weights:,} weights: {sent}.",
+            f"With compressed gradients: {less}.",
+        ],
+        facts={"recipe": args.recipe, "bytes": seen, "compressed_bytes": fewer, "weights": weights},
     )
 
 

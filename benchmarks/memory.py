@@ -5,7 +5,7 @@ how far the first call lifts it above what the process held before, with all tha
 and how far a later call does, once all that could be freed has been given back. Whole processes are compared too: the
 largest resident set of those that train, data set and all, with that of one that imports torch.
 
-  python benchmarks/memory.py               some twelve minutes on two cores: ten fresh processes a round
+  python benchmarks/memory.py               some twelve minutes on two cores: twelve fresh processes a round
   python benchmarks/memory.py --rounds 1    a trial
 """
 
@@ -40,9 +40,10 @@ def tutorial_update() -> Work:
     return lambda: trainer.update(2 * images - 1)
 
 
-def our_update(recipe: str) -> Work:
+def our_update(recipe: str, *options: str, batch: int = BATCH) -> Work:
     """A recipe's update."""
-    return partial(train_step, load_recipe(recipe).make_state(), MNIST().load().train.images[:BATCH])
+    made = load_recipe(recipe, ["--training.batch_size", str(batch), *options])
+    return partial(train_step, made.make_state(), MNIST().load().train.images[:batch])
 
 
 # What each table compares, the first of each being the tutorial's; made only in the process that measures it.
@@ -56,7 +57,12 @@ UPDATES: dict[str, Callable[[], Work]] = {
     "ebmnist, recipe uva-t8: 60 steps": partial(our_update, "uva-t8"),
     "ebmnist, recipe mnist as it is": partial(our_update, "mnist"),
 }
-
+LARGE = 512
+PYTORCH = ("--energy.kind", "resnet")  # whose graph PyTorch keeps
+LARGE_UPDATES: dict[str, Callable[[], Work]] = {
+    "recipe mnist, energy resnet": partial(our_update, "mnist", *PYTORCH, batch=LARGE),
+    "in microbatches of 64": partial(our_update, "mnist", *PYTORCH, "--training.microbatch_size", "64", batch=LARGE),
+}
 
 FIT = """
 from ebmnist.config import load_recipe
@@ -123,7 +129,7 @@ def peak_of(code: str) -> float:
 def measure(name: str) -> None:
     """In the fresh process: print both figures."""
     torch.manual_seed(0)
-    work = (CHAINS | UPDATES)[name]()
+    work = (CHAINS | UPDATES | LARGE_UPDATES)[name]()
     first = growth(work)
     work()
     print(json.dumps([first, growth(work)]))
@@ -140,8 +146,8 @@ def main() -> None:
     if args.measure:
         measure(args.measure)
         return
-    first: Rounds = {name: [] for name in CHAINS | UPDATES}
-    later: Rounds = {name: [] for name in CHAINS | UPDATES}
+    first: Rounds = {name: [] for name in CHAINS | UPDATES | LARGE_UPDATES}
+    later: Rounds = {name: [] for name in CHAINS | UPDATES | LARGE_UPDATES}
     whole: Rounds = {name: [] for name in WHOLE}
     for _ in track(range(args.rounds), "rounds", transient=True):
         for name, code in WHOLE.items():
@@ -152,7 +158,11 @@ def main() -> None:
                 figures[name].append(value)
     parts = [
         Table(f"{what}, {when}", {name: figures[name] for name in names}, "MB", "times the first's", over_first=True)
-        for what, names in ((f"{STEPS} steps of 128 chains", CHAINS), ("a training update, batch 128", UPDATES))
+        for what, names in (
+            (f"{STEPS} steps of 128 chains", CHAINS),
+            ("a training update, batch 128", UPDATES),
+            (f"a training update, batch {LARGE}", LARGE_UPDATES),
+        )
         for when, figures in (("a later call", later), ("the first call of a process", first))
     ]
     parts.append(

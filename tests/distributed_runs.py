@@ -32,6 +32,8 @@ from ebmnist.reporting.checkpoint import list_checkpoints
 from ebmnist.reporting.measurements import read_measurements
 
 RECIPE = ("smoke", "--training.n_updates", "10", "--training.n_steps", "2", "--artifacts.checkpoint_every", "3")
+COMPRESSED = ("smoke", "--training.n_updates", "3", "--training.gradient_compression", "true")
+DENOISING = ("mnist-normalised", "--energy.width", "4", "--energy.depth", "1", "--training.n_updates", "3")
 PATIENCE = 60  # seconds in which the ranks of a dead one must end
 
 
@@ -97,11 +99,14 @@ def records(run: Path) -> list[dict[str, object]]:
 
 def train_on(numbers: list[int], folder: Path) -> Path:
     """Train on each number of ranks, to the same bits. Returns the run on the first of them."""
-    runs = [folder / f"on-{n}" for n in numbers]
-    for n, run in zip(numbers, runs, strict=True):
-        assert ends(start(n, ["train", *RECIPE, "--out", str(run)], folder / f"told-{n}")) == [0] * n
-        assert_same(run, runs[0])
-    return runs[0]
+    for name, words in (("on", RECIPE), ("compressed", COMPRESSED), ("denoising", DENOISING)):
+        runs = [folder / f"{name}-{n}" for n in numbers]
+        for n, run in zip(numbers, runs, strict=True):
+            more = ("--training.microbatch_size", "16") if name != "on" and n > 1 else ()
+            command = ["train", *words, *more, "--out", str(run)]
+            assert ends(start(n, command, folder / f"told-{n}")) == [0] * n, lines(folder / f"told-{n}")
+            assert_same(run, runs[0])
+    return folder / f"on-{numbers[0]}"
 
 
 def life(run: Path) -> float:

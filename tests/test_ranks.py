@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,12 @@ from ebmnist.energies.freezing import memo_of
 from ebmnist.errors import BadInput
 from ebmnist.launched import join
 from ebmnist.native import library
-from ebmnist.ranks import ALONE, Ranks, checksum
+from ebmnist.ranks import ALONE, Ranks
 from ebmnist.training import ContrastiveDivergence
-from ebmnist.training.divided import PART, DividedEnergy, check_ranks
+from ebmnist.training.divided import PART, DividedEnergy, Division, check_ranks
+from ebmnist.training.fixed_sum import MOST, checksum, fixed_sum
 
-JOINED = Ranks(joined=True)  # a group of one: all that several do, without the others
+JOINED = Division(Ranks(joined=True))  # a group of one: all that several do, without the others
 
 
 @pytest.mark.parametrize(("n", "size"), [(128, 1), (128, 3), (4, 4), (7, 5), (2, 3)])
@@ -39,9 +41,9 @@ def test_shares_are_all_there_in_order_and_differ_by_at_most_one(n: int, size: i
 def test_a_fixed_sum_has_the_same_bits_in_any_order_and_grouping() -> None:
     generator = torch.Generator().manual_seed(0)
     parts = torch.randn(40, 1000, generator=generator) * 10 ** (6 * torch.rand(40, 1000, generator=generator))
-    total = ALONE.fixed_sum(list(parts))
+    total = fixed_sum(ALONE, list(parts))
     shuffled = parts[torch.randperm(40, generator=generator)]
-    assert torch.equal(ALONE.fixed_sum(list(shuffled)), total)
+    assert torch.equal(fixed_sum(ALONE, list(shuffled)), total)
     assert not torch.equal(shuffled.sum(0), parts.sum(0))  # which float32 does not
     exact = torch.tensor([math.fsum(column) for column in parts.T.tolist()], dtype=torch.float64)
     rounding = exact.abs() * 2**-24 + 40 * 2**-44 * float(parts.abs().max())
@@ -50,10 +52,34 @@ def test_a_fixed_sum_has_the_same_bits_in_any_order_and_grouping() -> None:
 
 def test_a_fixed_sum_keeps_any_magnitude_and_invents_nothing() -> None:
     for scale in (1e-37, 1.0, 1e37):
-        assert ALONE.fixed_sum([torch.tensor([scale, 0.0])] * 2).tolist() == pytest.approx([2 * scale, 0.0], rel=1e-6)
-    assert ALONE.fixed_sum([torch.zeros(3)]).tolist() == [0, 0, 0]
+        assert fixed_sum(ALONE, [torch.tensor([scale, 0.0])] * 2).tolist() == pytest.approx([2 * scale, 0.0], rel=1e-6)
+    assert fixed_sum(ALONE, [torch.zeros(3)]).tolist() == [0, 0, 0]
     for bad in (math.nan, math.inf, -math.inf):
-        assert ALONE.fixed_sum([torch.tensor([bad, 1.0]), torch.ones(2)]).isnan().all()
+        assert fixed_sum(ALONE, [torch.tensor([bad, 1.0]), torch.ones(2)]).isnan().all()
+
+
+def test_a_compressed_sum_has_the_same_bits_in_any_order_and_keeps_small_pieces() -> None:
+    generator = torch.Generator().manual_seed(0)
+    parts = torch.randn(MOST, 300, generator=generator) * torch.tensor([1.0, 1e-6, 1e-30]).repeat_interleave(100)
+    total = fixed_sum(ALONE, list(parts), sizes=[100, 100, 100])
+    shuffled = parts[torch.randperm(MOST, generator=generator)]
+    assert torch.equal(fixed_sum(ALONE, list(shuffled), sizes=[100, 100, 100]), total)
+    for piece, of in zip(total.split(100), parts.split(100, dim=1), strict=True):
+        # Each summand is off by at most 2⁻¹⁶ of a power of two that is at most twice the largest component.
+        assert (piece.double() - of.double().sum(0)).abs().max() <= MOST * 2**-15 * float(of.abs().max())
+    few = parts[:4]
+    error = fixed_sum(ALONE, list(few), sizes=[300]).double() - few.double().sum(0)
+    assert error.abs().max() > 2**-20 * float(few.abs().max())  # which the sum of 44 bits is not
+    with_nan = [torch.tensor([1.0, math.nan]), torch.ones(2)]
+    assert fixed_sum(ALONE, with_nan, sizes=[1, 1]).isnan().all()
+
+
+def test_a_compressed_sum_sends_half_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(Ranks, "summed", lambda _, values: sent.append(values.nbytes) or values)
+    for sizes in (None, [600, 400]):
+        fixed_sum(ALONE, [torch.ones(1000)], sizes=sizes)
+    assert sent == [8000, 4000]
 
 
 def test_weights_that_differ_between_ranks_stop_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +87,7 @@ def test_weights_that_differ_between_ranks_stop_the_sum(monkeypatch: pytest.Monk
     seen = torch.tensor([0, checksum([others]), -checksum([others])])
     monkeypatch.setattr(Ranks, "largest", lambda _, values: torch.maximum(values, seen))
     with pytest.raises(BadInput, match="weights have come apart"):
-        Ranks(size=2).fixed_sum([torch.ones(3)], [mine])
+        fixed_sum(Ranks(size=2), [torch.ones(3)], [mine])
 
 
 @pytest.mark.parametrize(
@@ -109,6 +135,63 @@ def test_the_parts_of_an_update_share_what_follows_from_the_weights(monkeypatch:
     assert memo_of(energy) is None
 
 
+@pytest.mark.parametrize(
+    "energy",
+    [ConvNet(4, spectral_norm=True), ConvNet(4), MLP(784, width=8, depth=2)],
+    ids=["normalised", "plain", "mlp"],
+)
+def test_microbatches_give_the_same_bits(energy: nn.Module) -> None:
+    """And spectral normalisation's power iteration moves as often: once."""
+    x_pos, x_neg = torch.rand(2, PART + 3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    begin = {name: value.clone() for name, value in energy.state_dict().items()}
+    seen = []
+    for division in (JOINED, JOINED._replace(microbatch_size=1), JOINED._replace(microbatch_size=100)):
+        energy.load_state_dict(begin)
+        energy.zero_grad()
+        divided = DividedEnergy(energy, division)
+        loss, _ = ContrastiveDivergence(max_gap=1.0)(divided, x_pos, x_neg)
+        divided.backward(loss)
+        grads = [p.grad.clone() for p in energy.parameters() if p.grad is not None]
+        seen.append([loss.detach(), *grads, *(value.clone() for value in energy.state_dict().values())])
+    assert len(seen[0]) > len(begin) + 1
+    assert all(map(torch.equal, seen[0], seen[1]))
+    assert all(map(torch.equal, seen[0], seen[2]))
+    energy.zero_grad()
+
+
+def test_microbatches_keep_one_graph_at_a_time() -> None:
+    alive: list[weakref.ref[Tensor]] = []
+    most = []
+
+    class Watched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(784))
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = (x.flatten(1) * self.weight).tanh()
+            alive.append(weakref.ref(hidden))
+            most.append(sum(ref() is not None for ref in alive))
+            return hidden.square().sum(1)  # whose graph keeps `hidden`
+
+    x = torch.rand(4 * PART, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    for division, expected in ((JOINED, [1, 2, 3, 4]), (JOINED._replace(microbatch_size=PART), [1] * 8)):
+        alive.clear()
+        most.clear()
+        divided = DividedEnergy(Watched(), division)
+        divided.backward(divided(x).mean())
+        assert most == expected
+
+
+def test_an_energy_that_is_random_has_no_microbatches() -> None:
+    energy = nn.Sequential(nn.Flatten(), nn.Dropout(), MLP(784, width=4, depth=2))
+    divided = DividedEnergy(energy, JOINED._replace(microbatch_size=64))
+    torch.manual_seed(0)
+    values = divided(10 * torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
+    with pytest.raises(BadInput, match=r"as with dropout: set training.microbatch_size to null"):
+        divided.backward(values.mean())
+
+
 def test_what_a_loss_asks_of_the_weights_themselves_is_added_once() -> None:
     energy = MLP(784, width=4, depth=2)
     divided = DividedEnergy(energy, JOINED)
@@ -144,6 +227,9 @@ def test_more_ranks_than_parts_are_refused() -> None:
     check_ranks(Ranks(size=4), batch_size=128)
     with pytest.raises(BadInput, match=r"5 ranks: an update has 4 parts .* at most 4 ranks, or .* at least 160"):
         check_ranks(Ranks(size=5), batch_size=128)
+    check_ranks(Ranks(size=4), batch_size=32, denoising=True)
+    with pytest.raises(BadInput, match=r"5 ranks: an update has 4 parts of 8 images, noisy images; .* at least 40"):
+        check_ranks(Ranks(size=5), batch_size=32, denoising=True)
 
 
 def test_a_checksum_tells_one_bit() -> None:

@@ -6,11 +6,9 @@ it was given (`launched.join`).
 
 import itertools
 import json
-import math
 import re
-import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -24,7 +22,6 @@ from ebmnist.waiting import Waiting
 WAIT = timedelta(seconds=60)  # for the slowest rank; one that is later counts as lost
 LONG_WAIT = timedelta(days=30)  # where ranks do things of different length; one that dies is noticed all the same
 ENOUGH = 2**40  # turns, more than any job has
-SUM_BITS = 44  # what a fixed sum keeps of its largest summand: doubles then add 2⁵³⁻⁴⁴ = 512 summands exactly
 
 
 class RankLost(BadInput):
@@ -109,33 +106,12 @@ class Ranks:
         """Whether any rank says so."""
         return bool(self.largest(torch.tensor(int(flag), device="cpu"))) if self.size > 1 else flag
 
-    def fixed_sum(self, parts: Sequence[Tensor], weights: Iterable[Tensor] = ()) -> Tensor:
-        """Return the sum of all ranks' parts, (n,) each: the same bits, whichever rank holds which part.
-
-        Parts are rounded to whole multiples of 2⁻⁴⁴ of the power of two above the largest component. In double
-        precision whole numbers add without rounding, so order and grouping do not matter (as the forces of Le Grand,
-        Götz & Walker 2013). A component that is not finite makes the whole sum NaN. Each rank has a part, and all have
-        at most 512.
-
-        Args:
-            parts: this rank's, (n,) each.
-            weights: which all ranks hold alike; checked in the exchange that the sum needs anyhow.
-
-        Raises:
-            BadInput: weights of other bits than another rank's.
-        """
-        largest = float(torch.stack([part.abs().max() for part in parts]).max())
-        bound = self._bound(largest if math.isfinite(largest) else math.inf, weights)
-        if not math.isfinite(bound):
-            return torch.full_like(parts[0], math.nan)
-        exponent = SUM_BITS - math.frexp(bound)[1]
-        total = torch.zeros_like(parts[0], dtype=torch.float64)
-        for part in parts:
-            total += part.double().mul_(math.ldexp(1, exponent)).round_()
+    def summed(self, values: Tensor) -> Tensor:
+        """Replace each value by the sum over all ranks, in place, and return them."""
         if self.size > 1:
             with self._exchanged():
-                distributed.all_reduce(total, group=self.group)
-        return total.mul_(math.ldexp(1, -exponent)).to(parts[0].dtype)
+                distributed.all_reduce(values, group=self.group)
+        return values
 
     def texts(self, mine: str) -> list[str]:
         """Return the text that each rank gives, in their order."""
@@ -179,17 +155,6 @@ class Ranks:
             if given[name] != value:
                 raise BadInput(f"has other {name} than rank 0 ({value}, not {given[name]}); give all ranks the same")
 
-    def _bound(self, largest: float, weights: Iterable[Tensor]) -> float:
-        """The largest of all ranks' numbers, which are ≥ 0; their weights are checked on the way."""
-        if self.size == 1:
-            return largest
-        own = checksum(weights)
-        (bits,) = struct.unpack("q", struct.pack("d", largest))  # in the order of the numbers
-        bits, most, least = self.largest(torch.tensor([bits, own, -own], device="cpu")).tolist()
-        if most != -least:
-            raise BadInput("the ranks' weights have come apart: use the same kind of processor for all of them")
-        return float(struct.unpack("d", struct.pack("q", bits))[0])
-
     def _end_turns(self) -> None:
         """Leave no turn to any rank: each ends when it has done what it is at."""
         if self.store is not None:
@@ -216,18 +181,6 @@ class Ranks:
 
 
 ALONE = Ranks()
-
-
-def checksum(tensors: Iterable[Tensor]) -> int:
-    """Return the sum of all bits, read as whole numbers of 32 of them: another bit gives another sum, in [0, 2⁶²)."""
-    sums = [in_memory_order(t.detach()).flatten().view(torch.int32).sum(dtype=torch.int64) for t in tensors]
-    return int(torch.stack(sums).sum()) % 2**62
-
-
-def in_memory_order(t: Tensor) -> Tensor:
-    """A tensor whose numbers lie channels-last, as a view that goes through them in turn; any other, itself."""
-    last = t.dim() == 4 and t.is_contiguous(memory_format=torch.channels_last)
-    return t.permute(0, 2, 3, 1) if last else t
 
 
 def reason(error: BaseException) -> str:

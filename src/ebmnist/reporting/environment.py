@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 import ebmnist
-from ebmnist.ranks import checksum
 from ebmnist.reading.schema import either, flag, mapping_of, optional, text, whole
+from ebmnist.training.fixed_sum import checksum
 from ebmnist.training.state import Snapshot
 
 # Of any version: it is shown and not computed with.

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from ebmnist.energies.base import Energy, per_sample
+from ebmnist.energies.base import per_sample
 from ebmnist.energies.levels import NoiseConditioned
-from ebmnist.errors import BadInput
 from ebmnist.random import AnySource, Purpose, source_of
 from ebmnist.sampling.base import Draw, Kernel, NoiseSchedule
 from ebmnist.sampling.samples import clamp_margin_of
 from ebmnist.training.base import DenoisingObjective, Objective, StepRecord
-from ebmnist.training.divided import DividedEnergy, move
+from ebmnist.training.divided import DividedEnergy, Division, denoising_loss, move
 from ebmnist.training.state import TrainState
 
 Seen = dict[str, Tensor]  # scalars of a StepRecord, detached
@@ -34,13 +33,11 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     regularisation = t.guard.regularisation(state.guard_state)
 
     # The gradient of the objective.
-    whole = DividedEnergy(energy, state.ranks) if state.ranks.joined else energy
+    energy.zero_grad()
     if isinstance(objective, DenoisingObjective):
         loss, terms = _on_noisy_images(state, objective, x_pos)
     else:
-        loss, terms = _on_samples(state, objective, whole, x_pos, regularisation)
-    energy.zero_grad()
-    whole.backward(loss) if isinstance(whole, DividedEnergy) else loss.backward()  # type: ignore[no-untyped-call]
+        loss, terms = _on_samples(state, objective, x_pos, regularisation)
     weight_grad_norm = clip_grad_norm_(energy.parameters(), t.weight_grad_clip)
 
     # One transfer to the host for everything that decides the update.
@@ -60,14 +57,12 @@ def train_step(state: TrainState, x_pos: Tensor) -> StepRecord:
     )
 
 
-def _on_samples(
-    state: TrainState, objective: Objective, whole: Energy, x_pos: Tensor, regularisation: float
-) -> tuple[Tensor, Seen]:
-    """The loss L(x⁺, x⁻) on real images and on chains, which are drawn, moved and put back."""
+def _on_samples(state: TrainState, objective: Objective, x_pos: Tensor, regularisation: float) -> tuple[Tensor, Seen]:
+    """The loss L(x⁺, x⁻) on real images and on chains, which are drawn, moved and put back; its gradient is left."""
     n_steps = state.training.n_steps
     draw = state.start.draw(x_pos, state.rng)
     noise, first = state.stream_of(Purpose.TRAINING_CHAINS), state.step * n_steps
-    moved = move(state.ranks, state.energy, state.kernel, draw, n_steps, rng=noise, first_step=first)
+    moved = move(_division(state), state.energy, state.kernel, draw, n_steps, rng=noise, first_step=first)
     x_neg = moved.x
     state.start.put(draw, x_neg, n_steps)
 
@@ -78,7 +73,9 @@ def _on_samples(
         x_pos,
         noised(x_pos, sigma, state.kernel, state.rng_of(Purpose.DATA_NOISE), clamp_margin=clamp_margin),
     )
+    whole = DividedEnergy(state.energy, _division(state)) if _divided(state) else state.energy
     loss, terms = objective(whole, x_pos, x_neg, regularisation=regularisation, levels=levels)
+    whole.backward(loss) if isinstance(whole, DividedEnergy) else loss.backward()  # type: ignore[no-untyped-call]
     return loss, {
         **terms,
         "grad_norm": moved.grad_norm.mean(),
@@ -91,18 +88,19 @@ def _on_samples(
 
 
 def _on_noisy_images(state: TrainState, objective: DenoisingObjective, x: Tensor) -> tuple[Tensor, Seen]:
-    """The loss on noisy images. They stand for x⁺ and for x⁻ alike, so what compares the two is 0 or 1.
+    """The loss on noisy images, whose gradient is left.
 
-    Raises:
-        BadInput: several ranks.
+    They stand for x⁺ and for x⁻ alike, so what compares the two is 0 or 1.
     """
-    if state.ranks.joined:
-        raise BadInput("this objective differentiates the energy in x, which ranks do not divide: train in one")
     rng = state.rng_of(Purpose.DATA_NOISE)
     energy = cast(NoiseConditioned, state.energy)
     sigma = objective.levels(energy, len(x), rng)
     noise = rng.normal_like(x)
-    loss, terms = objective(energy, x, sigma, noise)
+    if _divided(state):
+        loss, terms = denoising_loss(energy, _division(state), objective, x, sigma, noise)
+    else:
+        loss, terms = objective(energy, x, sigma, noise)
+        loss.backward()  # type: ignore[no-untyped-call]
     none, one = loss.new_zeros(()), loss.new_ones(())
     mean = terms.pop("energy")
     return loss, {
@@ -115,6 +113,14 @@ def _on_noisy_images(state: TrainState, objective: DenoisingObjective, x: Tensor
         "diversity": one,
         "finite_images": one,
     }
+
+
+def _division(state: TrainState) -> Division:
+    return Division(state.ranks, state.training.microbatch_size, state.training.gradient_compression)
+
+
+def _divided(state: TrainState) -> bool:
+    return state.ranks.joined or state.training.microbatch_size is not None
 
 
 def noised(

@@ -1,5 +1,6 @@
 """Dual score matching against Gaussian data, where −log p_σ(x) and all its derivatives are known."""
 
+import dataclasses
 import math
 
 import pytest
@@ -118,8 +119,14 @@ def test_a_negative_weight_is_refused():
         DualScoreMatching(sigma_weight=-1)
 
 
-def test_ranks_do_not_divide_it():
-    state = toy_state(Gaussian(MEAN, VARIANCE), objective=DualScoreMatching())
-    state.ranks = Ranks(joined=True)
-    with pytest.raises(BadInput, match="ranks do not divide: train in one"):
-        train_step(state, data(16))
+def test_ranks_and_microbatches_divide_it():
+    """The record is that of the whole batch, and so is what the update does to the weights, within rounding."""
+    states = [toy_state(Gaussian(MEAN, VARIANCE), objective=DualScoreMatching(), lr=0.01) for _ in range(3)]
+    states[1].ranks = Ranks(joined=True)
+    states[2].training = dataclasses.replace(states[2].training, microbatch_size=5)
+    x = data(20)  # parts of 8, 8 and 4
+    whole, *others = (train_step(state, x)._replace(seconds=0) for state in states)
+    for record, state in zip(others, states[1:], strict=True):
+        assert record._asdict() == pytest.approx(whole._asdict(), rel=1e-4)
+        for p, expected in zip(state.energy.parameters(), states[0].energy.parameters(), strict=True):
+            torch.testing.assert_close(p, expected, rtol=1e-3, atol=1e-5)
