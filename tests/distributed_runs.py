@@ -102,7 +102,7 @@ def train_on(numbers: list[int], folder: Path) -> Path:
     for name, words in (("on", RECIPE), ("compressed", COMPRESSED), ("denoising", DENOISING)):
         runs = [folder / f"{name}-{n}" for n in numbers]
         for n, run in zip(numbers, runs, strict=True):
-            more = ("--training.microbatch_size", "16") if name != "on" and n > 1 else ()
+            more = ("--training.microbatch_size", "64") if name != "on" and n > 1 else ()
             command = ["train", *words, *more, "--out", str(run)]
             assert ends(start(n, command, folder / f"told-{n}")) == [0] * n, lines(folder / f"told-{n}")
             assert_same(run, runs[0])

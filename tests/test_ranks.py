@@ -16,15 +16,20 @@ from torch import Tensor, distributed, nn
 
 from ebmnist import pipeline, waiting
 from ebmnist.cli import main
+from ebmnist.config import load_recipe
 from ebmnist.energies import MLP, ConvNet
 from ebmnist.energies.freezing import memo_of
 from ebmnist.errors import BadInput
 from ebmnist.launched import join
 from ebmnist.native import library
+from ebmnist.random import Purpose, Stream
 from ebmnist.ranks import ALONE, Ranks
+from ebmnist.sampling import Draw, Langevin
 from ebmnist.training import ContrastiveDivergence
-from ebmnist.training.divided import PART, DividedEnergy, Division, check_ranks
-from ebmnist.training.fixed_sum import MOST, checksum, fixed_sum
+from ebmnist.training.divided import DividedEnergy, move
+from ebmnist.training.division import PIECE, Division
+from ebmnist.training.fixed_sum import checksum, fixed_sum
+from ebmnist.training.step import check_ranks
 
 JOINED = Division(Ranks(joined=True))  # a group of one: all that several do, without the others
 
@@ -38,47 +43,41 @@ def test_shares_are_all_there_in_order_and_differ_by_at_most_one(n: int, size: i
     assert max(ranks.shares(n)) - min(ranks.shares(n)) <= 1
 
 
-def test_a_fixed_sum_has_the_same_bits_in_any_order_and_grouping() -> None:
-    generator = torch.Generator().manual_seed(0)
-    parts = torch.randn(40, 1000, generator=generator) * 10 ** (6 * torch.rand(40, 1000, generator=generator))
-    total = fixed_sum(ALONE, list(parts))
-    shuffled = parts[torch.randperm(40, generator=generator)]
-    assert torch.equal(fixed_sum(ALONE, list(shuffled)), total)
+@pytest.mark.parametrize("sizes", [None, [600, 400]], ids=["float64", "int32"])
+def test_a_fixed_sum_has_the_same_bits_in_any_order_and_grouping(sizes: list[int] | None) -> None:
+    n, generator = 40, torch.Generator().manual_seed(0)
+    parts = torch.randn(n, 1000, generator=generator) * 10 ** (6 * torch.rand(n, 1000, generator=generator))
+    total = fixed_sum(ALONE, list(parts), n, sizes=sizes)
+    shuffled = parts[torch.randperm(n, generator=generator)]
+    assert torch.equal(fixed_sum(ALONE, list(shuffled), n, sizes=sizes), total)
     assert not torch.equal(shuffled.sum(0), parts.sum(0))  # which float32 does not
     exact = torch.tensor([math.fsum(column) for column in parts.T.tolist()], dtype=torch.float64)
-    rounding = exact.abs() * 2**-24 + 40 * 2**-44 * float(parts.abs().max())
-    assert bool(((total.double() - exact).abs() <= rounding).all())
+    kept = 53 - 6 if sizes is None else 30 - 6  # bits, for 40 parts
+    cut = (t.split(sizes or 1000, -1) for t in (exact, parts, total))
+    for piece, summands, got in zip(*cut, strict=True):
+        rounding = piece.abs() * 2**-24 + n * 2**-kept * float(summands.abs().max())
+        assert bool(((got.double() - piece).abs() <= rounding).all())
 
 
 def test_a_fixed_sum_keeps_any_magnitude_and_invents_nothing() -> None:
-    for scale in (1e-37, 1.0, 1e37):
-        assert fixed_sum(ALONE, [torch.tensor([scale, 0.0])] * 2).tolist() == pytest.approx([2 * scale, 0.0], rel=1e-6)
-    assert fixed_sum(ALONE, [torch.zeros(3)]).tolist() == [0, 0, 0]
-    for bad in (math.nan, math.inf, -math.inf):
-        assert fixed_sum(ALONE, [torch.tensor([bad, 1.0]), torch.ones(2)]).isnan().all()
+    for sizes in (None, [1, 1]):
+        for scale in (1e-37, 1.0, 1e37):
+            total = fixed_sum(ALONE, [torch.tensor([scale, 0.0])] * 2, 2, sizes=sizes)
+            assert total.tolist() == pytest.approx([2 * scale, 0.0], rel=1e-6)
+        assert fixed_sum(ALONE, [torch.zeros(2)], 1, sizes=sizes).tolist() == [0, 0]
+        for bad in (math.nan, math.inf, -math.inf):
+            assert fixed_sum(ALONE, [torch.tensor([bad, 1.0]), torch.ones(2)], 2, sizes=sizes).isnan().all()
+    assert fixed_sum(ALONE, [torch.full((1,), 1e-300, dtype=torch.float64)], 1).item() == pytest.approx(1e-300)
 
 
-def test_a_compressed_sum_has_the_same_bits_in_any_order_and_keeps_small_pieces() -> None:
-    generator = torch.Generator().manual_seed(0)
-    parts = torch.randn(MOST, 300, generator=generator) * torch.tensor([1.0, 1e-6, 1e-30]).repeat_interleave(100)
-    total = fixed_sum(ALONE, list(parts), sizes=[100, 100, 100])
-    shuffled = parts[torch.randperm(MOST, generator=generator)]
-    assert torch.equal(fixed_sum(ALONE, list(shuffled), sizes=[100, 100, 100]), total)
-    for piece, of in zip(total.split(100), parts.split(100, dim=1), strict=True):
-        # Each summand is off by at most 2⁻¹⁶ of a power of two that is at most twice the largest component.
-        assert (piece.double() - of.double().sum(0)).abs().max() <= MOST * 2**-15 * float(of.abs().max())
-    few = parts[:4]
-    error = fixed_sum(ALONE, list(few), sizes=[300]).double() - few.double().sum(0)
-    assert error.abs().max() > 2**-20 * float(few.abs().max())  # which the sum of 44 bits is not
-    with_nan = [torch.tensor([1.0, math.nan]), torch.ones(2)]
-    assert fixed_sum(ALONE, with_nan, sizes=[1, 1]).isnan().all()
-
-
-def test_a_compressed_sum_sends_half_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compressed_sum_sends_half_the_bytes_and_keeps_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[int] = []
     monkeypatch.setattr(Ranks, "summed", lambda _, values: sent.append(values.nbytes) or values)
+    part = torch.cat([torch.linspace(-1, 1, 600), 1e-9 * torch.linspace(-1, 1, 400)])
     for sizes in (None, [600, 400]):
-        fixed_sum(ALONE, [torch.ones(1000)], sizes=sizes)
+        total = fixed_sum(ALONE, [part] * 4, 4, sizes=sizes)
+        for got, piece in zip(total.split([600, 400]), part.split([600, 400]), strict=True):
+            assert torch.allclose(got, 4 * piece, rtol=0, atol=1e-5 * float(piece.max()))
     assert sent == [8000, 4000]
 
 
@@ -87,7 +86,7 @@ def test_weights_that_differ_between_ranks_stop_the_sum(monkeypatch: pytest.Monk
     seen = torch.tensor([0, checksum([others]), -checksum([others])])
     monkeypatch.setattr(Ranks, "largest", lambda _, values: torch.maximum(values, seen))
     with pytest.raises(BadInput, match="weights have come apart"):
-        fixed_sum(Ranks(size=2), [torch.ones(3)], [mine])
+        fixed_sum(Ranks(size=2), [torch.ones(3)], 2, [mine])
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ def test_weights_that_differ_between_ranks_stop_the_sum(monkeypatch: pytest.Monk
 def test_a_divided_energy_gives_the_loss_and_gradient_of_the_whole_batch(energy: nn.Module) -> None:
     """And spectral normalisation's power iteration moves as often: once."""
     generator = torch.Generator().manual_seed(0)
-    x_pos, x_neg = torch.rand(2, PART + 3, 1, 28, 28, generator=generator)
+    x_pos, x_neg = torch.rand(2, PIECE + 3, 1, 28, 28, generator=generator)
     objective = ContrastiveDivergence(max_gap=1.0)
     begin = {name: value.clone() for name, value in energy.state_dict().items()}
     whole, terms = objective(energy, x_pos, x_neg)
@@ -126,7 +125,7 @@ def test_the_parts_of_an_update_share_what_follows_from_the_weights(monkeypatch:
     energy, packed = ConvNet(4), []
     pack = ConvNet._pack
     monkeypatch.setattr(ConvNet, "_pack", lambda *a, **how: packed.append(1) or pack(*a, **how))
-    x = torch.rand(3 * PART, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(3 * PIECE, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     before = DividedEnergy(energy, JOINED)(x)
     assert len(packed) == (1 if library() is not None else 0)
     energy.head.bias.data += 1.0  # which autograd's version counter does not see
@@ -135,33 +134,34 @@ def test_the_parts_of_an_update_share_what_follows_from_the_weights(monkeypatch:
     assert memo_of(energy) is None
 
 
+@pytest.mark.parametrize("calls", [1, 2])
 @pytest.mark.parametrize(
     "energy",
     [ConvNet(4, spectral_norm=True), ConvNet(4), MLP(784, width=8, depth=2)],
     ids=["normalised", "plain", "mlp"],
 )
-def test_microbatches_give_the_same_bits(energy: nn.Module) -> None:
-    """And spectral normalisation's power iteration moves as often: once."""
-    x_pos, x_neg = torch.rand(2, PART + 3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+def test_microbatches_give_the_same_bits(energy: nn.Module, calls: int) -> None:
+    """And spectral normalisation's power iteration moves as often: once a call."""
+    x_pos, x_neg = torch.rand(2, PIECE + 3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     begin = {name: value.clone() for name, value in energy.state_dict().items()}
     seen = []
-    for division in (JOINED, JOINED._replace(microbatch_size=1), JOINED._replace(microbatch_size=100)):
+    for division in (JOINED, JOINED._replace(microbatch_size=PIECE), JOINED._replace(microbatch_size=100)):
         energy.load_state_dict(begin)
         energy.zero_grad()
         divided = DividedEnergy(energy, division)
-        loss, _ = ContrastiveDivergence(max_gap=1.0)(divided, x_pos, x_neg)
-        divided.backward(loss)
+        values = [divided(torch.cat([x_pos, x_neg]))] if calls == 1 else [divided(x_pos), divided(x_neg)]
+        divided.backward(torch.cat(values).square().mean())
         grads = [p.grad.clone() for p in energy.parameters() if p.grad is not None]
-        seen.append([loss.detach(), *grads, *(value.clone() for value in energy.state_dict().values())])
-    assert len(seen[0]) > len(begin) + 1
+        seen.append([*values, *grads, *(value.clone() for value in energy.state_dict().values())])
+    assert len(seen[0]) > len(begin) + calls
     assert all(map(torch.equal, seen[0], seen[1]))
     assert all(map(torch.equal, seen[0], seen[2]))
     energy.zero_grad()
 
 
-def test_microbatches_keep_one_graph_at_a_time() -> None:
+def test_microbatches_are_of_their_size_and_keep_one_graph_at_a_time() -> None:
     alive: list[weakref.ref[Tensor]] = []
-    most = []
+    most, sizes = [], []
 
     class Watched(nn.Module):
         def __init__(self) -> None:
@@ -172,24 +172,72 @@ def test_microbatches_keep_one_graph_at_a_time() -> None:
             hidden = (x.flatten(1) * self.weight).tanh()
             alive.append(weakref.ref(hidden))
             most.append(sum(ref() is not None for ref in alive))
+            sizes.append(len(x))
             return hidden.square().sum(1)  # whose graph keeps `hidden`
 
-    x = torch.rand(4 * PART, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    for division, expected in ((JOINED, [1, 2, 3, 4]), (JOINED._replace(microbatch_size=PART), [1] * 8)):
-        alive.clear()
-        most.clear()
-        divided = DividedEnergy(Watched(), division)
+    x = torch.rand(20, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    energy = Watched()
+    (expected,) = torch.autograd.grad(energy(x).mean(), energy.weight)
+    for division in (Division(ALONE, 8), JOINED._replace(microbatch_size=8)):
+        for kept in (alive, most, sizes):
+            kept.clear()
+        energy.zero_grad()
+        divided = DividedEnergy(energy, division)
         divided.backward(divided(x).mean())
-        assert most == expected
+        assert sizes == [8, 8, 4] * 2
+        assert max(most) == 1
+        assert energy.weight.grad is not None
+        torch.testing.assert_close(energy.weight.grad, expected)
+
+
+def test_chains_are_moved_in_microbatches_to_the_same_place() -> None:
+    energy, kernel = ConvNet(4), Langevin(step_size=0.1)
+    draw = Draw(torch.rand(7, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(7) + 3)
+    rng = Stream(0, Purpose.TRAINING_CHAINS, 0)
+    whole, pieces = (move(Division(ALONE, size), energy, kernel, draw, 2, rng=rng, first_step=0) for size in (None, 3))
+    for one, other in zip(whole, pieces, strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.equal(whole.x, draw.x)
 
 
 def test_an_energy_that_is_random_has_no_microbatches() -> None:
     energy = nn.Sequential(nn.Flatten(), nn.Dropout(), MLP(784, width=4, depth=2))
     divided = DividedEnergy(energy, JOINED._replace(microbatch_size=64))
-    torch.manual_seed(0)
-    values = divided(10 * torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
-    with pytest.raises(BadInput, match=r"as with dropout: set training.microbatch_size to null"):
+    values = divided(torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
+    with pytest.raises(BadInput, match=r"as with dropout .* set training.microbatch_size to null"):
         divided.backward(values.mean())
+
+
+def test_a_buffer_that_moves_at_each_call_moves_as_often_with_microbatches() -> None:
+    class Counted(nn.Module):
+        calls: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(784))
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return (x.flatten(1) * self.weight).square().sum(1)
+
+    energy = Counted()
+    divided = DividedEnergy(energy, Division(ALONE, 4))
+    divided.backward(divided(torch.ones(8, 1, 28, 28)).mean())
+    assert energy.calls == 2
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("microbatch_size", [None, 1, 100])
+def test_pieces_are_all_there_in_order(device: str, microbatch_size: int | None) -> None:
+    for size, n in itertools.product((1, 2, 3), (3, 64, 1024)):
+        shares = Division(Ranks(0, size, joined=True), microbatch_size).pieces(n, torch.device(device), 1)
+        assert list(itertools.chain(*(range(n)[rows] for share in shares for rows in share))) == list(range(n))
+        assert all(0 < rows.stop - rows.start <= (microbatch_size or n) for share in shares for rows in share)
+        if device == "cuda":  # as few as can be
+            assert [len(share) for share in shares] == [
+                -(-k // (microbatch_size or n)) for k in Ranks(0, size).shares(n)
+            ]
 
 
 def test_what_a_loss_asks_of_the_weights_themselves_is_added_once() -> None:
@@ -223,13 +271,15 @@ def test_an_objective_that_differentiates_in_x_is_refused() -> None:
         divided(torch.zeros(2, 1, 28, 28, requires_grad=True))
 
 
-def test_more_ranks_than_parts_are_refused() -> None:
-    check_ranks(Ranks(size=4), batch_size=128)
-    with pytest.raises(BadInput, match=r"5 ranks: an update has 4 parts .* at most 4 ranks, or .* at least 160"):
-        check_ranks(Ranks(size=5), batch_size=128)
-    check_ranks(Ranks(size=4), batch_size=32, denoising=True)
-    with pytest.raises(BadInput, match=r"5 ranks: an update has 4 parts of 8 images, noisy images; .* at least 40"):
-        check_ranks(Ranks(size=5), batch_size=32, denoising=True)
+@pytest.mark.parametrize(("recipe", "most", "images"), [("smoke", 4, 256), ("mnist-normalised", 4, 32)])
+def test_more_ranks_than_pieces_are_refused(recipe: str, most: int, images: int) -> None:
+    state = load_recipe(recipe, ["--training.batch_size", "128"] if recipe == "smoke" else []).make_state()
+    state.ranks = Ranks(size=most, joined=True)
+    check_ranks(state)
+    state.ranks = Ranks(size=most + 1, joined=True)
+    told = rf"5 ranks: an update has {images} images to differentiate, and pieces for 4 ranks at most; start fewer, or"
+    with pytest.raises(BadInput, match=told):
+        check_ranks(state)
 
 
 def test_a_checksum_tells_one_bit() -> None:

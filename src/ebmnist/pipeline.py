@@ -26,9 +26,8 @@ from ebmnist.reporting.place import tidy
 from ebmnist.reporting.tables import write_page
 from ebmnist.trained import identity_of, make_trained, recipe_of
 from ebmnist.training import Snapshot, TrainState
-from ebmnist.training.base import DenoisingObjective
-from ebmnist.training.divided import check_ranks
 from ebmnist.training.restoring import check_snapshot
+from ebmnist.training.step import check_ranks
 from ebmnist.updating import update
 
 __all__ = [
@@ -133,7 +132,7 @@ def _state_on(ranks: Ranks, recipe: Recipe) -> TrainState:
     """What training owns, at update 0, for ranks to share its work. Raises: BadInput for too many of them."""
     state = recipe.make_state()
     state.ranks = ranks
-    check_ranks(ranks, state.training.batch_size, denoising=isinstance(state.objective, DenoisingObjective))
+    check_ranks(state)
     return state
 
 

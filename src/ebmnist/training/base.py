@@ -90,6 +90,7 @@ class DenoisingObjective(Protocol):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the scalar loss of images x + σ·noise, and its terms: `energy`, `energy_max` and `grad_norm`.
 
-        `x` and `noise` are (B, *shape), `sigma` (B,).
+        `x` and `noise` are (B, *shape), `sigma` (B,). Loss and terms are means over images, but `energy_max`, which is
+        the largest |E|: ranks and microbatches compute them by parts.
         """
         ...

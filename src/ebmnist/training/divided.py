@@ -1,10 +1,10 @@
-"""An update whose chains and gradients are divided: over ranks, and into parts that a rank computes one by one.
+"""An update whose chains and gradients are divided: over ranks, and into pieces that a rank computes one by one.
 
 Every rank holds the whole state. It moves its share of the chains, and differentiates its share of the loss. What is
 left of an update, each rank does on the same numbers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -16,33 +16,11 @@ from ebmnist.energies.freezing import unmoved
 from ebmnist.energies.levels import NoiseConditioned
 from ebmnist.errors import BadInput
 from ebmnist.random import Stream
-from ebmnist.ranks import Ranks
 from ebmnist.sampling.base import Draw, Kernel
 from ebmnist.sampling.chain import run_chain
 from ebmnist.training.base import DenoisingObjective
-from ebmnist.training.gradients import leave_grad, weight_grad, weights_of
-
-# Images whose weight gradients are summed in float32, on a CPU, to be one summand of the fixed sum. The C++ takes
-# longer for smaller parts (docs/how-to/scale.md).
-PART = 64
-DENOISING_PART = 8  # the same where an objective differentiates in x, which takes more memory and time an image
-
-
-class Division(NamedTuple):
-    """How an update is divided."""
-
-    ranks: Ranks
-    microbatch_size: int | None = None
-    """The most images that a rank differentiates at a time; None for all that it has."""
-    compressed: bool = False
-    """Whether ranks send each other gradients of fewer bits."""
-
-    def part(self, n: int, device: torch.device, least: int) -> int:
-        """How many of n images are one summand of the gradient: on a CPU `least`, whatever the number of ranks."""
-        if device.type == "cpu":
-            return least
-        share = -(-n // self.ranks.size)  # a GPU is slow with small parts
-        return share if self.microbatch_size is None else min(share, self.microbatch_size)
+from ebmnist.training.division import DENOISING_PIECE, PIECE, Division, cut
+from ebmnist.training.gradients import WeightGradient
 
 
 class Moved(NamedTuple):
@@ -59,11 +37,8 @@ def move(
     """Move the chains of `draw` as `run_chain` does, each rank its share of them. Raises: RankLost."""
     ranks, n = division.ranks, len(draw.x)
     slots = torch.arange(n, device=draw.x.device) if draw.slots is None else draw.slots
-    mine = ranks.share(n)
-    at_once = division.microbatch_size or n
     rows = []
-    for first in range(mine.start, mine.stop, at_once):
-        these = slice(first, min(first + at_once, mine.stop))
+    for these in cut(ranks.share(n), division.microbatch_size or n):
         chain = run_chain(
             energy,
             kernel,
@@ -89,19 +64,20 @@ def move(
 class _Call(NamedTuple):
     """What a divided energy was asked for, and gave."""
 
-    parts: tuple[Tensor, ...]  # this rank's images
-    energies: list[Tensor]  # theirs, (len(part),) each; with a graph to the weights, unless microbatches are asked for
+    images: list[Tensor]  # this rank's, by pieces
+    energies: list[Tensor]  # theirs, (len(piece),) each; with a graph to the weights, unless there are microbatches
     values: Tensor  # (B,), of all ranks, a leaf
     mine: slice  # which of them are this rank's
+    n_pieces: int  # of all ranks
+    buffers: list[Tensor]  # the module's, as the call left them; none where graphs are kept
 
 
 class DividedEnergy:
     """E(x) of a batch, each rank its share, for an objective to make a loss of; then the loss's weight gradient.
 
-    Energies are those that one process would compute, and so is the loss. Its weight gradient is Σ ∂L/∂Eᵢ · ∂Eᵢ/∂θ. It
-    is summed within parts of `PART` images, and parts by `fixed_sum`: on a CPU all ranks have the same bits, whatever
-    their number. On a GPU, where small parts are slow, a rank's share is one part.
-    With microbatches no part's graph is kept while the loss is made. Each is then computed once more, differentiated,
+    Energies are those that one process would compute, and so is the loss. Its weight gradient is Σ ∂L/∂Eᵢ · ∂Eᵢ/∂θ,
+    each rank's share of the sum by pieces, and then over ranks (`WeightGradient`).
+    With microbatches no graph is kept while the loss is made. Each piece is then computed once more, differentiated,
     and given up (gradient accumulation).
 
     Args:
@@ -112,13 +88,14 @@ class DividedEnergy:
     def __init__(self, energy: nn.Module, division: Division) -> None:
         self._energy = energy
         self._division = division
+        self._again = division.microbatch_size is not None
         self._calls: list[_Call] = []
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return E(x), (B,), whose gradient `backward` sends on to the weights.
 
         Raises:
-            BadInput: more ranks than parts, or an objective that differentiates in x.
+            BadInput: more ranks than pieces, or an objective that differentiates in x.
             RankLost: another rank has ended.
         """
         if x.requires_grad:
@@ -127,16 +104,16 @@ class DividedEnergy:
                 "train in one process, with training.microbatch_size null"
             )
         ranks = self._division.ranks
-        parts = torch.split(x, self._division.part(len(x), x.device, PART))
-        _check_parts(ranks, len(parts))
-        own = parts[ranks.share(len(parts))]
-        again = self._division.microbatch_size is not None
+        shares = self._division.pieces(len(x), x.device, PIECE)
+        images = [x[rows] for rows in shares[ranks.rank]]
         with unmoved(self._energy):  # computed as it will be again, for the same bits, though no graph is kept
-            energies = [self._energy(part).detach() if again else self._energy(part) for part in own]
-        counts = [sum(map(len, parts[ranks.share(len(parts), rank)])) for rank in range(ranks.size)]
+            energies = [self._energy(piece).detach() if self._again else self._energy(piece) for piece in images]
+        counts = [sum(rows.stop - rows.start for rows in share) for share in shares]
         values = ranks.gathered(torch.cat(energies).detach(), counts).requires_grad_()
         first = sum(counts[: ranks.rank])
-        self._calls.append(_Call(own, energies, values, slice(first, first + counts[ranks.rank])))
+        mine, n_pieces = slice(first, first + counts[ranks.rank]), sum(map(len, shares))
+        buffers = [buffer.clone() for buffer in self._energy.buffers()] if self._again else []
+        self._calls.append(_Call(images, energies, values, mine, n_pieces, buffers))
         return values
 
     def backward(self, loss: Tensor) -> None:
@@ -144,20 +121,30 @@ class DividedEnergy:
 
         Raises:
             RankLost: another rank has ended.
-            BadInput: the ranks' weights are no longer the same, or an energy that is random.
+            BadInput: the ranks' weights are no longer the same, or an energy that is random has microbatches.
         """
         loss.backward()  # type: ignore[no-untyped-call]
-        weights = weights_of(self._energy)
-        again, summands = self._division.microbatch_size is not None, []
-        for call in self._calls:
-            if call.values.grad is not None:
-                slopes = torch.split(call.values.grad[call.mine], [len(part) for part in call.parts])
-                for part, energies, slope in zip(call.parts, call.energies, slopes, strict=True):
+        gradient = WeightGradient(self._energy, self._division.ranks, compressed=self._division.compressed)
+        used = [call for call in self._calls if call.values.grad is not None]
+        for call in used:
+            assert call.values.grad is not None
+            slopes = torch.split(call.values.grad[call.mine], [len(piece) for piece in call.images])
+            with _as_left(self._energy, call.buffers), unmoved(self._energy):
+                for images, energies, slope in zip(call.images, call.energies, slopes, strict=True):
                     # What is computed again has no name, so that its graph goes before the next one comes.
-                    summands.append(
-                        weight_grad(_again(self._energy, part, energies) if again else energies, weights, slope)
-                    )
-        leave_grad(self._energy, self._division.ranks, summands, compressed=self._division.compressed)
+                    gradient.add(self._once_more(images, energies) if self._again else energies, slope)
+        gradient.leave(sum(call.n_pieces for call in used))
+
+    def _once_more(self, images: Tensor, before: Tensor) -> Tensor:
+        """Energies with a graph to the weights, of images whose energies were computed without."""
+        energies: Tensor = self._energy(images)
+        tolerance = 0.0 if images.device.type == "cpu" else 1e-3 * float(before.abs().max())
+        if not torch.allclose(energies.detach(), before, rtol=0.0, atol=tolerance, equal_nan=True):
+            raise BadInput(
+                "this energy gives other values when it is computed again, as with dropout or weights that move at "
+                "each call: set training.microbatch_size to null"
+            )
+        return energies
 
 
 def denoising_loss(
@@ -170,70 +157,53 @@ def denoising_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the loss and terms of a denoising objective, each rank its share, and leave ∂L/∂θ in the weights' `grad`.
 
-    A loss of this kind is a mean over images. So parts need nothing of each other. Sums are those of `DividedEnergy`.
+    Such a loss is a mean over images. So pieces need nothing of each other, and each is differentiated right away.
 
     Raises:
-        BadInput: more ranks than parts, or the ranks' weights are no longer the same.
+        BadInput: more ranks than pieces, or the ranks' weights are no longer the same.
         RankLost: another rank has ended.
     """
     assert isinstance(energy, nn.Module)
-    ranks, size = division.ranks, division.part(len(x), x.device, DENOISING_PART)
-    parts = list(zip(*(torch.split(t, size) for t in (x, sigma, noise)), strict=True))
-    _check_parts(ranks, len(parts))
-    weights = weights_of(energy)
+    ranks, n = division.ranks, len(x)
+    shares = division.pieces(n, x.device, DENOISING_PIECE)
+    gradient = WeightGradient(energy, ranks, compressed=division.compressed)
 
-    def differentiated(images: Tensor, sigma: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradient, and what is seen; no graph is left when the next part comes."""
-        loss, terms = objective(energy, images, sigma, noise)
-        seen = torch.stack([loss.detach(), terms["energy"], terms["grad_norm"], terms["energy_max"]])
-        return weight_grad(loss, weights, loss.new_tensor(len(images) / len(x))), seen
+    def differentiated(rows: slice) -> Tensor:
+        """What is seen of a piece, (4,); no graph is left when the next one comes."""
+        loss, terms = objective(energy, x[rows], sigma[rows], noise[rows])
+        gradient.add(loss, loss.new_tensor((rows.stop - rows.start) / n))
+        return torch.stack([loss.detach(), terms["energy"], terms["grad_norm"], terms["energy_max"]])
 
     with unmoved(energy):
-        summands, seen = zip(*(differentiated(*part) for part in parts[ranks.share(len(parts))]), strict=True)
-    leave_grad(energy, ranks, summands, compressed=division.compressed)
-    every = ranks.gathered(torch.stack(seen), ranks.shares(len(parts)))  # (parts, 4)
-    shares = every.new_tensor([len(part[0]) / len(x) for part in parts])
-    loss, mean, grad_norm = (every[:, :3] * shares[:, None]).sum(0)
-    return loss, {"energy": mean, "energy_max": every[:, 3].max(), "grad_norm": grad_norm}
-
-
-def check_ranks(ranks: Ranks, batch_size: int, *, denoising: bool = False) -> None:
-    """Check that each rank will have images to differentiate. Raises: BadInput."""
-    images, part = (batch_size, DENOISING_PART) if denoising else (2 * batch_size, PART)
-    n_parts, least = -(-images // part), ranks.size * part * batch_size // images
-    if n_parts < ranks.size:
-        what = "noisy images" if denoising else "data and chains together"
-        raise BadInput(
-            f"{ranks.size} ranks: an update has {n_parts} parts of {part} images, {what}; start at "
-            f"most {n_parts} ranks, or set training.batch_size to at least {least}"
-        )
-
-
-def _check_parts(ranks: Ranks, n_parts: int) -> None:
-    if n_parts < ranks.size:
-        raise BadInput(f"{ranks.size} ranks: this objective has {n_parts} parts for them; start at most {n_parts}")
-
-
-def _again(energy: nn.Module, part: Tensor, before: Tensor) -> Tensor:
-    """The energies of a part once more, with a graph to the weights."""
-    with unmoved(energy), _settled(energy):
-        energies: Tensor = energy(part)
-    if not torch.allclose(energies.detach(), before, rtol=1e-3, atol=1e-3, equal_nan=True):
-        raise BadInput(
-            "this energy gives other values when it is computed again, as with dropout: "
-            "set training.microbatch_size to null"
-        )
-    return energies
+        seen = torch.stack([differentiated(rows) for rows in shares[ranks.rank]])
+    gradient.leave(sum(map(len, shares)))
+    seen = ranks.gathered(seen, [len(share) for share in shares])  # (pieces, 4)
+    part = seen.new_tensor([(rows.stop - rows.start) / n for share in shares for rows in share])
+    loss, mean, grad_norm = (seen[:, :3] * part[:, None]).sum(0)
+    return loss, {"energy": mean, "energy_max": seen[:, 3].max(), "grad_norm": grad_norm}
 
 
 @contextmanager
-def _settled(energy: nn.Module) -> Iterator[None]:
-    """Leave the power iterations of spectral normalisation where they are."""
-    moving = [m for m in energy.modules() if isinstance(m, parametrize.ParametrizationList) and m.training]
+def _as_left(energy: nn.Module, buffers: Sequence[Tensor]) -> Iterator[None]:
+    """Let a module have the buffers that a call had left, and nothing of what it does to them; none: do nothing.
+
+    The vectors of a power iteration are among them, so that a weight is divided by the same number as in that call.
+    """
+    lists = [m for m in energy.modules() if isinstance(m, parametrize.ParametrizationList)] if buffers else []
+    moving = [m for of in lists for m in of.modules() if m.training]
+    now = [buffer.clone() for buffer in energy.buffers()] if buffers else []
+    _set_buffers(energy, buffers)
     for module in moving:
-        module.eval()
+        module.training = False  # of this one alone, for `eval` would reach others
     try:
         yield
     finally:
         for module in moving:
-            module.train()
+            module.training = True
+        _set_buffers(energy, now)
+
+
+@torch.no_grad()
+def _set_buffers(energy: nn.Module, values: Sequence[Tensor]) -> None:
+    for buffer, value in zip(energy.buffers(), values, strict=bool(values)):
+        buffer.copy_(value)

@@ -9,49 +9,50 @@ from torch import Tensor
 from ebmnist.errors import BadInput
 from ebmnist.ranks import Ranks
 
-MOST = 512  # summands
-BITS = 44  # kept of the largest summand: doubles have 53, and add 2⁵³⁻⁴⁴ = 512 whole numbers of 44 exactly
-FEW_BITS = 15  # the same for float32, which has 24
-
 
 def fixed_sum(
     ranks: Ranks,
     parts: Sequence[Tensor],
+    n_parts: int,
     weights: Iterable[Tensor] = (),
     *,
     sizes: list[int] | None = None,
 ) -> Tensor:
     """Return the sum of all ranks' parts, (n,) each: the same bits, whichever rank holds which part.
 
-    Parts are rounded to whole multiples of 2⁻⁴⁴ of the power of two above the largest component. In double precision
-    whole numbers add without rounding, so order and grouping do not matter (as the forces of Le Grand, Götz & Walker
-    2013). A component that is not finite makes the whole sum NaN. Each rank has a part, and all have at most 512.
+    Parts are rounded to whole multiples of one power of two, and whole numbers add without rounding. So order and
+    grouping do not matter (as the forces of Le Grand, Götz & Walker 2013). Double precision has 53 bits. Each part
+    keeps as many of the largest component's as their number leaves: 51 where there are four. A component that is not
+    finite makes the whole sum NaN.
 
     Args:
         ranks: every one of them calls this.
-        parts: this rank's, (n,) each.
+        parts: this rank's, (n,) each; at least one.
+        n_parts: how many all ranks have, 1 to 2²⁰.
         weights: which all ranks hold alike; checked in the exchange that the sum needs anyhow.
-        sizes: of pieces of a part, which add up to n. With them ranks exchange half the bytes: each piece is rounded to
-            2⁻¹⁵ of its own largest component, and travels in float32.
+        sizes: of pieces of a part, ≥ 1 each, which add up to n. With them ranks exchange half the bytes. Each piece has
+            a power of two of its own, and travels as int32: 28 bits where there are four parts.
 
     Raises:
         BadInput: weights of other bits than another rank's.
         RankLost: another rank has ended, or does not answer for a minute.
     """
-    bits, dtype, pieces = (BITS, torch.float64, [len(parts[0])]) if sizes is None else (FEW_BITS, torch.float32, sizes)
+    room, dtype, pieces = (53, torch.float64, [len(parts[0])]) if sizes is None else (30, torch.int32, sizes)
+    bits = room - math.ceil(math.log2(n_parts))
     cut = list(zip(*(torch.split(part, pieces) for part in parts), strict=True))
     largest = torch.stack([torch.stack([part.abs().max() for part in piece]).max() for piece in cut])
     bounds = _bounds(ranks, largest.cpu().double(), weights)
     if not all(map(math.isfinite, bounds)):
         return torch.full_like(parts[0], math.nan)
-    exponents = [bits - math.frexp(bound)[1] for bound in bounds]
+    # At most what a double can be scaled by.
+    scales = [math.ldexp(1, min(bits - math.frexp(bound)[1], 1000)) for bound in bounds]
     total = torch.zeros_like(parts[0], dtype=dtype)
-    for added, piece, exponent in zip(torch.split(total, pieces), cut, exponents, strict=True):
+    for added, piece, scale in zip(torch.split(total, pieces), cut, scales, strict=True):
         for part in piece:
-            added += part.double().mul_(math.ldexp(1, exponent)).round_()
+            added += part.double().mul_(scale).round_().to(dtype)
     whole = ranks.summed(total).double()
-    for added, exponent in zip(torch.split(whole, pieces), exponents, strict=True):
-        added.mul_(math.ldexp(1, -exponent))
+    for added, scale in zip(torch.split(whole, pieces), scales, strict=True):
+        added.div_(scale)
     return whole.to(parts[0].dtype)
 
 

@@ -1,6 +1,4 @@
-"""Weight gradients by parts, one vector for each, and their sum over parts and ranks."""
-
-from collections.abc import Sequence
+"""The weight gradient of an update: added up piece by piece, then over ranks."""
 
 import torch
 from torch import Tensor, nn
@@ -9,38 +7,64 @@ from ebmnist.ranks import Ranks
 from ebmnist.training.fixed_sum import fixed_sum, in_memory_order
 
 
-def weights_of(energy: nn.Module) -> list[nn.Parameter]:
-    """Return the weights that are trained."""
-    return [p for p in energy.parameters() if p.requires_grad]
+class WeightGradient:
+    """∂L/∂θ as a sum over pieces of a batch.
 
-
-def weight_grad(values: Tensor, weights: Sequence[Tensor], slopes: Tensor) -> Tensor:
-    """Return Σ slopesᵢ · ∂valuesᵢ/∂θ, one vector, (n,), each weight's part in the order of its memory."""
-    grads = torch.autograd.grad(values, weights, slopes, retain_graph=True, allow_unused=True, materialize_grads=True)
-    alike = (
-        g if g.stride() == p.stride() else torch.empty_like(p).copy_(g) for g, p in zip(grads, weights, strict=True)
-    )
-    return torch.cat([in_memory_order(g).reshape(-1) for g in alike])
-
-
-def leave_grad(energy: nn.Module, ranks: Ranks, summands: Sequence[Tensor], *, compressed: bool) -> None:
-    """Leave the sum of all ranks' summands, (n,) each, in the weights' `grad`, beside what is there.
+    With ranks on a CPU each piece is a summand of `fixed_sum`, and one vector is kept for each. Otherwise a rank adds
+    its pieces as they come.
 
     Args:
-        energy: whose weights have n numbers.
-        ranks: every one of them calls this.
-        summands: this rank's.
-        compressed: whether ranks send each other fewer bits.
-
-    Raises:
-        BadInput: the ranks' weights are no longer the same.
-        RankLost: another rank has ended.
+        energy: whose weights θ are, n numbers.
+        ranks: among which pieces are divided.
+        compressed: whether ranks send each other half the bytes.
     """
-    weights = weights_of(energy)
-    numbers = [p.numel() for p in weights]
-    total = fixed_sum(ranks, summands, energy.parameters(), sizes=numbers if compressed else None)
-    for p, flat in zip(weights, torch.split(total, numbers), strict=True):
-        grad = torch.empty_like(p)  # in the memory format of p, as autograd leaves it
-        ordered = in_memory_order(grad)
-        ordered.copy_(flat.view(ordered.shape))
-        p.grad = grad if p.grad is None else p.grad + grad  # of what the loss asks of the weights themselves
+
+    def __init__(self, energy: nn.Module, ranks: Ranks, *, compressed: bool = False) -> None:
+        self._energy = energy
+        self._ranks = ranks
+        self._compressed = compressed
+        self._weights = [p for p in energy.parameters() if p.requires_grad]
+        self._summands: list[Tensor] = []
+
+    def add(self, values: Tensor, slopes: Tensor) -> None:
+        """Add Σ slopesᵢ · ∂valuesᵢ/∂θ; both have any one shape."""
+        grads = torch.autograd.grad(
+            values, self._weights, slopes, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        pairs = zip(grads, self._weights, strict=True)
+        alike = (g if g.stride() == p.stride() else torch.empty_like(p).copy_(g) for g, p in pairs)
+        # One vector, each weight's part in the order of its memory.
+        grad = torch.cat([in_memory_order(g).reshape(-1) for g in alike])
+        if self._summands and not fixed(self._ranks, grad.device):
+            self._summands[0] += grad
+        else:
+            self._summands.append(grad)
+
+    def leave(self, n_summands: int) -> None:
+        """Leave the sum of all ranks in the weights' `grad`, beside what is there.
+
+        Args:
+            n_summands: how many pieces all ranks have added.
+
+        Raises:
+            BadInput: the ranks' weights are no longer the same.
+            RankLost: another rank has ended.
+        """
+        numbers = [p.numel() for p in self._weights]
+        summands = self._summands or [torch.cat([torch.zeros_like(p).reshape(-1) for p in self._weights])]
+        if self._ranks.joined:
+            n = n_summands if fixed(self._ranks, summands[0].device) else self._ranks.size
+            sizes = [size for size in numbers if size] if self._compressed else None
+            total = fixed_sum(self._ranks, summands, n, self._energy.parameters(), sizes=sizes)
+        else:
+            (total,) = summands
+        for p, flat in zip(self._weights, torch.split(total, numbers), strict=True):
+            grad = torch.empty_like(p)  # in the memory format of p, as autograd leaves it
+            ordered = in_memory_order(grad)
+            ordered.copy_(flat.view(ordered.shape))
+            p.grad = grad if p.grad is None else p.grad + grad  # of what the loss asks of the weights themselves
+
+
+def fixed(ranks: Ranks, device: torch.device) -> bool:
+    """Whether the sum has the same bits on any number of ranks: on a CPU, under `torchrun`."""
+    return ranks.joined and device.type == "cpu"

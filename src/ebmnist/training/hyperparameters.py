@@ -35,12 +35,12 @@ class Training:
     weight_decay: float = 0.0
     """Times the learning rate, the share of the weights that an update takes away, ≥ 0 (Loshchilov & Hutter 2019)."""
     microbatch_size: int | None = None
-    """The most images, ≥ 1, that are moved or differentiated at a time; null for all that a process has of an update.
-    Fewer take less memory, and compute energies twice (gradient accumulation). The update is the same, within the
-    rounding of a sum. On a CPU gradients have parts of 64 images, whatever is less."""
+    """The most images that are moved or differentiated at a time, ≥ 1; null for all that a process has of an update.
+    Where it is set, gradients are accumulated: less memory, and with chains each energy is computed twice. The update
+    is the same, within rounding."""
     gradient_compression: bool = False
-    """Whether the processes of one run (`torchrun`) send each other gradients of half the bytes: each weight's tensor
-    is rounded to 2⁻¹⁵ of its largest component."""
+    """Whether the processes of one run (`torchrun`) send each other weight gradients as 32-bit whole numbers, half the
+    bytes: rounded to some 28 bits of each tensor's largest component."""
     weight_grad_clip: float = 1.0
     """‖∂L/∂θ‖ is clipped to this, > 0."""
     ema_decay: float = 0.999
@@ -59,7 +59,9 @@ class Training:
             value = getattr(self, name)
             if not value >= least:
                 raise BadInput(f"training: {name} must be ≥ {least}, not {value}")
-        if self.microbatch_size is not None and not self.microbatch_size >= 1:
+        if self.microbatch_size is not None and not (
+            isinstance(self.microbatch_size, int) and self.microbatch_size >= 1
+        ):
             raise BadInput(f"training: microbatch_size must be ≥ 1 or null, not {self.microbatch_size}")
         if self.n_updates * self.n_steps > N_STEPS:
             raise BadInput(f"training: n_updates · n_steps must be ≤ 2³², not {self.n_updates} · {self.n_steps}")

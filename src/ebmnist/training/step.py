@@ -14,7 +14,8 @@ from ebmnist.random import AnySource, Purpose, source_of
 from ebmnist.sampling.base import Draw, Kernel, NoiseSchedule
 from ebmnist.sampling.samples import clamp_margin_of
 from ebmnist.training.base import DenoisingObjective, Objective, StepRecord
-from ebmnist.training.divided import DividedEnergy, Division, denoising_loss, move
+from ebmnist.training.divided import DividedEnergy, denoising_loss, move
+from ebmnist.training.division import DENOISING_PIECE, PIECE, Division
 from ebmnist.training.state import TrainState
 
 Seen = dict[str, Tensor]  # scalars of a StepRecord, detached
@@ -62,7 +63,7 @@ def _on_samples(state: TrainState, objective: Objective, x_pos: Tensor, regulari
     n_steps = state.training.n_steps
     draw = state.start.draw(x_pos, state.rng)
     noise, first = state.stream_of(Purpose.TRAINING_CHAINS), state.step * n_steps
-    moved = move(_division(state), state.energy, state.kernel, draw, n_steps, rng=noise, first_step=first)
+    moved = move(division_of(state), state.energy, state.kernel, draw, n_steps, rng=noise, first_step=first)
     x_neg = moved.x
     state.start.put(draw, x_neg, n_steps)
 
@@ -73,7 +74,7 @@ def _on_samples(state: TrainState, objective: Objective, x_pos: Tensor, regulari
         x_pos,
         noised(x_pos, sigma, state.kernel, state.rng_of(Purpose.DATA_NOISE), clamp_margin=clamp_margin),
     )
-    whole = DividedEnergy(state.energy, _division(state)) if _divided(state) else state.energy
+    whole = DividedEnergy(state.energy, division_of(state)) if _divided(state) else state.energy
     loss, terms = objective(whole, x_pos, x_neg, regularisation=regularisation, levels=levels)
     whole.backward(loss) if isinstance(whole, DividedEnergy) else loss.backward()  # type: ignore[no-untyped-call]
     return loss, {
@@ -97,7 +98,7 @@ def _on_noisy_images(state: TrainState, objective: DenoisingObjective, x: Tensor
     sigma = objective.levels(energy, len(x), rng)
     noise = rng.normal_like(x)
     if _divided(state):
-        loss, terms = denoising_loss(energy, _division(state), objective, x, sigma, noise)
+        loss, terms = denoising_loss(energy, division_of(state), objective, x, sigma, noise)
     else:
         loss, terms = objective(energy, x, sigma, noise)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -115,8 +116,16 @@ def _on_noisy_images(state: TrainState, objective: DenoisingObjective, x: Tensor
     }
 
 
-def _division(state: TrainState) -> Division:
+def division_of(state: TrainState) -> Division:
+    """How updates of `state` are divided."""
     return Division(state.ranks, state.training.microbatch_size, state.training.gradient_compression)
+
+
+def check_ranks(state: TrainState) -> None:
+    """Check that an update has images for each rank. Raises: BadInput."""
+    n = state.training.batch_size
+    images, size = (n, DENOISING_PIECE) if isinstance(state.objective, DenoisingObjective) else (2 * n, PIECE)
+    division_of(state).pieces(images, state.device, size)
 
 
 def _divided(state: TrainState) -> bool:
