@@ -61,6 +61,9 @@ def settings() -> dict[str, list[Setting]]:
     return {
         "annealed_langevin": [_own(256), _own(128)],
         "ancestral": [_solver("ancestral", n) for n in (64, 32, 16)],
+        "ancestral, τ = √3, a quarter held": [
+            _solver("ancestral", n, tau=3**0.5, n_hold=n // 4, n_anneal=n - n // 4) for n in (64, 32, 16)
+        ],
         "ancestral, τ = 1": [_solver("ancestral", n, tau=1.0) for n in (64, 32, 16)],
         "ancestral, τ = 0 (DDIM)": [_solver("ancestral", n, tau=0.0) for n in (64, 32)],
         "dpm_solver, τ = 1": [_solver("dpm_solver", n, tau=1.0) for n in (64, 32, 16)],

@@ -222,7 +222,7 @@ def test_a_folder_of_ones_own_is_a_path_again(tmp_path: Path) -> None:
 
 def test_samples_that_end_in_the_middle_of_a_cycle_are_refused():
     with pytest.raises(BadInput, match="multiple of the kernel's cycle, 128"):
-        load_recipe("mnist", ["--evaluation.n_steps", "100"])
+        load_recipe("mnist", ["--evaluation.sampler", "null", "--evaluation.n_steps", "100"])
 
 
 def test_a_sampler_that_the_energy_cannot_have_is_refused():
@@ -239,7 +239,10 @@ def test_a_sampler_that_the_energy_cannot_have_is_refused():
 def test_pairs_weighted_by_their_noise_need_a_kernel_with_levels():
     with pytest.raises(BadInput, match=r"sigma_weighting needs a noise schedule: sampling\.kind annealed_langevin"):
         load_recipe("mnist", plain := ["--sampling.kind", "langevin"])
-    load_recipe("mnist", [*plain, "--training.objective.sigma_weighting", "0"])
+    unweighted = [*plain, "--training.objective.sigma_weighting", "0"]
+    with pytest.raises(BadInput, match=r"one temperature; .* evaluation\.sampler null"):
+        load_recipe("mnist", unweighted)
+    load_recipe("mnist", [*unweighted, "--evaluation.sampler", "null"])
 
 
 @pytest.mark.parametrize(

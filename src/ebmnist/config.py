@@ -133,8 +133,8 @@ class Recipe:
         _ = self.basics, self.generation, self.saving, self.make_training()
         with initialised_from(Stream(self.basics.seed, Purpose.WEIGHTS)):
             made = {path: self._make(path) for path in CHOICES}
-        self.generation.sampler_of(made["sampling"])
         check_agreement(made["energy"], made["sampling"], made["training.objective"])
+        self.generation.sampler_of(made["sampling"])
 
     def to_yaml(self) -> str:
         """The whole recipe as YAML that `load_recipe` reads back to the same recipe."""

@@ -1,10 +1,11 @@
 """How images are drawn from a trained energy, for pictures and for metrics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ebmnist.errors import BadInput
 from ebmnist.sampling import SAMPLERS, Kernel, Sampler, check_whole_cycles, cycle_of
 
+STOCHASTIC = ("ancestral", "dpm_solver")  # samplers with a τ
 OF_TRAINING = "training"  # the name of the sampler that is the kernel of training
 
 
@@ -21,6 +22,11 @@ class Generation:
     `sampling`."""
     n_steps: int = 256
     """Steps of each chain from uniform noise, ≥ 1."""
+    n_hold: int | None = None
+    """Of the steps of `sampler`, those that hold the largest noise level, the first included: ≥ 1, and at most a
+    quarter of its steps are taken for it. null for 5."""
+    tau: float | None = None
+    """Stochasticity τ ≥ 0 of `sampler`, if it is ancestral or dpm_solver; null for its own default."""
     n_images: int = 100
     """Images in the pictures, ≥ 10."""
 
@@ -29,6 +35,8 @@ class Generation:
             raise BadInput(f"evaluation.sampler {self.sampler!r} is unknown: use {', '.join(SAMPLERS)} or null")
         if self.n_steps < 1 or self.n_images < 10:
             raise BadInput("evaluation: n_steps must be ≥ 1 and n_images ≥ 10")
+        if self.n_hold is not None and self.n_hold < 1:
+            raise BadInput(f"evaluation.n_hold must be ≥ 1 or null, not {self.n_hold}")
 
     def sampler_of(self, kernel: Kernel, name: str | None = None, n_steps: int | None = None) -> Sampler:
         """How samples of an energy are drawn that was trained with `kernel`.
@@ -53,4 +61,9 @@ class Generation:
             raise BadInput(f"sampler {name!r} is unknown: use {', '.join(SAMPLERS)} or {OF_TRAINING}")
         default = self.n_steps if name == own else 64
         made = SAMPLERS[name].of(kernel, default if n_steps is None else n_steps)
+        if name == own and self.n_hold is not None:
+            n_hold = min(self.n_hold, made.cycle // 4)
+            made = replace(made, n_hold=n_hold, n_anneal=made.cycle - n_hold)
+        if name == own and self.tau is not None and name in STOCHASTIC:
+            made = replace(made, tau=self.tau)  # type: ignore[call-arg]
         return Sampler(made, made.cycle)

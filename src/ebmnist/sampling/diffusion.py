@@ -78,7 +78,10 @@ class DiffusionSampler(Scheduled):
             BadInput: fewer than 8 steps; a kernel without noise levels, whose energy is no denoiser.
         """
         if not is_denoiser(kernel):
-            raise BadInput(f"{cls.name()}: this energy was trained at one temperature; use the kernel that trained it")
+            raise BadInput(
+                f"{cls.name()}: this energy was trained at one temperature; use the kernel that trained it "
+                "(in a recipe evaluation.sampler null)"
+            )
         if n_steps < 8:
             raise BadInput(f"{cls.name()}: at least 8 steps are needed, not {n_steps}")
         assert isinstance(kernel, NoiseSchedule)

@@ -1,0 +1,45 @@
+"""How images are drawn: what a recipe says of its sampler, and what a caller may say instead."""
+
+import pytest
+
+from ebmnist.config import load_recipe
+from ebmnist.errors import BadInput
+from ebmnist.inference.generation import OF_TRAINING, Generation
+from ebmnist.sampling import Ancestral, AnnealedLangevin, Heun
+
+KERNEL = AnnealedLangevin()
+
+
+def test_a_recipe_sets_its_own_sampler_and_no_other():
+    own = Generation(sampler="ancestral", n_steps=64, n_hold=16, tau=1.7)
+    kernel, n_steps = own.sampler_of(KERNEL)
+    assert isinstance(kernel, Ancestral)
+    assert (kernel.n_hold, kernel.n_anneal, kernel.tau, n_steps) == (16, 48, 1.7, 64)
+    kernel, n_steps = own.sampler_of(KERNEL, "heun", 32)
+    assert isinstance(kernel, Heun)
+    assert (kernel.n_hold, kernel.n_anneal, n_steps) == (5, 27, 32)
+    assert own.sampler_of(KERNEL, OF_TRAINING).kernel is KERNEL
+
+
+@pytest.mark.parametrize(("n_steps", "n_hold"), [(8, 2), (32, 8), (200, 16)])
+def test_holding_takes_at_most_a_quarter_of_the_steps(n_steps, n_hold):
+    kernel, _ = Generation(sampler="ancestral", n_hold=16).sampler_of(KERNEL, n_steps=n_steps)
+    assert (kernel.n_hold, kernel.cycle) == (n_hold, n_steps)
+
+
+def test_without_settings_a_sampler_is_as_published_here():
+    kernel, _ = Generation(sampler="ancestral", n_steps=64).sampler_of(KERNEL)
+    assert kernel == Ancestral.of(KERNEL, 64)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"sampler": "ancestral", "n_hold": 0}, "n_hold must be ≥ 1 or null, not 0"),
+        ({"sampler": "ancestral", "tau": -1.0}, "ancestral: tau must be ≥ 0"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused_before_anything_starts(fields, told):
+    overrides = [word for name, value in fields.items() for word in (f"--evaluation.{name}", str(value))]
+    with pytest.raises(BadInput, match=told):
+        load_recipe("mnist", overrides)
