@@ -61,11 +61,12 @@ def settings() -> dict[str, list[Setting]]:
     return {
         "annealed_langevin": [_own(256), _own(128)],
         "ancestral": [_solver("ancestral", n) for n in (64, 32, 16)],
-        "ancestral, τ = √3, a quarter held": [
-            _solver("ancestral", n, tau=3**0.5, n_hold=n // 4, n_anneal=n - n // 4) for n in (64, 32, 16)
-        ],
         "ancestral, τ = 1": [_solver("ancestral", n, tau=1.0) for n in (64, 32, 16)],
         "ancestral, τ = 0 (DDIM)": [_solver("ancestral", n, tau=0.0) for n in (64, 32)],
+        "dpm_solver": [_solver("dpm_solver", n) for n in (64, 32, 16)],
+        "dpm_solver, a quarter held": [
+            _solver("dpm_solver", n, n_hold=n // 4, n_anneal=n - n // 4) for n in (64, 32, 16)
+        ],
         "dpm_solver, τ = 1": [_solver("dpm_solver", n, tau=1.0) for n in (64, 32, 16)],
         "dpm_solver, τ = 0": [_solver("dpm_solver", n, tau=0.0) for n in (64, 32, 16)],
         "heun, churn 30": [_solver("heun", n, churn=30.0) for n in (32, 16, 8)],

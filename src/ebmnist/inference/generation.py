@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from ebmnist.errors import BadInput
 from ebmnist.sampling import SAMPLERS, Kernel, Sampler, check_whole_cycles, cycle_of
 
-STOCHASTIC = ("ancestral", "dpm_solver")  # samplers with a τ
 OF_TRAINING = "training"  # the name of the sampler that is the kernel of training
 
 
@@ -25,8 +24,6 @@ class Generation:
     n_hold: int | None = None
     """Of the steps of `sampler`, those that hold the largest noise level, the first included: ≥ 1, and at most a
     quarter of its steps are taken for it. null for 5."""
-    tau: float | None = None
-    """Stochasticity τ ≥ 0 of `sampler`, if it is ancestral or dpm_solver; null for its own default."""
     n_images: int = 100
     """Images in the pictures, ≥ 10."""
 
@@ -64,6 +61,4 @@ class Generation:
         if name == own and self.n_hold is not None:
             n_hold = min(self.n_hold, made.cycle // 4)
             made = replace(made, n_hold=n_hold, n_anneal=made.cycle - n_hold)
-        if name == own and self.tau is not None and name in STOCHASTIC:
-            made = replace(made, tau=self.tau)  # type: ignore[call-arg]
         return Sampler(made, made.cycle)
