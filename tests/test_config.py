@@ -232,7 +232,7 @@ def test_a_sampler_that_the_energy_cannot_have_is_refused():
         load_recipe("mnist", ["--evaluation.sampler", "euler"])
     with pytest.raises(BadInput, match="ancestral: this energy was trained at one temperature"):
         load_recipe("mnist-classic", ["--evaluation.sampler", "ancestral"])
-    with pytest.raises(BadInput, match="ancestral: at least 8 steps are needed, not 7"):
+    with pytest.raises(BadInput, match="dpm_solver: at least 8 steps are needed, not 7"):
         load_recipe("mnist-best", ["--evaluation.n_steps", "7"])
 
 
