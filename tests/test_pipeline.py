@@ -61,7 +61,7 @@ def assert_same_checkpoint(a: Path, b: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "more"),
-    [("smoke", []), ("mnist", ["--sampling.n_hold", "1", "--sampling.n_anneal", "3"])],
+    [("smoke", []), ("mnist", ["--sampling.n_hold", "1", "--sampling.n_anneal", "3", "--evaluation.n_steps", "8"])],
 )
 def test_a_run_leaves_all_it_promises(name: str, more: list[str], tmp_path: Path) -> None:
     events = exhaust(pipeline.run(recipe(4, *more, name=name), tmp_path / "run"))
