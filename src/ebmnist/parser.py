@@ -162,7 +162,7 @@ def _model_commands(commands: Subparsers) -> None:
     p.add_argument("model", type=file_path, help="an evaluated run folder")
     p.add_argument("--out", type=file_path, required=True, metavar="FOLDER", help="must not exist; 1 to 4 MB")
 
-    p = add_command(commands, "sample", "draw images by Langevin chains from uniform noise", MANY)
+    p = add_command(commands, "sample", "draw images by chains from uniform noise", MANY)
     p.add_argument("model", type=file_path, help=MODEL)
     p.add_argument("--n", type=Whole(1, 10**8), default=64, help="images (default: 64)")
     steps = "of each chain (default: the recipe's; 64 with another sampler, two annealing cycles with training)"

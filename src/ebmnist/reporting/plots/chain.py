@@ -40,7 +40,7 @@ def save_film_strip(
 ) -> Path:
     """Draw one row per chain and one column per step of a trajectory (K, B, 1, 28, 28), clipped to [0, 1].
 
-    `steps` are the K Langevin steps at which it was kept.
+    `steps` are the K steps of the sampler at which it was kept.
 
     Raises:
         BadInput: nothing to draw, another shape, NaN, an unknown suffix, or a path that cannot be written.
@@ -49,7 +49,7 @@ def save_film_strip(
     grid = image_grid(trajectory.transpose(0, 1).flatten(0, 1).clamp(0, 1), len(steps))
     scale = largest_scale(grid.width)
     size = frame(scale * grid.width, COLUMN_TITLE + scale * grid.height)
-    with canvas(path, *size, title, f"recipe {recipe} · each row a chain, each column a Langevin step") as sheet:
+    with canvas(path, *size, title, f"recipe {recipe} · each row a chain, each column a step of the sampler") as sheet:
         for i, step in enumerate(steps):
             middle = MARGIN + scale * (BORDER + PITCH * i + 14)
             sheet.text(middle, HEADER, f"{step:,}", **LABEL | {"ha": "center"})
@@ -108,7 +108,7 @@ def _film_frame(grid: Image.Image, step: int, progress: float) -> Image.Image:
     pen.rectangle((0, height, width, height + 5), fill=225)
     pen.rectangle((0, height, round(progress * width), height + 5), fill=110)
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), 17)
-    pen.text((scale * BORDER, height + 15), f"Langevin step {step:,}", fill=40, font=font)
+    pen.text((scale * BORDER, height + 15), f"step {step:,}", fill=40, font=font)
     return film
 
 
