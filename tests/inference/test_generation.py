@@ -10,14 +10,14 @@ from ebmnist.sampling import Ancestral, AnnealedLangevin, Heun
 KERNEL = AnnealedLangevin()
 
 
-def test_a_recipe_sets_its_own_sampler_and_no_other():
+def test_a_recipe_sets_its_sampler_and_how_long_each_holds():
     own = Generation(sampler="ancestral", n_steps=64, n_hold=16)
     kernel, n_steps = own.sampler_of(KERNEL)
     assert isinstance(kernel, Ancestral)
     assert (kernel.n_hold, kernel.n_anneal, n_steps) == (16, 48, 64)
     kernel, n_steps = own.sampler_of(KERNEL, "heun", 32)
     assert isinstance(kernel, Heun)
-    assert (kernel.n_hold, kernel.n_anneal, n_steps) == (5, 27, 32)
+    assert (kernel.n_hold, kernel.n_anneal, n_steps) == (8, 24, 32)
     assert own.sampler_of(KERNEL, OF_TRAINING).kernel is KERNEL
 
 
@@ -33,5 +33,5 @@ def test_without_settings_a_sampler_is_as_published_here():
 
 
 def test_no_step_to_hold_is_refused():
-    with pytest.raises(BadInput, match="n_hold must be ≥ 1 or null, not 0"):
+    with pytest.raises(BadInput, match="n_hold must be ≥ 1, not 0"):
         load_recipe("mnist", ["--evaluation.n_hold", "0"])

@@ -1,6 +1,6 @@
 """How images are drawn from a trained energy, for pictures and for metrics."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ebmnist.errors import BadInput
 from ebmnist.sampling import SAMPLERS, Kernel, Sampler, check_whole_cycles, cycle_of
@@ -21,9 +21,9 @@ class Generation:
     `sampling`."""
     n_steps: int = 256
     """Steps of each chain from uniform noise, ≥ 1."""
-    n_hold: int | None = None
-    """Of the steps of `sampler`, those that hold the largest noise level, the first included: ≥ 1, and at most a
-    quarter of its steps are taken for it. null for 5."""
+    n_hold: int = 5
+    """Of the steps of `sampler`, those that hold the largest noise level, the first included: ≥ 1. At most a quarter of
+    its steps are taken for it."""
     n_images: int = 100
     """Images in the pictures, ≥ 10."""
 
@@ -32,8 +32,8 @@ class Generation:
             raise BadInput(f"evaluation.sampler {self.sampler!r} is unknown: use {', '.join(SAMPLERS)} or null")
         if self.n_steps < 1 or self.n_images < 10:
             raise BadInput("evaluation: n_steps must be ≥ 1 and n_images ≥ 10")
-        if self.n_hold is not None and self.n_hold < 1:
-            raise BadInput(f"evaluation.n_hold must be ≥ 1 or null, not {self.n_hold}")
+        if self.n_hold < 1:
+            raise BadInput(f"evaluation.n_hold must be ≥ 1, not {self.n_hold}")
 
     def sampler_of(self, kernel: Kernel, name: str | None = None, n_steps: int | None = None) -> Sampler:
         """How samples of an energy are drawn that was trained with `kernel`.
@@ -57,8 +57,5 @@ class Generation:
         if name not in SAMPLERS:
             raise BadInput(f"sampler {name!r} is unknown: use {', '.join(SAMPLERS)} or {OF_TRAINING}")
         default = self.n_steps if name == own else 64
-        made = SAMPLERS[name].of(kernel, default if n_steps is None else n_steps)
-        if name == own and self.n_hold is not None:
-            n_hold = min(self.n_hold, made.cycle // 4)
-            made = replace(made, n_hold=n_hold, n_anneal=made.cycle - n_hold)
+        made = SAMPLERS[name].of(kernel, default if n_steps is None else n_steps, self.n_hold)
         return Sampler(made, made.cycle)

@@ -34,15 +34,16 @@ class Ancestral(DiffusionSampler):
             raise BadInput(f"{self.name()}: tau must be ≥ 0 and finite, not {self.tau}")
 
     @classmethod
-    def of(cls, kernel: Kernel, n_steps: int) -> Self:
+    def of(cls, kernel: Kernel, n_steps: int, n_hold: int = 5) -> Self:
         """Return the sampler of `n_steps` for an energy that was trained with `kernel`.
 
-        τ = √2, as chosen on validation images (docs/log.md, 2026-11-29).
+        `n_hold` of them hold the largest noise, and at most a quarter. τ = √2, as chosen on validation images
+        (docs/log.md, 2026-11-29).
 
         Raises:
             BadInput: fewer than 8 steps; a kernel without noise levels, whose energy is no denoiser.
         """
-        return replace(super().of(kernel, n_steps), tau=2**0.5)
+        return replace(super().of(kernel, n_steps, n_hold), tau=2**0.5)
 
     def table(self, device: torch.device) -> Table:
         """The numbers of each step of a cycle."""

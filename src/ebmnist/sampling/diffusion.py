@@ -71,8 +71,10 @@ class DiffusionSampler(Scheduled):
         return cls.__name__.lower()
 
     @classmethod
-    def of(cls, kernel: Kernel, n_steps: int) -> Self:
+    def of(cls, kernel: Kernel, n_steps: int, n_hold: int = 5) -> Self:
         """Return the sampler of `n_steps` for an energy that was trained with `kernel`.
+
+        `n_hold` of them hold the largest noise, and at most a quarter.
 
         Raises:
             BadInput: fewer than 8 steps; a kernel without noise levels, whose energy is no denoiser.
@@ -86,7 +88,7 @@ class DiffusionSampler(Scheduled):
             raise BadInput(f"{cls.name()}: at least 8 steps are needed, not {n_steps}")
         assert isinstance(kernel, NoiseSchedule)
         places = torch.arange(kernel.cycle, device="cpu")
-        sigma, n_hold = kernel.sigma(places), min(5, n_steps // 4)
+        sigma, n_hold = kernel.sigma(places), min(n_hold, n_steps // 4)
         return cls(
             curvature=kernel.curvature,
             sigma_max=round(float(sigma.max()), 6),
